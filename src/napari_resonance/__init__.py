@@ -1,0 +1,63 @@
+"""Classify DICOM and NIfTI scans with MONAI ResNets, and see where they looked.
+
+The names below are the public interface. Each is imported when first used, so that
+``import napari_resonance`` stays instant.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_resonance.classifier.bundle import list_models
+    from napari_resonance.classifier.predict import Classifier, load_classifier
+    from napari_resonance.classifier.prediction import (
+        OutOfDistribution,
+        Prediction,
+        Saliency,
+    )
+    from napari_resonance.errors import ResonanceError
+    from napari_resonance.reading import read_scan, read_scans
+    from napari_resonance.samples import sample_path
+    from napari_resonance.scan import Scan
+
+_HOME = {
+    "Classifier": "classifier.predict",
+    "OutOfDistribution": "classifier.prediction",
+    "Prediction": "classifier.prediction",
+    "ResonanceError": "errors",
+    "Saliency": "classifier.prediction",
+    "Scan": "scan",
+    "list_models": "classifier.bundle",
+    "load_classifier": "classifier.predict",
+    "read_scan": "reading",
+    "read_scans": "reading",
+    "sample_path": "samples",
+}
+
+__all__ = [
+    "Classifier",
+    "OutOfDistribution",
+    "Prediction",
+    "ResonanceError",
+    "Saliency",
+    "Scan",
+    "list_models",
+    "load_classifier",
+    "read_scan",
+    "read_scans",
+    "sample_path",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module when it is first asked for."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names, imported or not."""
+    return sorted({*globals(), *__all__})

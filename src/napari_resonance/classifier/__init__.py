@@ -1,0 +1,1 @@
+"""Network, recipe, labels and calibration: from a scan to a prediction."""

@@ -1,0 +1,148 @@
+"""What a classifier says of one scan, and where it looked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_resonance.geometry import FloatArray, to_world
+
+
+@dataclass(frozen=True, eq=False)
+class OutOfDistribution:
+    """How unlike its training data a scan looks to the classifier.
+
+    Parameters
+    ----------
+    score
+        Distance to the training data; larger is stranger. Above 1 is flagged.
+    flag
+        Whether the scan is too unlike the training data for a sure answer.
+    why
+        The reason in plain words; empty where nothing is odd.
+
+    """
+
+    score: float
+    flag: bool
+    why: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the ``out_of_distribution`` entry of a result."""
+        return {"score": self.score, "flag": self.flag, "why": self.why}
+
+
+@dataclass(frozen=True, eq=False)
+class Saliency:
+    """Where the network looked: values on a grid of their own.
+
+    Parameters
+    ----------
+    values
+        float32 ``(X, Y, Z)`` in the method's own units, neither rescaled nor inverted:
+        high means evidence *for* `target`. 2D networks on one image give ``Z = 1``.
+    affine
+        4×4, index of `values` to RAS+ mm.
+    method
+        For example ``"gradcam"``.
+    target
+        The label that is explained.
+    extent
+        The region the network saw: ``(shape, affine)`` of its input grid. The map says
+        nothing outside of it.
+
+    """
+
+    values: NDArray[np.float32]
+    affine: FloatArray
+    method: str
+    target: str
+    extent: tuple[tuple[int, int, int], FloatArray]
+
+    @property
+    def peak_mm(self) -> tuple[float, float, float]:
+        """RAS+ mm of the largest value."""
+        index = np.unravel_index(int(np.argmax(self.values)), self.values.shape)
+        x, y, z = to_world(self.affine, [int(n) for n in index])
+        return float(x), float(y), float(z)
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """The answer of one classifier to one scan.
+
+    Parameters
+    ----------
+    label, probability
+        The most probable label and its calibrated probability.
+    probabilities
+        Calibrated probability by label, in the classifier's label order.
+    logits
+        The network's raw outputs, in label order.
+    sure
+        Not out of distribution, and the model card's rule holds.
+    prediction_set
+        Labels of the conformal prediction set; None without a conformal rule.
+    out_of_distribution
+        None where the classifier carries no statistics of its training data.
+    warnings
+        What was odd about scan or preparation, in sentences.
+    seconds
+        Wall time from scan to answer.
+    source
+        File or folder of the scan, as text.
+    model, model_sha256, recipe_sha256
+        Name of the classifier, sha256 of its weights file and of its recipe.
+    per_slice
+        ``(Z, labels)`` calibrated probabilities where a 2D network scored a volume.
+    saliency
+        Where the network looked, if asked for.
+
+    """
+
+    label: str
+    probability: float
+    probabilities: dict[str, float]
+    logits: tuple[float, ...]
+    sure: bool
+    prediction_set: tuple[str, ...] | None
+    out_of_distribution: OutOfDistribution | None
+    warnings: tuple[str, ...]
+    seconds: float
+    source: str
+    model: str
+    model_sha256: str
+    recipe_sha256: str
+    per_slice: NDArray[np.float32] | None = None
+    saliency: Saliency | None = None
+    files: dict[str, Path] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return one entry of ``results`` in the command line's JSON documents."""
+        odd = self.out_of_distribution
+        return {
+            "source": self.source,
+            "label": self.label,
+            "probability": self.probability,
+            "probabilities": dict(self.probabilities),
+            "sure": self.sure,
+            "prediction_set": (
+                None if self.prediction_set is None else list(self.prediction_set)
+            ),
+            "out_of_distribution": None if odd is None else odd.to_json(),
+            "saliency": _text(self.files.get("saliency")),
+            "picture": _text(self.files.get("picture")),
+            "warnings": list(self.warnings),
+            "model": self.model,
+            "model_sha256": self.model_sha256,
+            "recipe_sha256": self.recipe_sha256,
+            "seconds": self.seconds,
+        }
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)

@@ -1,0 +1,1 @@
+"""Scan to network input: recipes as data."""

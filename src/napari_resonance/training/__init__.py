@@ -1,0 +1,1 @@
+"""Labelled scans to a new classifier."""
