@@ -1,0 +1,125 @@
+"""A network as data: the literal ``network_def`` of a MONAI Bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from napari_resonance.errors import ModelError
+
+TARGET = "napari_resonance.classifier.network.ResNet"
+_KNOWN_TARGETS = (
+    TARGET,
+    "monai.networks.nets.ResNet",
+    "monai.networks.nets.resnet.ResNet",
+)
+
+# Blocks per stage of the depths that the literature and MONAI's presets know.
+_STAGES = {
+    10: ("basic", (1, 1, 1, 1)),
+    18: ("basic", (2, 2, 2, 2)),
+    34: ("basic", (3, 4, 6, 3)),
+    50: ("bottleneck", (3, 4, 6, 3)),
+    101: ("bottleneck", (3, 4, 23, 3)),
+    152: ("bottleneck", (3, 8, 36, 3)),
+    200: ("bottleneck", (3, 24, 36, 3)),
+}
+DEPTHS = tuple(_STAGES)
+
+
+def resnet_definition(
+    depth: int,
+    *,
+    dimensions: int,
+    n_labels: int,
+    in_channels: int = 1,
+    widths: Sequence[int] = (64, 128, 256, 512),
+    **settings: Any,
+) -> dict[str, Any]:
+    """Return the ``network_def`` of a ResNet.
+
+    Parameters
+    ----------
+    depth
+        10, 18, 34, 50, 101, 152 or 200.
+    dimensions
+        2 or 3.
+    n_labels, in_channels
+        Number of outputs and of input channels.
+    widths
+        Channels of the four stages (times 4 after a bottleneck).
+    **settings
+        Further arguments of MONAI's ResNet (``conv1_t_size``, ``conv1_t_stride``,
+        ``no_max_pool``, ``shortcut_type``, ``bias_downsample``) or `mirror_axis`.
+
+    Raises
+    ------
+    ModelError
+        If the depth is unknown.
+
+    """
+    if depth not in _STAGES:
+        raise ModelError(
+            f"there is no ResNet of depth {depth}",
+            remedy=f"Choose one of {', '.join(map(str, DEPTHS))}",
+        )
+    block, layers = _STAGES[depth]
+    return {
+        "_target_": TARGET,
+        "block": block,
+        "layers": list(layers),
+        "block_inplanes": list(widths),
+        "spatial_dims": dimensions,
+        "n_input_channels": in_channels,
+        "num_classes": n_labels,
+        **settings,
+    }
+
+
+def checked_definition(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a definition's arguments once it is known to be literal and of our kind.
+
+    Raises
+    ------
+    ModelError
+        If the class is unknown, or a value is anything but numbers, text, booleans,
+        null and lists of these.
+
+    """
+    target = definition.get("_target_")
+    if target not in _KNOWN_TARGETS:
+        raise ModelError(
+            f"the network class {target!r} is not known",
+            remedy=f"Known classes: {', '.join(_KNOWN_TARGETS)}",
+        )
+    settings = {k: v for k, v in definition.items() if k != "_target_"}
+    for key, value in settings.items():
+        if not _is_literal(value):
+            raise ModelError(
+                f"the network definition's {key!r} is an expression: {value!r}",
+                remedy="Write the value itself; expressions are never evaluated",
+            )
+    return settings
+
+
+def _is_literal(value: object) -> bool:
+    if isinstance(value, list):
+        return all(_is_literal(v) for v in value)
+    if isinstance(value, str):
+        return not value.startswith(("$", "@", "%"))
+    return value is None or isinstance(value, bool | int | float)
+
+
+def total_stride(definition: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return how many input voxels lie between neighbouring feature cells, by axis.
+
+    Feature cell ``j`` is centred at input voxel ``stride * j``: every convolution and
+    pooling of MONAI's ResNet pads by half its kernel.
+    """
+    settings = checked_definition(definition)
+    dimensions = int(settings.get("spatial_dims", 3))
+    first = settings.get("conv1_t_stride", 1)
+    strides = first if isinstance(first, list) else [first] * dimensions
+    # Stages 2, 3 and 4 halve the grid, and so does the pooling after the first layer.
+    rest = 8 if settings.get("no_max_pool", False) else 16
+    return tuple(int(s) * rest for s in strides)
