@@ -6,6 +6,7 @@ World is RAS+ millimetres everywhere in this package; a matrix maps the voxel in
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,9 @@ def checked_affine(affine: ArrayLike) -> FloatArray:
         raise GeometryError(f"an affine's last row must be 0 0 0 1, not {matrix[3]}")
     lengths = np.linalg.norm(matrix[:3, :3], axis=0)
     if not lengths.all() or abs(np.linalg.det(matrix[:3, :3] / lengths)) < 1e-6:
-        raise GeometryError("the affine is singular: an axis has no length or direction")
+        raise GeometryError(
+            "the affine is singular: an axis has no length or direction"
+        )
     return matrix
 
 
@@ -58,7 +61,9 @@ def spacing_of(affine: ArrayLike) -> tuple[float, float, float]:
 def orientation_of(affine: ArrayLike) -> str:
     """Return the letters towards which the voxel axes grow, nibabel's convention."""
     order, signs = _closest_axes(affine)
-    return "".join(_LETTERS[axis][int(s > 0)] for axis, s in zip(order, signs, strict=True))
+    return "".join(
+        _LETTERS[axis][int(s > 0)] for axis, s in zip(order, signs, strict=True)
+    )
 
 
 def _closest_axes(affine: ArrayLike) -> tuple[list[int], list[int]]:
@@ -133,7 +138,9 @@ def reorient(
     """
     wanted = [_AXIS_OF_LETTER.get(c) for c in code.upper()]
     if sorted(w for w in wanted if w is not None) != [0, 1, 2] or len(code) != 3:
-        raise GeometryError(f"{code!r} is no orientation: use three letters as in 'RAS'")
+        raise GeometryError(
+            f"{code!r} is no orientation: use three letters as in 'RAS'"
+        )
     matrix = checked_affine(affine)
     order, signs = _closest_axes(matrix)
     source = [order.index(w) for w in wanted if w is not None]
@@ -190,7 +197,9 @@ def resample(
     matrix = np.linalg.inv(checked_affine(affine)) @ target.affine
     if antialias:
         values = _blurred(values, _antialias_sigma(matrix))
-    mode = "nearest" if outside is None else "constant"
+    # "constant" would also call a border voxel outside that rounding puts 1e-15 beyond
+    # the edge; "grid-constant" fades to the outside value over one voxel instead.
+    mode = "nearest" if outside is None else "grid-constant"
     result: NDArray[np.float32] = ndimage.affine_transform(
         values,
         matrix[:3, :3],
@@ -234,21 +243,35 @@ def unshear(scan: Scan) -> Scan:
     if not is_sheared(scan.affine):
         return scan
     target = _orthogonal_cover(scan.grid_shape, scan.affine)
-    volumes = []
-    for t in range(scan.n_times):
-        values = scan.values(t)
-        lowest = float(values.min())
-        volumes.append(resample(values, scan.affine, target, outside=lowest).T)
-    stacked = volumes[0].T if len(scan.shape) == 3 else np.stack(volumes).T
+    volumes = [
+        resample(values, scan.affine, target, outside=float(values.min()))
+        for values in _grey_volumes(scan)
+    ]
     note = "resampled onto an orthogonal grid because its axes were sheared"
     return replace(
         scan,
-        voxels=stacked,
+        voxels=_stacked(volumes, scan),
         affine=target.affine,
         slope=1.0,
         intercept=0.0,
         warnings=(*scan.warnings, note),
     )
+
+
+def _grey_volumes(scan: Scan) -> Iterator[NDArray[np.float32]]:
+    if scan.color:
+        yield from np.moveaxis(scan.values(), -1, 0)
+    else:
+        yield from (scan.values(t) for t in range(scan.n_times))
+
+
+def _stacked(volumes: list[NDArray[np.float32]], scan: Scan) -> NDArray[np.float32]:
+    """Give volumes the axes of the scan they come from, its slices planes in memory."""
+    if len(scan.shape) == 3:
+        return np.asfortranarray(volumes[0])
+    planes = np.stack([volume.T for volume in volumes], axis=-1 if scan.color else 0)
+    planes = np.ascontiguousarray(planes)
+    return planes.transpose(2, 1, 0, 3) if scan.color else planes.T
 
 
 def _orthogonal_cover(shape: tuple[int, int, int], affine: FloatArray) -> Grid:

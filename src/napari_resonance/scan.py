@@ -83,6 +83,8 @@ class Scan:
         self._set("affine", affine)
         self._set("voxels", _read_only(self.voxels))
         self._check_axes()
+        self._set("slope", float(self.slope))
+        self._set("intercept", float(self.intercept))
         self._set("sources", tuple(Path(s) for s in self.sources))
         self._set("meta", MappingProxyType(dict(self.meta)))
         self._set("warnings", tuple(self.warnings))
@@ -122,7 +124,7 @@ class Scan:
 
     @property
     def orientation(self) -> str | None:
-        """Letters towards which i, j and k grow ("RAS", "LPI", ...), None if unknown."""
+        """Letters towards which i, j and k grow ("RAS", "LPI", ...), or None."""
         return orientation_of(self.affine) if self.oriented else None
 
     @property
@@ -140,7 +142,7 @@ class Scan:
         return not self.color and len(self.shape) == 4
 
     def values(self, time: int = 0) -> NDArray[np.float32]:
-        """Return the physical values of one volume (HU for CT), float32 ``(i, j, k)``."""
+        """Return one volume's physical values, float32 ``(i, j, k)``; HU for CT."""
         stored = self.stored(time)
         if self.slope == 1 and self.intercept == 0:
             return stored.astype(np.float32)
@@ -154,7 +156,7 @@ class Scan:
         return (plane * np.float64(self.slope) + self.intercept).astype(np.float32)
 
     def same_as(self, other: Scan, *, tolerance_mm: float = 1e-4) -> bool:
-        """Tell whether two scans agree in every field (affines within `tolerance_mm`)."""
+        """Tell whether all fields of two scans agree, affines within `tolerance_mm`."""
         plain = [f.name for f in fields(self) if f.name not in ("voxels", "affine")]
         return (
             all(_equal(getattr(self, n), getattr(other, n)) for n in plain)
@@ -163,12 +165,21 @@ class Scan:
             and _equal(np.asarray(self.voxels), np.asarray(other.voxels))
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle through the constructor, for a read-only mapping cannot be pickled."""
+        state = {f.name: getattr(self, f.name) for f in fields(self)}
+        return _restored, (state | {"meta": dict(self.meta)},)
+
     def __repr__(self) -> str:
         """Return one line without identifiers."""
         size = "×".join(map(str, self.shape))
         spacing = "×".join(f"{s:.3g}" for s in self.spacing)
         kind = self.modality or "unknown modality"
         return f"Scan({kind}, {size}, {spacing} mm, {self.orientation or 'unoriented'})"
+
+
+def _restored(state: dict[str, Any]) -> Scan:
+    return Scan(**state)
 
 
 def _read_only(voxels: ArrayLike) -> Any:
