@@ -64,7 +64,9 @@ def _why_qt_fails(
         return "Qt did not start within two minutes"
     if child.returncode != 0:
         said = child.stderr.strip().splitlines() or [f"exit code {child.returncode}"]
-        telling = [line for line in said if "Error" in line or "could not" in line.lower()]
+        telling = [
+            line for line in said if "Error" in line or "could not" in line.lower()
+        ]
         return f"Qt does not start: {(telling or said)[-1]}"
     os.environ.update(keep or {})
     os.environ["PYTEST_QT_API"] = child.stdout.split()[-1]
