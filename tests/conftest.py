@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from support.display import why_no_display
 
 TESTS = Path(__file__).parent
@@ -33,6 +34,10 @@ _CACHE = tempfile.mkdtemp(prefix="resonance-tests-")
 atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)
 os.environ["RESONANCE_CACHE"] = _CACHE
 os.environ["NAPARI_CONFIG"] = ""
+
+# A slow machine is no wrong answer, and a run that is judged draws the same examples.
+settings.register_profile("here", deadline=None, derandomize=bool(os.getenv("CI")))
+settings.load_profile("here")
 
 _NO_DISPLAY = why_no_display()
 if _NO_DISPLAY is None:
