@@ -1,0 +1,228 @@
+"""What runs the network: torch on a graphics card, OpenVINO or torch on the CPU."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_resonance.classifier import openvino_engine
+from napari_resonance.errors import ModelError
+
+if TYPE_CHECKING:
+    from napari_resonance.classifier.bundle import Bundle
+    from napari_resonance.classifier.network import ResNet
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+# Where a driver that torch's CUDA or ROCm builds can use shows itself: NVIDIA on Linux,
+# under Windows' Linux subsystem, and AMD.
+_LINUX_DRIVERS = (
+    "/dev/nvidiactl",
+    "/proc/driver/nvidia/version",
+    "/dev/dxg",
+    "/dev/kfd",
+)
+
+
+class DeviceFullError(Exception):
+    """The graphics card has too little memory for this batch."""
+
+
+class Engine(Protocol):
+    """A network ready to run.
+
+    ``name`` is "openvino", "torch cpu", "torch cuda" or "torch mps".
+    """
+
+    name: str
+
+    def run(
+        self, batch: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return logits ``(N, K)`` and features ``(N, F, *cells)``, both float32.
+
+        Parameters
+        ----------
+        batch
+            float32 ``(N, C, *spatial)``.
+
+        Raises
+        ------
+        DeviceFullError
+            If the batch does not fit into the device's memory.
+
+        """
+
+
+def make_engine(bundle: Bundle, device: str = "auto") -> Engine:
+    """Return the fastest engine of a device for a bundle's network.
+
+    Parameters
+    ----------
+    bundle
+        The classifier whose network is to run.
+    device
+        "cuda", "mps" or "cpu" (OpenVINO, or torch where OpenVINO is not installed);
+        "auto" takes the first of these that is there.
+
+    Raises
+    ------
+    ModelError
+        If the device is unknown or not there, or the weights do not fit the network.
+
+    """
+    chosen = choose_device(device)
+    if chosen != "cpu":
+        return TorchEngine(bundle, chosen)
+    if openvino_engine.is_installed():
+        return openvino_engine.load_engine(bundle)
+    return TorchEngine(bundle, "cpu")
+
+
+def choose_device(device: str) -> str:
+    """Return "cuda", "mps" or "cpu" for a device that may be "auto".
+
+    Does not import torch where there plainly is no graphics card for it.
+
+    Raises
+    ------
+    ModelError
+        If the device is unknown or not there.
+
+    """
+    if device not in DEVICES:
+        raise ModelError(
+            f"there is no device {device!r}", remedy=f"Use {', '.join(DEVICES)}"
+        )
+    if device == "auto":
+        return next((d for d in ("cuda", "mps") if _is_there(d)), "cpu")
+    if device != "cpu" and not _is_there(device):
+        raise ModelError(
+            f"this computer has no device {device!r} that torch can use",
+            remedy="Use the device 'auto' or 'cpu'",
+        )
+    return device
+
+
+def _is_there(device: str) -> bool:
+    if not (_may_have_cuda() if device == "cuda" else _may_have_mps()):
+        return False
+    import torch
+
+    if device == "cuda":
+        return bool(torch.cuda.is_available())
+    return bool(torch.backends.mps.is_available())
+
+
+def _may_have_cuda() -> bool:
+    """Look for a driver; importing torch to ask it takes seconds."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
+        return False
+    try:
+        if version("torch").endswith("+cpu"):
+            return False
+    except PackageNotFoundError:
+        return False
+    if sys.platform == "win32":
+        root = os.environ.get("SYSTEMROOT", r"C:\Windows")
+        return Path(root, "System32", "nvcuda.dll").exists()
+    return any(Path(p).exists() for p in _LINUX_DRIVERS)
+
+
+def _may_have_mps() -> bool:
+    return sys.platform == "darwin" and platform.machine() == "arm64"
+
+
+def load_network(bundle: Bundle) -> ResNet:
+    """Return a bundle's network with its weights, on the CPU, in evaluation mode.
+
+    Raises
+    ------
+    ModelError
+        If the weights do not fit the network definition.
+
+    """
+    from safetensors.torch import load_file
+
+    from napari_resonance.classifier.network import build_network
+
+    network = build_network(bundle.network_def)
+    try:
+        network.load_state_dict(load_file(bundle.weights_path))
+    except RuntimeError as error:
+        raise ModelError(
+            f"the weights do not fit the network definition: {error}",
+            source=bundle.weights_path,
+            remedy="Get the model anew; its files do not belong together",
+        ) from error
+    return network.eval()
+
+
+class TorchEngine:
+    """The network in torch on one device; mixed precision on CUDA.
+
+    Parameters
+    ----------
+    bundle
+        The classifier whose network is to run.
+    device
+        "cpu", "cuda" or "mps".
+
+    """
+
+    def __init__(self, bundle: Bundle, device: str) -> None:
+        self.name = f"torch {device}"
+        self._device = device
+        self._network = _on_device(load_network(bundle), device)
+
+    def run(
+        self, batch: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return logits ``(N, K)`` and features ``(N, F, *cells)`` of a batch."""
+        import torch
+
+        try:
+            logits, features = self._forward(batch, mixed=self._device == "cuda")
+            if self._device == "cuda" and not np.isfinite(logits).all():
+                # float16 ends at 65504; some networks go beyond it on the way.
+                logits, features = self._forward(batch, mixed=False)
+        except torch.OutOfMemoryError as error:
+            torch.cuda.empty_cache()
+            raise DeviceFullError(str(error)) from error
+        except RuntimeError as error:
+            if "out of memory" in str(error).lower():
+                raise DeviceFullError(str(error)) from error
+            raise
+        return logits, features
+
+    def _forward(
+        self, batch: NDArray[np.float32], *, mixed: bool
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        import torch
+
+        with (
+            torch.inference_mode(),
+            torch.autocast(self._device, torch.float16, enabled=mixed),
+        ):
+            images = torch.from_numpy(batch).to(self._device)
+            outputs = self._network.logits_and_features(images)
+        logits, features = (o.float().cpu().contiguous().numpy() for o in outputs)
+        return logits, features
+
+
+def _on_device(network: ResNet, device: str) -> Any:
+    import torch
+
+    if device == "mps":
+        return network.to(device)
+    # Convolutions run up to three times as fast with the channels last in memory.
+    flat = network.conv1.weight.ndim == 4
+    layout = torch.channels_last if flat else torch.channels_last_3d
+    return network.to(device, memory_format=layout)  # type: ignore[call-overload]

@@ -1,0 +1,354 @@
+"""From a scan to a prediction: prepare, run, calibrate, judge, explain."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_resonance.classifier.bundle import Bundle, load_bundle
+from napari_resonance.classifier.definition import total_stride
+from napari_resonance.classifier.engines import (
+    DeviceFullError,
+    Engine,
+    choose_device,
+    make_engine,
+)
+from napari_resonance.classifier.prediction import Prediction, Saliency
+from napari_resonance.errors import (
+    CancelledError,
+    ModelError,
+    PreprocessingError,
+    ResonanceError,
+    UnsuitableScanError,
+)
+from napari_resonance.preprocessing import NetworkInput
+from napari_resonance.progress import Progress, ShouldStop, never, no_progress
+from napari_resonance.saliency.cam import gradcam
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from napari_resonance.classifier.card import ModelCard
+    from napari_resonance.scan import Scan
+
+METHODS = ("gradcam",)
+"""Names of the saliency methods."""
+
+# Slices of a volume that a 2D network sees at once: enough to keep every core busy, few
+# enough for the memory of a small graphics card.
+_BATCH = 16
+
+
+def load_classifier(
+    name_or_path: str | PathLike[str], device: str = "auto"
+) -> Classifier:
+    """Load a classifier by name, if it comes with the package, or from its folder.
+
+    Parameters
+    ----------
+    name_or_path
+        For example ``"mr-sequence"``, or the folder of a bundle.
+    device
+        "auto", "cpu", "cuda" or "mps".
+
+    Raises
+    ------
+    ModelError
+        If the model cannot be read, or the device is not there.
+
+    """
+    return Classifier(load_bundle(name_or_path), device)
+
+
+class Classifier:
+    """A network with everything needed to ask it about a scan.
+
+    Cheap to make: the engine is made when the first scan is classified. May be used
+    from several threads; they take turns.
+
+    Parameters
+    ----------
+    bundle
+        What the classifier is made of.
+    device
+        "auto", "cpu", "cuda" or "mps".
+
+    """
+
+    def __init__(self, bundle: Bundle, device: str = "auto") -> None:
+        self.bundle = bundle
+        self._requested = device if device == "auto" else choose_device(device)
+        self._engine: Engine | None = None
+        self._lock = threading.Lock()
+        self._notes: tuple[str, ...] = ()
+
+    @property
+    def card(self) -> ModelCard:
+        """What the classifier is for."""
+        return self.bundle.card
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The answers, in the order of the network's outputs."""
+        return self.bundle.card.labels
+
+    @property
+    def device(self) -> str:
+        """The engine's name ("openvino", "torch cuda", ...); before, what was asked."""
+        return self._requested if self._engine is None else self._engine.name
+
+    def classify(
+        self,
+        scan: Scan,
+        *,
+        saliency: str | None = None,
+        target: str | None = None,
+        force: bool = False,
+        progress: Progress = no_progress,
+        should_stop: ShouldStop = never,
+    ) -> Prediction:
+        """Say what a scan is, how sure that is, and where the network looked.
+
+        Parameters
+        ----------
+        scan
+            One scan; of a time series the first volume is used, with a warning.
+        saliency
+            Name of a method ("gradcam"), or None for no map.
+        target
+            Label to explain; the most probable one if None.
+        force
+            Classify a scan of the wrong kind too, with a warning.
+        progress, should_stop
+            Called between steps and, for a 2D network, between batches of slices.
+
+        Raises
+        ------
+        UnsuitableScanError
+            If modality or dimensions are not those the classifier was made for.
+        PreprocessingError
+            If the scan is blank or cannot be prepared.
+        ModelError
+            If the network cannot run, or answers with NaN.
+        CancelledError
+            If `should_stop` said so.
+        ResonanceError
+            If the method or the target is unknown.
+
+        """
+        started = time.perf_counter()
+        self._check_request(saliency, target)
+        steps = _Steps(progress, should_stop)
+        try:
+            odd = _unsuitable(scan, self.card)
+            if odd and not force:
+                raise UnsuitableScanError(
+                    odd[0], remedy="Choose another model, or force the classification"
+                )
+            steps.begin("preparing the scan")
+            prepared = self._prepare(scan)
+            answer = self._run(prepared.array, steps)
+        except ResonanceError as error:
+            error.source = error.source or _source(scan) or None
+            raise
+        steps.begin("judging the answer")
+        warnings = (*self.bundle.warnings, *scan.warnings, *odd, *prepared.warnings)
+        prediction = self._judge(scan, prepared, answer)
+        chosen = None
+        if saliency is not None:
+            chosen = self._explain(prepared, answer, target or prediction.label)
+        steps.end()
+        return replace(
+            prediction,
+            saliency=chosen,
+            warnings=tuple(dict.fromkeys((*warnings, *self._notes))),
+            seconds=time.perf_counter() - started,
+        )
+
+    def _check_request(self, saliency: str | None, target: str | None) -> None:
+        if saliency is not None and saliency not in METHODS:
+            raise ResonanceError(
+                f"there is no saliency method {saliency!r}",
+                remedy=f"Use {', '.join(METHODS)}",
+            )
+        if target is not None and target not in self.labels:
+            raise ResonanceError(
+                f"the classifier has no label {target!r}",
+                remedy=f"Its labels are {', '.join(self.labels)}",
+            )
+
+    def _prepare(self, scan: Scan) -> NetworkInput:
+        prepared = self.bundle.recipe.apply(scan)
+        array = prepared.array
+        channels = int(self.bundle.network_def.get("n_input_channels", 3))
+        if array.shape[1] != channels:
+            raise ModelError(
+                f"the recipe gives {array.shape[1]} channels, the network takes "
+                f"{channels}: the model's parts do not belong together"
+            )
+        space = tuple(range(2, array.ndim))
+        if _is_constant(scan) or not np.ptp(array, axis=(0, *space)).any():
+            raise PreprocessingError(
+                "the scan is blank: all its voxels have the same value",
+                remedy="Leave it out",
+            )
+        return prepared
+
+    def _run(self, array: NDArray[np.float32], steps: _Steps) -> _Answer:
+        """Run the network over all slices, or the one volume."""
+        parts = [array[n : n + _BATCH] for n in range(0, len(array), _BATCH)]
+        steps.total += len(parts) - 1
+        outputs = []
+        for part in parts:
+            steps.begin("running the network")
+            outputs.append(self._forward(part))
+        logits = np.concatenate([logits for logits, _ in outputs])
+        features = np.concatenate([features for _, features in outputs])
+        if not (np.isfinite(logits).all() and np.isfinite(features).all()):
+            raise ModelError(
+                "the network answered with values that are not finite",
+                remedy="Its weights are damaged, or the scan holds absurd values",
+            )
+        return _Answer(logits, features)
+
+    def _forward(
+        self, batch: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        with self._lock:
+            if self._engine is None:
+                self._engine = make_engine(self.bundle, self._requested)
+            try:
+                return self._engine.run(batch)
+            except DeviceFullError:
+                full = self._engine.name
+                self._engine = make_engine(self.bundle, "cpu")
+                self._notes = (
+                    f"the memory of {full} was full; the network ran on the CPU",
+                )
+                return self._engine.run(batch)
+
+    def _judge(self, scan: Scan, prepared: NetworkInput, answer: _Answer) -> Prediction:
+        bundle = self.bundle
+        calibration = bundle.calibration
+        logits = answer.logits.mean(axis=0, dtype=np.float64)
+        probabilities = calibration.probabilities(logits)
+        best = int(probabilities.argmax())
+        odd = None
+        if bundle.statistics is not None:
+            odd = bundle.statistics.assess(answer.pooled, prepared, scan)
+        is_odd = odd is not None and odd.flag
+        slices = None
+        if len(answer.logits) > 1:
+            slices = calibration.probabilities(answer.logits).astype(np.float32)
+        return Prediction(
+            label=self.labels[best],
+            probability=float(probabilities[best]),
+            probabilities=dict(zip(self.labels, probabilities.tolist(), strict=True)),
+            logits=tuple(logits.tolist()),
+            sure=calibration.is_sure(probabilities) and not is_odd,
+            prediction_set=calibration.prediction_set(probabilities, self.labels),
+            out_of_distribution=odd,
+            warnings=(),
+            seconds=0.0,
+            source=_source(scan),
+            model=bundle.card.name,
+            model_sha256=bundle.weights_sha256,
+            recipe_sha256=bundle.recipe.sha256,
+            per_slice=slices,
+        )
+
+    def _explain(
+        self, prepared: NetworkInput, answer: _Answer, target: str
+    ) -> Saliency:
+        return gradcam(
+            answer.features,
+            self._label_weights[self.labels.index(target)],
+            prepared.grid,
+            total_stride(self.bundle.network_def),
+            target=target,
+            mirror_axis=self.bundle.network_def.get("mirror_axis"),
+        )
+
+    @cached_property
+    def _label_weights(self) -> NDArray[np.float32]:
+        return self.bundle.label_weights()
+
+
+@dataclass(frozen=True, eq=False)
+class _Answer:
+    """Raw outputs: logits ``(N, K)``, features ``(N, F, *cells)``."""
+
+    logits: NDArray[np.float32]
+    features: NDArray[np.float32]
+
+    @property
+    def pooled(self) -> NDArray[np.float32]:
+        """Features averaged over positions and slices, ``(F,)``."""
+        space = tuple(range(2, self.features.ndim))
+        mean: NDArray[np.float32] = self.features.mean(axis=(0, *space))
+        return mean
+
+
+class _Steps:
+    """Counts steps, reports them, and stops between them when asked to."""
+
+    def __init__(self, progress: Progress, should_stop: ShouldStop) -> None:
+        self.total = 3
+        self._done = 0
+        self._progress = progress
+        self._should_stop = should_stop
+
+    def begin(self, text: str) -> None:
+        """Report that a step begins."""
+        if self._should_stop():
+            raise CancelledError("the classification was stopped")
+        self._progress(self._done, self.total, text)
+        self._done += 1
+
+    def end(self) -> None:
+        """Report that all steps are done."""
+        self._progress(self.total, self.total, "done")
+
+
+def _unsuitable(scan: Scan, card: ModelCard) -> tuple[str, ...]:
+    """Say why a scan is not of the kind a classifier was made for."""
+    reasons = []
+    if card.modality and scan.modality and scan.modality not in card.modality:
+        wanted = " or ".join(card.modality)
+        reasons.append(
+            f"{card.name} was made for {wanted}, this scan is {scan.modality}"
+        )
+    if card.dimensions == 3 and min(scan.grid_shape) < 2:
+        reasons.append(f"{card.name} needs a volume, this scan is a single image")
+    return tuple(reasons)
+
+
+def _is_constant(scan: Scan) -> bool:
+    """Tell whether all voxels that count are equal; lazy scans are not looked at."""
+    if scan.is_lazy:
+        return False
+    stored = scan.stored()
+    sample = stored[::8, ::8, ::8]
+    # A few voxels of nearly every scan differ, which spares a pass over all of them.
+    return _all_equal(sample) and _all_equal(stored)
+
+
+def _all_equal(values: NDArray[Any]) -> bool:
+    first = values.flat[0]
+    return bool((values == first).all())
+
+
+def _source(scan: Scan) -> str:
+    """Return the scan's file, or the folder that holds all of its files."""
+    if len(scan.sources) == 1:
+        return str(scan.sources[0])
+    folders = {str(Path(s).parent) for s in scan.sources}
+    return os.path.commonpath(folders) if folders else ""
