@@ -1,0 +1,86 @@
+"""Predictions as a CSV table that spreadsheets open safely."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from os import PathLike
+from typing import TYPE_CHECKING
+
+from napari_resonance.export.atomic import replacing
+
+if TYPE_CHECKING:
+    from napari_resonance.classifier.prediction import Prediction
+
+# A spreadsheet takes a cell that begins so for a formula and runs it (OWASP, "CSV
+# Injection"); a file name is under the control of whoever made the file.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+_FIRST = ("source", "model", "label", "probability")
+_LAST = (
+    "sure",
+    "prediction_set",
+    "out_of_distribution",
+    "out_of_distribution_why",
+    "saliency",
+    "picture",
+    "warnings",
+    "seconds",
+    "model_sha256",
+    "recipe_sha256",
+)
+
+
+def write_predictions(
+    predictions: Sequence[Prediction], path: str | PathLike[str]
+) -> None:
+    """Write one row a prediction, UTF-8, with a column ``p_<label>`` for every label.
+
+    Text that a spreadsheet would run as a formula gets an apostrophe in front. What is
+    unknown is left empty; several texts in one cell are joined by ``"; "``.
+
+    Parameters
+    ----------
+    predictions
+        In the order of the rows; they may come from several models.
+    path
+        The CSV file.
+
+    Raises
+    ------
+    ExportError
+        If the file cannot be written.
+
+    """
+    labels = dict.fromkeys(name for p in predictions for name in p.probabilities)
+    columns = [*_FIRST, *(f"p_{name}" for name in labels), *_LAST]
+    with (
+        replacing(path) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow([_cell(column) for column in columns])
+        for prediction in predictions:
+            row = _row(prediction)
+            table.writerow([_cell(row.get(column)) for column in columns])
+
+
+def _row(prediction: Prediction) -> dict[str, object]:
+    row: dict[str, object] = dict(prediction.to_json())
+    odd = prediction.out_of_distribution
+    row["out_of_distribution"] = None if odd is None else odd.score
+    row["out_of_distribution_why"] = None if odd is None else odd.why
+    return row | {f"p_{name}": p for name, p in prediction.probabilities.items()}
+
+
+def _cell(value: object) -> str:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return f"{value:.6g}"
+    parts = value if isinstance(value, list | tuple) else [value]
+    text = "; ".join(str(part) for part in parts)
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text

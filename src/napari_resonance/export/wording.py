@@ -1,0 +1,53 @@
+"""How results are said to people: the same words in pictures, terminal and panel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_resonance.classifier.prediction import Prediction
+
+RESEARCH_USE = "Research use only, not a medical device"
+
+METHOD_NAMES = {"gradcam": "Grad-CAM"}
+
+
+def method_name(method: str) -> str:
+    """Return how a saliency method is written, ``"Grad-CAM"`` for ``"gradcam"``."""
+    return METHOD_NAMES.get(method, method)
+
+
+def percent(probability: float) -> str:
+    """Return a probability in per cent that never rounds up to certainty."""
+    if probability >= 0.9995:
+        return "> 99.9 %"
+    if probability < 0.0005:
+        return "< 0.1 %"
+    return f"{100 * probability:.1f} %"
+
+
+def certainty(prediction: Prediction) -> str:
+    """Return ``"sure"``, ``"unsure"`` or ``"unlike its training data"``."""
+    if prediction.sure:
+        return "sure"
+    odd = prediction.out_of_distribution
+    return "unlike its training data" if odd is not None and odd.flag else "unsure"
+
+
+def why_unsure(prediction: Prediction) -> str:
+    """Return the reason for an unsure answer as one clause; empty for a sure one."""
+    if prediction.sure:
+        return ""
+    odd = prediction.out_of_distribution
+    if odd is not None and odd.flag:
+        return odd.why
+    others = [n for n in prediction.prediction_set or () if n != prediction.label]
+    if others:
+        return f"it could also be {' or '.join(others)}"
+    return "the probability is below this model's threshold for a sure answer"
+
+
+def place_mm(position: tuple[float, float, float]) -> str:
+    """Return a RAS+ position with letters: ``"24 mm R, 3 mm P, 40 mm S"``."""
+    pairs = zip(position, ("LR", "PA", "IS"), strict=True)
+    return ", ".join(f"{abs(x):.0f} mm {names[x >= 0]}" for x, names in pairs)

@@ -1,0 +1,71 @@
+"""The CSV of predictions."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+from support.results import prediction, strange
+
+from napari_resonance.errors import ExportError
+from napari_resonance.export.table import write_predictions
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_one_row_a_prediction_with_a_column_a_label(tmp_path):
+    odd = prediction(
+        sure=False,
+        prediction_set=("T1w", "T2w"),
+        out_of_distribution=strange("not a head"),
+        warnings=("first of 4 volumes", "thick slices"),
+        files={"picture": Path("out/a.png")},
+    )
+    write_predictions([prediction(), odd], tmp_path / "results.csv")
+    first, second = rows_of(tmp_path / "results.csv")
+    assert list(first)[:7] == [
+        "source", "model", "label", "probability", "p_T1w", "p_T2w", "p_FLAIR",
+    ]  # fmt: skip
+    assert (first["label"], first["p_T1w"], first["sure"]) == ("T1w", "0.973", "true")
+    assert first["prediction_set"] == first["out_of_distribution"] == ""
+    assert (second["sure"], second["prediction_set"]) == ("false", "T1w; T2w")
+    assert second["out_of_distribution"] == "1.7"
+    assert second["out_of_distribution_why"] == "not a head"
+    assert second["warnings"] == "first of 4 volumes; thick slices"
+    assert second["picture"] == "out/a.png"
+
+
+def test_models_with_different_labels_share_one_table(tmp_path):
+    other = prediction(model="b", probabilities={"CT": 0.4, "T1w": 0.6})
+    write_predictions([prediction(), other], tmp_path / "results.csv")
+    first, second = rows_of(tmp_path / "results.csv")
+    assert (first["p_CT"], second["p_CT"], second["p_T2w"]) == ("", "0.4", "")
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_text_is_never_a_formula(tmp_path, start):
+    risky = prediction(source=f'{start}HYPERLINK("http://x")')
+    write_predictions([risky], tmp_path / "results.csv")
+    assert rows_of(tmp_path / "results.csv")[0]["source"].startswith(f"'{start}")
+
+
+def test_numbers_stay_numbers_and_nan_is_empty(tmp_path):
+    odd = prediction(probability=float("nan"), seconds=-1.5)
+    write_predictions([odd], tmp_path / "results.csv")
+    row = rows_of(tmp_path / "results.csv")[0]
+    assert (row["probability"], row["seconds"]) == ("", "-1.5")
+
+
+def test_no_prediction_gives_the_header_alone(tmp_path):
+    write_predictions([], tmp_path / "results.csv")
+    assert (tmp_path / "results.csv").read_text().startswith("source,model,label,")
+
+
+def test_a_folder_that_cannot_be_made_is_an_export_error(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ExportError):
+        write_predictions([prediction()], tmp_path / "file" / "results.csv")
