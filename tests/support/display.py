@@ -15,7 +15,16 @@ from importlib.util import find_spec
 # What a napari viewer needs: the binding, a platform plugin that starts, and OpenGL.
 # The last line names the binding, so that pytest-qt takes the one that qtpy took.
 _TRY = """
-from qtpy import API_NAME
+from importlib import import_module
+from importlib.util import find_spec
+try:
+    from qtpy import API_NAME
+except ImportError:
+    # qtpy says only that no binding works; the binding itself says what it lacks.
+    for name in ("PyQt6", "PySide6"):
+        if find_spec(name):
+            import_module(f"{name}.QtWidgets")
+    raise
 from qtpy.QtGui import QOpenGLContext
 from qtpy.QtWidgets import QApplication
 app = QApplication([])
