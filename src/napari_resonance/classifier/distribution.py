@@ -1,0 +1,203 @@
+"""Does this scan look like what the network was trained on, and if not, why not?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_resonance.classifier.prediction import OutOfDistribution
+from napari_resonance.errors import ModelError
+from napari_resonance.preprocessing.recipe import NetworkInput
+from napari_resonance.scan import Scan
+
+FloatArray = NDArray[np.float64]
+
+# What is measured on the network's input, and what it means to lie outside.
+DESCRIPTORS = {
+    "foreground": ("too little of it is bright", "too much of it is bright"),
+    "roughness": ("it is unusually smooth", "it looks like noise"),
+    "symmetry": ("its left and right halves do not match, as a head's do", ""),
+    "coverage": ("it covers too little of the head", ""),
+}
+_UNLIKE = "its contrast is unlike that of the training scans"
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingStatistics:
+    """Where the training scans lie in the network's feature space.
+
+    Parameters
+    ----------
+    means
+        ``(K, F)`` mean pooled features of each label.
+    whitening
+        ``(F, F)`` matrix W with ``W @ W.T`` the inverse of the shrunk covariance within
+        labels (Ledoit & Wolf 2004), so that ``|(x - mean) @ W|`` is the Mahalanobis
+        distance (Lee et al. 2018).
+    limit
+        Distance beyond which a scan is flagged.
+    lowest, highest
+        ``(D,)`` limits of the descriptors of the network's input, in the order of
+        `DESCRIPTORS`.
+
+    """
+
+    means: FloatArray
+    whitening: FloatArray
+    limit: float
+    lowest: FloatArray
+    highest: FloatArray
+
+    def distance(self, features: ArrayLike) -> float:
+        """Return the Mahalanobis distance of features ``(F,)`` to the nearest label."""
+        difference = np.asarray(features, np.float64) - self.means
+        return float(np.linalg.norm(difference @ self.whitening, axis=1).min())
+
+    def assess(
+        self, features: ArrayLike, network_input: NetworkInput, scan: Scan
+    ) -> OutOfDistribution:
+        """Tell how unlike the training scans a scan is, and in which respect.
+
+        Parameters
+        ----------
+        features
+            ``(F,)`` mean of the last feature map over its cells.
+        network_input
+            What the network was given.
+        scan
+            Where it came from; its header may say that it is no such scan.
+
+        """
+        score = self.distance(features) / self.limit
+        reasons = list(_header_reasons(scan))
+        values = describe(network_input)
+        for value, low, high, (below, above) in zip(
+            values, self.lowest, self.highest, DESCRIPTORS.values(), strict=True
+        ):
+            if value < low and below:
+                reasons.append(below)
+            if value > high and above:
+                reasons.append(above)
+        if score > 1:
+            reasons.append(_UNLIKE)
+        # A reason from header or input flags the scan whatever the features say.
+        score = max(score, 1.0 + 1e-6) if reasons else score
+        return OutOfDistribution(score, bool(reasons), "; ".join(reasons))
+
+    def save(self, path: Path) -> None:
+        """Write the statistics as safetensors."""
+        from safetensors.numpy import save_file
+
+        arrays = {n: np.ascontiguousarray(getattr(self, n)) for n in _ARRAYS}
+        save_file(arrays | {"limit": np.array([self.limit])}, path)
+
+    @classmethod
+    def from_file(cls, path: Path) -> TrainingStatistics:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        ModelError
+            If an array is missing or of a wrong shape.
+
+        """
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        try:
+            arrays = load_file(path)
+            values = {n: np.asarray(arrays[n], np.float64) for n in _ARRAYS}
+            limit = float(arrays["limit"][0])
+        except (OSError, SafetensorError, KeyError, IndexError) as error:
+            raise ModelError(
+                f"the statistics of the training scans are damaged: {error}",
+                source=path,
+                remedy="Get the model again",
+            ) from error
+        n_features = values["means"].shape[-1]
+        if values["whitening"].shape != (n_features, n_features) or limit <= 0:
+            raise ModelError("the training statistics do not fit together", source=path)
+        return cls(**values, limit=limit)
+
+
+_ARRAYS = ("means", "whitening", "lowest", "highest")
+
+
+def _header_reasons(scan: Scan) -> list[str]:
+    reasons = []
+    if scan.n_times > 1:
+        reasons.append(f"it is a series of {scan.n_times} volumes, not one")
+    b_value = scan.meta.get("diffusion_b_value")
+    if _is_diffusion(scan.meta, b_value):
+        reasons.append("its header says that it is a diffusion scan")
+    return reasons
+
+
+def _is_diffusion(meta: Mapping[str, Any], b_value: object) -> bool:
+    image_type = meta.get("image_type", ())
+    kinds = (
+        {str(k).upper() for k in image_type}
+        if not isinstance(image_type, str)
+        else set()
+    )
+    weighted = isinstance(b_value, int | float) and b_value > 0
+    return weighted or bool(kinds & {"DIFFUSION", "ADC", "TRACEW", "FA"})
+
+
+def describe(network_input: NetworkInput) -> FloatArray:
+    """Return the descriptors of a 3D network input, in the order of `DESCRIPTORS`.
+
+    The share of the box that is foreground, the mean difference between neighbouring
+    foreground voxels, the correlation of the left half with the mirrored right half,
+    and the share of slices with foreground.
+    """
+    volume = network_input.array[0, 0].astype(np.float64)
+    inside = volume > 0
+    foreground = float(inside.mean())
+    differences, pairs = 0.0, 0
+    for axis in range(volume.ndim):
+        a, b = np.moveaxis(volume, axis, 0)[1:], np.moveaxis(volume, axis, 0)[:-1]
+        both = (a > 0) & (b > 0)
+        differences += float(np.abs(a - b)[both].sum())
+        pairs += int(both.sum())
+    roughness = differences / max(pairs, 1)
+    mirrored = volume[::-1].ravel()
+    spread = volume.std()
+    symmetry = float(np.corrcoef(volume.ravel(), mirrored)[0, 1]) if spread > 0 else 0.0
+    coverage = float(inside.any(axis=(0, 1)).mean()) if volume.ndim == 3 else 1.0
+    return np.array([foreground, roughness, symmetry, coverage])
+
+
+def fit_statistics(
+    features: ArrayLike,
+    targets: ArrayLike,
+    limit: float,
+    descriptor_range: tuple[FloatArray, FloatArray],
+) -> TrainingStatistics:
+    """Fit the statistics of training features.
+
+    Parameters
+    ----------
+    features
+        ``(n, F)`` pooled features of training scans (augmented copies included).
+    targets
+        ``(n,)`` index of the label.
+    limit
+        Distance beyond which a scan is flagged, chosen on held-out patients.
+    descriptor_range
+        Lowest and highest allowed descriptors.
+
+    """
+    from sklearn.covariance import LedoitWolf
+
+    values, labels = np.asarray(features, np.float64), np.asarray(targets)
+    means = np.stack([values[labels == k].mean(axis=0) for k in np.unique(labels)])
+    centered = values - means[np.searchsorted(np.unique(labels), labels)]
+    precision = LedoitWolf(assume_centered=True).fit(centered).precision_
+    whitening = np.linalg.cholesky((precision + precision.T) / 2)
+    return TrainingStatistics(means, whitening, limit, *descriptor_range)
