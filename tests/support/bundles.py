@@ -1,4 +1,4 @@
-"""Small classifiers for tests: one with random weights, one that finds a bright spot."""
+"""Small classifiers for tests: random weights, or weights that find a bright spot."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def _settled(network: Any) -> Any:
 
 
 def _spot_finder(network: Any) -> Any:
-    """Set weights: channel 0 is what exceeds 5 standard deviations, pooled by a tent."""
+    """Let channel 0 be what exceeds 5 standard deviations, pooled by tents."""
     import torch
 
     with torch.no_grad():

@@ -17,15 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_resonance.classifier import bundle_config, bundle_text, openvino_engine
-from napari_resonance.classifier.bundle_config import (
-    CONVERTED,
-    FORMAT,
-    STATISTICS,
-    WEIGHTS,
+from napari_resonance.classifier.bundle_checks import (
+    ANEW,
+    check_agreement,
+    entry,
+    label_weights_shape,
+    own_entry,
+    read_json,
+    read_statistics,
+    verified_sha256,
 )
+from napari_resonance.classifier.bundle_config import CONVERTED, STATISTICS, WEIGHTS
 from napari_resonance.classifier.calibration import Calibration
 from napari_resonance.classifier.card import ModelCard
-from napari_resonance.classifier.definition import checked_definition
 from napari_resonance.classifier.distribution import TrainingStatistics
 from napari_resonance.classifier.files import file_sha256
 from napari_resonance.errors import DependencyError, ModelError, ResonanceError
@@ -48,7 +52,6 @@ _KNOWN_FILES = {
     "docs/README.md",
     "LICENSE",
 }
-_ANEW = "Get the model anew, or train it again"
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +75,8 @@ class Bundle:
     weights_path, weights_sha256
         The safetensors file and its verified hash.
     converted
-        sha256 by file name of the OpenVINO conversion that came with the bundle.
+        sha256 by file name of the OpenVINO conversion that came with the bundle, and
+        what it was ``made_from``; empty without one.
     warnings
         What is odd about the folder, in sentences.
 
@@ -115,14 +119,14 @@ def load_bundle(name_or_path: str | PathLike[str]) -> Bundle:
 
     """
     path = _folder_of(name_or_path)
-    metadata = _read_json(path / METADATA)
-    inference = _read_json(path / INFERENCE)
+    metadata = read_json(path / METADATA)
+    inference = read_json(path / INFERENCE)
     try:
         bundle = _bundle(path, metadata, inference)
     except ResonanceError as error:
         if error.source is not None:
             raise
-        remedy = error.remedy or _ANEW
+        remedy = error.remedy or ANEW
         raise ModelError(error.message, source=path, remedy=remedy) from error
     return replace(bundle, warnings=_unknown_files(path))
 
@@ -142,115 +146,34 @@ def _folder_of(name_or_path: str | PathLike[str]) -> Path:
     )
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise _incomplete(path) from error
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"the file is not valid JSON: {error}", source=path, remedy=_ANEW
-        ) from error
-    if not isinstance(data, dict):
-        raise ModelError("the file holds no JSON object", source=path, remedy=_ANEW)
-    return data
-
-
-def _incomplete(path: Path) -> ModelError:
-    return ModelError(
-        f"the model folder is incomplete: {path.name} is missing",
-        source=path,
-        remedy=_ANEW,
-    )
-
-
 def _bundle(
     path: Path, metadata: Mapping[str, Any], inference: Mapping[str, Any]
 ) -> Bundle:
     bundle_config.check_literal(metadata)
     bundle_config.check_literal(inference, references=True)
-    own = _own_entry(metadata)
-    card = ModelCard.from_json(_entry(own, "card"))
-    recipe = Recipe.from_json(_entry(own, "recipe"))
-    network_def = _entry(inference, "network_def")
-    _check_agreement(card, recipe, network_def)
-    weights, statistics = path / WEIGHTS, path / STATISTICS
+    own = own_entry(metadata)
+    card = ModelCard.from_json(entry(own, "card"))
+    recipe = Recipe.from_json(entry(own, "recipe"))
+    network_def = entry(inference, "network_def")
+    check_agreement(card, recipe, network_def)
+    weights = path / WEIGHTS
+    sha256 = verified_sha256(weights, own.get("weights_sha256"))
+    shape = label_weights_shape(weights)
+    if shape[0] != len(card.labels):
+        raise ModelError(
+            f"the weights have {shape[0]} outputs, the card {len(card.labels)} labels"
+        )
     return Bundle(
         path=path,
         card=card,
         network_def=network_def,
         recipe=recipe,
-        calibration=Calibration.from_json(_entry(own, "calibration")),
-        statistics=(
-            TrainingStatistics.from_file(statistics) if statistics.is_file() else None
-        ),
+        calibration=Calibration.from_json(entry(own, "calibration")),
+        statistics=read_statistics(path / STATISTICS, shape),
         weights_path=weights,
-        weights_sha256=_verified(weights, own.get("weights_sha256")),
-        converted=_hashes(own.get("openvino", {})),
+        weights_sha256=sha256,
+        converted=entry({"openvino": {}, **own}, "openvino"),
     )
-
-
-def _own_entry(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    own = metadata.get("resonance")
-    if not isinstance(own, dict):
-        raise ModelError(
-            "this bundle was not made for this package: its metadata.json has no entry "
-            "'resonance'",
-            remedy="Only models written by napari-resonance can be loaded",
-        )
-    version = own.get("format")
-    if not isinstance(version, int) or version < 1:
-        raise ModelError(f"the format of the model is not valid: {version!r}")
-    if version > FORMAT:
-        raise ModelError(
-            f"the model is of format {version}, this version reads up to {FORMAT}",
-            remedy="Upgrade napari-resonance",
-        )
-    return own
-
-
-def _entry(data: Mapping[str, Any], key: str) -> dict[str, Any]:
-    value = data.get(key)
-    if not isinstance(value, dict):
-        raise ModelError(f"the model's configuration has no valid {key!r}")
-    return value
-
-
-def _check_agreement(
-    card: ModelCard, recipe: Recipe, network_def: Mapping[str, Any]
-) -> None:
-    """Refuse parts that do not belong together."""
-    settings = checked_definition(network_def)
-    dimensions = settings.get("spatial_dims", 3)
-    if not card.dimensions == recipe.dimensions == dimensions:
-        raise ModelError(
-            f"card ({card.dimensions}D), recipe ({recipe.dimensions}D) and network "
-            f"({dimensions}D) do not belong together"
-        )
-    outputs = settings.get("num_classes", 400)
-    if outputs != len(card.labels):
-        raise ModelError(
-            f"the network has {outputs} outputs, the card {len(card.labels)} labels"
-        )
-
-
-def _verified(weights: Path, expected: object) -> str:
-    if not weights.is_file():
-        raise _incomplete(weights)
-    found = file_sha256(weights)
-    if found != expected:
-        raise ModelError(
-            "the weights are damaged: their sha256 is not the one in metadata.json",
-            source=weights,
-            remedy=_ANEW,
-        )
-    return found
-
-
-def _hashes(entry: object) -> dict[str, str]:
-    if not isinstance(entry, dict):
-        raise ModelError("the model's configuration has no valid 'openvino'")
-    return {str(name): str(value) for name, value in entry.items()}
 
 
 def _unknown_files(path: Path) -> tuple[str, ...]:
@@ -305,7 +228,7 @@ def save_bundle(  # noqa: PLR0913  (each is one part of a bundle)
 
     """
     target = Path(folder)
-    _check_agreement(card, recipe, network_def)
+    check_agreement(card, recipe, network_def)
     _check_target(target, convert=convert)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
@@ -324,6 +247,7 @@ def save_bundle(  # noqa: PLR0913  (each is one part of a bundle)
             converted={},
         )
         _write_rest(bundle, convert=convert)
+        load_bundle(draft)
         if target.exists():
             target.rename(Path(drafts) / "replaced")
         draft.rename(target)
@@ -365,7 +289,10 @@ def _write_rest(bundle: Bundle, *, convert: bool) -> None:
     }
     if convert:
         model = openvino_engine.convert(bundle)
-        own["openvino"] = openvino_engine.save_converted(model, bundle.path / CONVERTED)
+        own["openvino"] = {
+            "made_from": openvino_engine.conversion_key(bundle),
+            **openvino_engine.save_converted(model, bundle.path / CONVERTED),
+        }
     if bundle.statistics is not None:
         bundle.statistics.save(bundle.path / STATISTICS)
     parts = bundle.card, bundle.network_def, bundle.recipe

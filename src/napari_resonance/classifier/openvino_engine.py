@@ -12,6 +12,7 @@ import logging
 import shutil
 import sys
 import tempfile
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +23,6 @@ from numpy.typing import NDArray
 from napari_resonance.classifier.files import cache_folder, file_sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from napari_resonance.classifier.bundle import Bundle
 
 logger = logging.getLogger(__name__)
@@ -79,7 +78,7 @@ class OpenVinoEngine:
 def load_engine(bundle: Bundle) -> OpenVinoEngine:
     """Return the engine of a bundle: shipped with it, cached, or converted now."""
     shipped = bundle.path / "models" / "openvino"
-    if _is_as_shipped(shipped, bundle.converted):
+    if _is_as_shipped(shipped, bundle):
         return OpenVinoEngine(_read(shipped))
     cached = cache_folder() / "openvino" / conversion_key(bundle)
     if (cached / MODEL_FILES[0]).is_file():
@@ -113,7 +112,10 @@ def convert(bundle: Bundle) -> Any:
     # The size of the example leaves no trace: a ResNet of any depth takes 64 voxels.
     example = torch.zeros((2, channels, *[64] * dimensions))
     free = openvino.PartialShape([-1, channels, *[-1] * dimensions])
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        # OpenVINO traces the network with torch.jit.trace, which torch 2.13 calls
+        # outdated and still has.
+        warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)
         return openvino.convert_model(network, example_input=example, input=[free])
 
 
@@ -132,11 +134,13 @@ def conversion_key(bundle: Bundle) -> str:
     return digest.hexdigest()[:32]
 
 
-def _is_as_shipped(folder: Path, converted: Mapping[str, str]) -> bool:
-    """Tell whether the converted files are those the bundle was written with."""
+def _is_as_shipped(folder: Path, bundle: Bundle) -> bool:
+    """Tell whether the converted files belong to the bundle and are unchanged."""
+    if bundle.converted.get("made_from") != conversion_key(bundle):
+        return False
     files = [folder / name for name in MODEL_FILES]
-    return bool(converted) and all(
-        file.is_file() and file_sha256(file) == converted.get(file.name)
+    return all(
+        file.is_file() and file_sha256(file) == bundle.converted.get(file.name)
         for file in files
     )
 

@@ -1,0 +1,128 @@
+"""What must hold of a bundle's files before anything is made of them.
+
+Every function raises ``ModelError`` where it does not hold.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from napari_resonance.classifier.bundle_config import FORMAT
+from napari_resonance.classifier.card import ModelCard
+from napari_resonance.classifier.definition import checked_definition
+from napari_resonance.classifier.distribution import TrainingStatistics
+from napari_resonance.classifier.files import file_sha256
+from napari_resonance.errors import ModelError
+from napari_resonance.preprocessing import Recipe
+
+ANEW = "Get the model anew, or train it again"
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file of a model folder."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise _incomplete(path) from error
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"the file is not valid JSON: {error}", source=path, remedy=ANEW
+        ) from error
+    if not isinstance(data, dict):
+        raise ModelError("the file holds no JSON object", source=path, remedy=ANEW)
+    return data
+
+
+def _incomplete(path: Path) -> ModelError:
+    return ModelError(
+        f"the model folder is incomplete: {path.name} is missing",
+        source=path,
+        remedy=ANEW,
+    )
+
+
+def own_entry(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the ``resonance`` entry of metadata of a format known here."""
+    own = metadata.get("resonance")
+    if not isinstance(own, dict):
+        raise ModelError(
+            "this bundle was not made for this package: its metadata.json has no entry "
+            "'resonance'",
+            remedy="Only models written by napari-resonance can be loaded",
+        )
+    version = own.get("format")
+    if not isinstance(version, int) or version < 1:
+        raise ModelError(f"the format of the model is not valid: {version!r}")
+    if version > FORMAT:
+        raise ModelError(
+            f"the model is of format {version}, this version reads up to {FORMAT}",
+            remedy="Upgrade napari-resonance",
+        )
+    return own
+
+
+def entry(data: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return the object under a key that has to be there."""
+    value = data.get(key)
+    if not isinstance(value, dict):
+        raise ModelError(f"the model's configuration has no valid {key!r}")
+    return value
+
+
+def check_agreement(
+    card: ModelCard, recipe: Recipe, network_def: Mapping[str, Any]
+) -> None:
+    """Refuse parts that do not belong together."""
+    settings = checked_definition(network_def)
+    dimensions = settings.get("spatial_dims", 3)
+    if not card.dimensions == recipe.dimensions == dimensions:
+        raise ModelError(
+            f"card ({card.dimensions}D), recipe ({recipe.dimensions}D) and network "
+            f"({dimensions}D) do not belong together"
+        )
+    outputs = settings.get("num_classes", 400)
+    if outputs != len(card.labels):
+        raise ModelError(
+            f"the network has {outputs} outputs, the card {len(card.labels)} labels"
+        )
+
+
+def verified_sha256(weights: Path, expected: object) -> str:
+    """Return the sha256 of the weights once it is the one they were written with."""
+    if not weights.is_file():
+        raise _incomplete(weights)
+    found = file_sha256(weights)
+    if found != expected:
+        raise ModelError(
+            "the weights are damaged: their sha256 is not the one in metadata.json",
+            source=weights,
+            remedy=ANEW,
+        )
+    return found
+
+
+def label_weights_shape(weights: Path) -> tuple[int, int]:
+    """Return (labels, features) of the last layer in a safetensors file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(weights, framework="np") as file:
+            labels, features = file.get_slice("fc.weight").get_shape()
+    except (SafetensorError, ValueError) as error:
+        raise ModelError(
+            f"the weights cannot be read: {error}", source=weights, remedy=ANEW
+        ) from error
+    return labels, features
+
+
+def read_statistics(path: Path, shape: tuple[int, int]) -> TrainingStatistics | None:
+    """Return the statistics of a network whose last layer has this shape, if any."""
+    if not path.is_file():
+        return None
+    statistics = TrainingStatistics.from_file(path)
+    if statistics.means.shape[-1] != shape[1]:
+        raise ModelError("the training statistics are not those of this network")
+    return statistics

@@ -1,0 +1,52 @@
+"""Places in words, against the middle of the region the network saw."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_resonance.classifier.prediction import Saliency
+from napari_resonance.saliency.place import describe_place
+
+# A region of 49×57×33 voxels of 3 mm; cells of 24 mm; its middle is (0, 0, 40) mm.
+REGION = np.diag([3.0, 3.0, 3.0, 1.0])
+REGION[:3, 3] = (-72, -84, -8)
+
+
+def _map(cell: tuple[int, int, int] | None, affine: np.ndarray = REGION) -> Saliency:
+    values = np.zeros((7, 8, 5), np.float32)
+    if cell is not None:
+        values[cell] = 1
+    cells = affine @ np.diag([8.0, 8.0, 8.0, 1.0])
+    return Saliency(values, cells, "gradcam", "T1w", ((49, 57, 33), affine))
+
+
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [
+        ((4, 0, 2), "right hemisphere, 24 mm from the midline of the head box, "
+                    "level with its centre (± 12 mm)"),
+        ((0, 0, 3), "left hemisphere, 72 mm from the midline of the head box, "
+                    "24 mm above its centre (± 12 mm)"),
+        ((3, 0, 0), "at the midline of the head box, 48 mm below its centre (± 12 mm)"),
+    ],
+)  # fmt: skip
+def test_says_side_and_level(cell, words):
+    assert describe_place(_map(cell)) == words
+
+
+def test_other_parts_have_no_hemispheres():
+    words = describe_place(_map((4, 0, 2)), "chest")
+    assert words.startswith("right half, 24 mm from the midline of the region seen")
+
+
+def test_sides_are_the_patients_however_the_scan_is_stored():
+    flipped = REGION @ np.diag([-1.0, 1.0, 1.0, 1.0])
+    flipped[0, 3] = 72
+    assert describe_place(_map((0, 0, 2), flipped)).startswith(
+        "right hemisphere, 72 mm"
+    )
+
+
+def test_an_empty_map_has_no_place():
+    assert describe_place(_map(None)) == "nowhere: nothing in the scan speaks for T1w"
