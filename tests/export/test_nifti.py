@@ -96,10 +96,12 @@ def test_types_nifti_lacks_are_widened(tmp_path, dtype, stored):
 
 def test_time_series_and_colour_come_back(tmp_path):
     scan, mm = time_phantom()
+    scan = dataclasses.replace(scan, meta={"repetition_time_ms": 2500.0})
     write_scan(scan, tmp_path / "time.nii")
     image = nibabel.load(tmp_path / "time.nii")
     assert image.shape == scan.shape
     assert np.array_equal(np.asanyarray(image.dataobj), scan.voxels)
+    assert image.header.get_zooms()[3] == 2.5
     scan, mm = color_phantom()
     write_scan(scan, tmp_path / "color.nii")
     image = nibabel.load(tmp_path / "color.nii")

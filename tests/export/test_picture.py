@@ -192,7 +192,9 @@ def test_a_blank_scan_and_one_with_nan_are_drawn(tmp_path):
 
 def test_monochrome1_is_shown_inverted(tmp_path):
     scan, _ = image_of("radiograph")
-    inverted = dataclasses.replace(scan, meta={"photometric": "MONOCHROME1"})
+    inverted = dataclasses.replace(
+        scan, meta={"photometric_interpretation": "MONOCHROME1"}
+    )
     write_picture(scan, prediction(), tmp_path / "a.png")
     write_picture(inverted, prediction(), tmp_path / "b.png")
     corners = [read_png(tmp_path / n)[300, 30].mean() for n in ("a.png", "b.png")]

@@ -34,12 +34,33 @@ def replacing(path: str | PathLike[str]) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, final)
     except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        raise ExportError(
-            f"the file could not be written ({why})",
-            source=final,
-            remedy="Choose a folder you may write to, with free space",
-        ) from error
+        raise _refused("the file could not be written", final, error) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def writable_folder(folder: str | PathLike[str]) -> Path:
+    """Make a folder where there is none, before the work is done that fills it.
+
+    Raises
+    ------
+    ExportError
+        If it cannot be made or nothing can be written into it.
+
+    """
+    path = Path(folder)
+    probe = path / f".{uuid.uuid4().hex[:12]}"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError as error:
+        raise _refused("the folder cannot be written to", path, error) from error
+    return path
+
+
+def _refused(what: str, path: Path, error: OSError) -> ExportError:
+    why = (error.strerror or str(error)).lower()
+    remedy = "Choose a folder you may write to, with free space"
+    return ExportError(f"{what} ({why})", source=path, remedy=remedy)

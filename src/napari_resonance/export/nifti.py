@@ -59,9 +59,10 @@ def write_scan(scan: Scan, path: str | PathLike[str]) -> None:
     """Write a scan as NIfTI: voxels as stored, with ``scl_slope`` and ``scl_inter``.
 
     Types that NIfTI lacks are widened (bool to uint8, float16 to float32). A scan
-    without orientation gets no sform or qform, only its spacing. A sheared scan has
-    an sform alone: nibabel, FSL and MRIcroGL honour it; readers built on ITK, which
-    has no shear, refuse the file instead of misplacing it (`geometry.unshear` first).
+    without orientation gets no sform or qform, only its spacing. The repetition time is
+    the step of a time series. A sheared scan has an sform alone: nibabel, FSL and
+    MRIcroGL honour it; readers built on ITK, which has no shear, refuse the file
+    instead of misplacing it (`geometry.unshear` first).
 
     Parameters
     ----------
@@ -82,6 +83,9 @@ def write_scan(scan: Scan, path: str | PathLike[str]) -> None:
     _place(image, scan.affine, SCANNER if scan.oriented else UNKNOWN)
     if not scan.color:
         image.header.set_slope_inter(scan.slope, scan.intercept)
+    step_ms = scan.meta.get("repetition_time_ms")
+    if scan.n_times > 1 and isinstance(step_ms, int | float):
+        image.header["pixdim"][4] = step_ms / 1000
     _save(image, path)
 
 

@@ -67,7 +67,7 @@ def grey_levels(
     else:
         low, high = limits
         grey = np.clip((np.nan_to_num(values) - low) / (high - low), 0, 1)
-        if scan.meta.get("photometric") == "MONOCHROME1":
+        if scan.meta.get("photometric_interpretation") == "MONOCHROME1":
             grey = 1 - grey
         image = np.repeat(grey[..., None], 3, axis=-1)
     return np.where(covered[..., None], image, _BEYOND).astype(np.float32)

@@ -1,0 +1,200 @@
+"""``resonance classify``: what each scan is, how sure that is, where it shows."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_resonance.cli.options import (
+    DEFAULT_MODEL,
+    Device,
+    Json,
+    Method,
+    Model,
+    Paths,
+)
+from napari_resonance.cli.output import (
+    DONE,
+    FAILED,
+    SOME_FAILED,
+    Report,
+    messages,
+    say,
+    say_left_out,
+    sentence,
+)
+from napari_resonance.cli.results import entry, facts, without_source, write_files
+from napari_resonance.errors import ResonanceError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from napari_resonance.classifier.predict import Classifier
+    from napari_resonance.classifier.prediction import Prediction
+    from napari_resonance.progress import Progress
+    from napari_resonance.scan import Scan
+
+
+def classify(  # noqa: PLR0913, PLR0917 - one parameter an option
+    paths: Paths,
+    model: Model = DEFAULT_MODEL,
+    saliency: Annotated[
+        Method | None, typer.Option(help="Show where the network looked.")
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="LABEL", help="Label to explain, not the likeliest one."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Write a table, and pictures and maps of saliency."
+        ),
+    ] = None,
+    device: Annotated[Device, typer.Option(help="Where to run.")] = Device.auto,
+    force: Annotated[
+        bool, typer.Option("--force", help="Take scans the model was not made for.")
+    ] = False,
+    as_json: Json = False,
+) -> Report:
+    """Classify scans: every scan in the files and folders named."""
+    from napari_resonance.classifier.predict import load_classifier
+
+    if target is not None and saliency is None:
+        raise typer.BadParameter("--target needs --saliency")
+    classifier = load_classifier(model, device.value)
+    if target is not None and target not in classifier.labels:
+        raise typer.BadParameter(
+            f"the model has no label {target!r}, only {', '.join(classifier.labels)}"
+        )
+    job = Job(classifier, saliency, target, force, out)
+    job.run(paths)
+    return job.report()
+
+
+@dataclass(eq=False)
+class Job:
+    """One classifier, the same request to every scan, and what came of it."""
+
+    classifier: "Classifier"
+    saliency: str | None = None
+    target: str | None = None
+    force: bool = False
+    out: Path | None = None
+    results: list["Prediction"] = field(default_factory=list)
+    descriptions: list[str] = field(default_factory=list)
+    errors: list[ResonanceError] = field(default_factory=list)
+    _codes: set[str] = field(default_factory=set)
+
+    def run(self, paths: list[Path]) -> None:
+        """Classify all scans; what fails is kept in `errors`, the rest goes on."""
+        from napari_resonance.cli.scans import scans_at
+
+        if self.out is not None:
+            from napari_resonance.export.atomic import writable_folder
+
+            writable_folder(self.out)
+        for path in paths:
+            skipped: list[tuple[str, str]] = []
+            with progress_bar() as progress:
+                progress("")(0, 0, f"Reading {path.name}")
+                try:
+                    scans = scans_at(path, skipped)
+                except ResonanceError as error:
+                    error.source = error.source or str(path)
+                    self.errors.append(error)
+                    scans = []
+                for number, scan in enumerate(scans, 1):
+                    self._one(scan, progress(f"Scan {number} of {len(scans)}: "))
+            say_left_out(skipped)
+        if self.out is not None and self.results:
+            from napari_resonance.export.table import write_predictions
+
+            write_predictions(self.results, self.out / "results.csv")
+
+    def _one(self, scan: "Scan", progress: "Progress") -> None:
+        from napari_resonance.cli.scans import code_of, description_of
+
+        try:
+            prediction = self.classifier.classify(
+                scan,
+                saliency=self.saliency,
+                target=self.target,
+                force=self.force,
+                progress=progress,
+            )
+        except ResonanceError as error:
+            self.errors.append(error)
+            return
+        if self.out is not None and prediction.saliency is not None:
+            stem = self.out / code_of(scan, self._codes)
+            prediction = write_files(scan, prediction, stem)
+        self.results.append(prediction)
+        self.descriptions.append(description_of(scan))
+
+    def report(self) -> Report:
+        """Return results and failures, with the exit code they call for."""
+        entries = [
+            entry(prediction, self.classifier) | {"description": description}
+            for prediction, description in zip(
+                self.results, self.descriptions, strict=True
+            )
+        ]
+        failed = [
+            {"source": e.source, "error": without_source(e), "type": type(e).__name__}
+            for e in self.errors
+        ]
+        document: dict[str, Any] = {"results": entries, "failed": failed}
+        code = DONE
+        if self.errors:
+            code = SOME_FAILED if self.results else FAILED
+        if code == FAILED:
+            document["error"] = _all_failed(self.errors).to_json()
+        return Report(document, self._show, code)
+
+    def _show(self, console: "Console") -> None:
+        from napari_resonance.cli.show import show_details, show_table
+
+        if len(self.results) == 1:
+            prediction = self.results[0]
+            show_details(console, prediction, facts(prediction, self.classifier))
+        elif self.results:
+            show_table(console, self.results, self.descriptions)
+        if self.out is not None and self.results:
+            say(f"Written to {self.out}")
+        for error in self.errors:
+            say(f"Error: {sentence(error)}")
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[str], "Progress"]]:
+    """Show a bar on stderr, if that is a terminal, while scans are classified."""
+    from rich.markup import escape
+    from rich.progress import Progress as Bar
+
+    console = messages()
+    hidden = not console.is_terminal
+    with Bar(console=console, transient=True, disable=hidden) as bar:
+        task = bar.add_task("", total=None)
+
+        def scan_progress(title: str) -> "Progress":
+            def update(done: int, total: int, text: str) -> None:
+                words = escape(f"{title}{text}")
+                steps = total or None
+                bar.update(task, completed=done, total=steps, description=words)
+
+            return update
+
+        yield scan_progress
+
+
+def _all_failed(errors: list[ResonanceError]) -> ResonanceError:
+    if len(errors) == 1:
+        return errors[0]
+    return ResonanceError(
+        f"none of the {len(errors)} inputs could be classified",
+        remedy="Each is named in 'failed' with its reason",
+    )

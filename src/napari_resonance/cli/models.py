@@ -1,0 +1,116 @@
+"""``resonance models``: the classifiers that come with the package."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_resonance.cli.options import Json
+from napari_resonance.cli.output import Report
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from napari_resonance.classifier.bundle import Bundle
+
+app = typer.Typer(help="List and show classifiers.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_all(as_json: Json = False) -> Report:
+    """List the classifiers that come with the package."""
+    from napari_resonance.classifier.bundle import list_models
+
+    bundles = list_models()
+    document = {"models": [describe(bundle) for bundle in bundles]}
+    return Report(document, partial(_show_list, bundles))
+
+
+@app.command("show")
+def show(
+    model: Annotated[
+        str, typer.Argument(metavar="M", help="Name of a model, or its folder.")
+    ],
+    as_json: Json = False,
+) -> Report:
+    """Show a classifier's card: what it is for, what it was trained on, its limits."""
+    from napari_resonance.classifier.bundle import load_bundle
+
+    bundle = load_bundle(model)
+    document = {"model": describe(bundle)}
+    return Report(document, partial(_show_card, bundle))
+
+
+def describe(bundle: "Bundle") -> dict[str, Any]:
+    """Return the card of a model with what identifies it."""
+    return bundle.card.to_json() | {
+        "path": str(bundle.path),
+        "model_sha256": bundle.weights_sha256,
+        "recipe_sha256": bundle.recipe.sha256,
+        "weights_bytes": bundle.weights_path.stat().st_size,
+        "warnings": list(bundle.warnings),
+    }
+
+
+def _kind(bundle: "Bundle") -> str:
+    modality = " or ".join(bundle.card.modality) or "any modality"
+    return f"{bundle.card.dimensions}D, {modality}"
+
+
+def _show_list(bundles: Sequence["Bundle"], console: "Console") -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for name in ("Model", "Version", "Scans"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("Labels", overflow="fold")
+    for bundle in bundles:
+        card = bundle.card
+        title = Text(card.name, style="bold")
+        table.add_row(title, card.version, _kind(bundle), Text(", ".join(card.labels)))
+    console.print(table)
+
+
+def _show_card(bundle: "Bundle", console: "Console") -> None:
+    from rich.text import Text
+
+    from napari_resonance.cli.show import facts_table
+    from napari_resonance.export.wording import RESEARCH_USE
+
+    card = bundle.card
+    megabytes = bundle.weights_path.stat().st_size / 1e6
+    facts = {
+        "Task": card.task,
+        "Labels": ", ".join(card.labels),
+        "Scans": _kind(bundle) + (f", {card.body_part}" if card.body_part else ""),
+        "Intended use": card.intended_use,
+        "Training data": card.training_data,
+        **{f"  {name}": _figure(value) for name, value in card.performance.items()},
+        "Limits": "\n".join(card.limits),
+        "Licence": card.licence,
+        "Credits": "\n".join(card.attributions),
+        "Weights": f"{megabytes:.1f} MB, sha256 {bundle.weights_sha256[:16]}",
+        "Recipe": f"sha256 {bundle.recipe.sha256[:16]}",
+        "Folder": str(bundle.path),
+    }
+    console.print(Text(f"{card.name} {card.version}", style="bold"))
+    console.print(facts_table({name: text for name, text in facts.items() if text}))
+    for warning in bundle.warnings:
+        console.print(f"Note: {warning}", style="yellow", markup=False)
+    console.print(f"\n{RESEARCH_USE}.", style="dim")
+
+
+def _figure(value: Any) -> str:
+    """Return a figure with its interval: ``"0.96 (0.91 to 0.98)"``."""
+    if isinstance(value, dict) and "value" in value:
+        text = _number(value["value"])
+        if value.get("low") is not None and value.get("high") is not None:
+            text += f" ({_number(value['low'])} to {_number(value['high'])})"
+        return text
+    return _number(value)
+
+
+def _number(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

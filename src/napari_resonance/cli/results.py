@@ -1,0 +1,77 @@
+"""What is said and written of one result, for all commands that classify."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_resonance.errors import ResonanceError
+
+if TYPE_CHECKING:
+    from napari_resonance.classifier.predict import Classifier
+    from napari_resonance.classifier.prediction import Prediction
+    from napari_resonance.scan import Scan
+
+
+def entry(prediction: Prediction, classifier: Classifier) -> dict[str, Any]:
+    """Return one entry of ``results``."""
+    document = prediction.to_json() | {"device": classifier.device}
+    if prediction.saliency is not None:
+        document["place"] = place(prediction, classifier)
+        document["peak_mm"] = list(prediction.saliency.peak_mm)
+    return document
+
+
+def place(prediction: Prediction, classifier: Classifier) -> str:
+    """Say in words where the network looked."""
+    from napari_resonance.saliency.place import describe_place
+
+    if prediction.saliency is None:
+        return ""
+    return describe_place(prediction.saliency, classifier.card.body_part)
+
+
+def facts(prediction: Prediction, classifier: Classifier) -> dict[str, str]:
+    """Return what is printed below a single answer, by name."""
+    from napari_resonance.export.wording import method_name, place_mm
+
+    card = classifier.card
+    named = {"Scan": prediction.source}
+    named["Model"] = f"{card.name} {card.version}, {prediction.model_sha256[:12]}"
+    named["Ran on"] = f"{classifier.device}, {prediction.seconds:.2f} s"
+    saliency = prediction.saliency
+    if saliency is not None:
+        named["Where it looked"] = place(prediction, classifier)
+        position = place_mm(saliency.peak_mm)
+        name = method_name(saliency.method)
+        named[""] = f"{position} (peak of {name} for {saliency.target})"
+    titles = {"picture": "Picture", "saliency": "Saliency"}
+    return named | {titles[k]: str(path) for k, path in prediction.files.items()}
+
+
+def write_files(scan: Scan, prediction: Prediction, stem: Path) -> Prediction:
+    """Write picture and saliency map; return the prediction that names them.
+
+    Raises
+    ------
+    ExportError
+        If a file cannot be written.
+
+    """
+    from napari_resonance.export.nifti import write_saliency
+    from napari_resonance.export.picture import write_picture
+
+    files = {"picture": stem.with_name(f"{stem.name}.png")}
+    write_picture(scan, prediction, files["picture"])
+    if prediction.saliency is not None:
+        name = f"{stem.name}_{prediction.saliency.method}.nii.gz"
+        files["saliency"] = stem.with_name(name)
+        write_saliency(prediction.saliency, files["saliency"])
+    return replace(prediction, files=files)
+
+
+def without_source(error: ResonanceError) -> str:
+    """Return an error's message and remedy as a sentence each."""
+    parts = [part.rstrip(".") for part in (error.message, error.remedy) if part]
+    return f"{'. '.join(parts)}."

@@ -1,0 +1,156 @@
+"""``resonance classify``: results as text, JSON and files."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from support.phantoms import phantom, write_dicom_series, write_nifti
+
+KEYS = {
+    "source", "label", "probability", "probabilities", "sure", "prediction_set",
+    "out_of_distribution", "saliency", "picture", "warnings", "model", "seconds",
+}  # fmt: skip
+
+
+@pytest.fixture
+def scan(tmp_path):
+    return write_nifti(phantom()[0], tmp_path / "Jane_Doe" / "scan.nii.gz")
+
+
+@pytest.fixture(autouse=True)
+def _patient_folder(tmp_path, monkeypatch):
+    (tmp_path / "Jane_Doe").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+
+def test_json_holds_every_key_of_the_contract(resonance, embedded, scan):
+    ran = resonance("classify", scan, "--json")
+    assert ran.code == 0
+    assert set(ran.document) == {"results", "failed"}
+    (result,) = ran.document["results"]
+    assert set(result) >= KEYS
+    assert result["source"] == str(scan)
+    assert result["model"] == "tiny"  # the name on the card
+    assert list(result["probabilities"]) == ["T1w", "T2w", "FLAIR"]
+    assert sum(result["probabilities"].values()) == pytest.approx(1)
+    assert result["probability"] == max(result["probabilities"].values())
+    assert result["saliency"] is None
+    assert result["picture"] is None
+    assert ran.document["failed"] == []
+
+
+def test_nothing_is_written_unless_asked_for(resonance, embedded, scan, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+    ran = resonance("classify", scan, "--saliency", "gradcam", "--json")
+    (result,) = ran.document["results"]
+    assert result["place"]
+    assert len(result["peak_mm"]) == 3
+    assert result["saliency"] is result["picture"] is None
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_out_holds_table_picture_and_map_without_names(
+    resonance, embedded, scan, tmp_path
+):
+    arguments = ["classify", scan, "--saliency", "gradcam", "--target", "T2w"]
+    ran = resonance(*arguments, "--out", "out", "--json")
+    (result,) = ran.document["results"]
+    files = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert files == sorted(
+        ["results.csv", Path(result["picture"]).name, Path(result["saliency"]).name]
+    )
+    assert not any("doe" in name.lower() or "scan" in name for name in files)
+    image = nibabel.load(result["saliency"])
+    peak = np.unravel_index(np.argmax(image.dataobj), image.shape)
+    mm = (image.affine @ [*peak, 1])[:3]
+    assert np.allclose(mm, result["peak_mm"], atol=1e-3)
+    with open(tmp_path / "out" / "results.csv", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["label"] == result["label"]
+    assert row["picture"] == result["picture"]
+    again = resonance(*arguments, "--out", "out", "--json").document["results"][0]
+    assert again["picture"] == result["picture"]
+
+
+def test_without_saliency_out_holds_the_table_alone(
+    resonance, embedded, scan, tmp_path
+):
+    resonance("classify", scan, "--out", "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["results.csv"]
+
+
+def test_every_series_of_a_folder_is_one_result(resonance, embedded, tmp_path):
+    series, _ = phantom()
+    for name in ("one", "two"):
+        write_dicom_series(series, tmp_path / "study" / name)
+    write_nifti(series, tmp_path / "study" / "three.nii.gz")
+    ran = resonance(
+        "classify", "study", "--saliency", "gradcam", "--out", "out", "--json"
+    )
+    assert ran.code == 0
+    results = ran.document["results"]
+    assert len(results) == 3
+    assert len({result["picture"] for result in results}) == 3
+    assert len({round(result["probability"], 5) for result in results}) == 1
+
+
+def test_text_of_one_result_names_everything(resonance, embedded, scan):
+    ran = resonance("classify", scan, "--saliency", "gradcam")
+    assert ran.code == 0
+    for word in ("T1w", "T2w", "FLAIR", "%", "unsure", "Where it looked", " mm ", "Model",
+                 "Grad-CAM for", "Research use only"):  # fmt: skip
+        assert word in ran.out
+    assert max(len(line) for line in ran.out.splitlines()) <= 80
+
+
+def test_text_of_several_results_is_a_table(resonance, embedded, tmp_path):
+    scan, _ = phantom()
+    long_path = tmp_path / ("a_very_long_folder_name_" * 4)
+    long_path.mkdir()
+    for name in ("one.nii.gz", "two.nii.gz"):
+        write_nifti(scan, long_path / name)
+    ran = resonance("classify", long_path)
+    lines = ran.out.splitlines()
+    assert lines[0].split() == ["Scan", "Label", "Probability", "Certainty"]
+    assert "one.nii.gz" in lines[1]
+    assert "two.nii.gz" in lines[2]
+    assert max(map(len, lines)) <= 80
+
+
+def test_progress_stays_off_stdout_and_out_of_files(resonance, embedded, scan):
+    ran = resonance("classify", scan)
+    assert "running the network" not in ran.out + ran.err
+
+
+def test_an_unencodable_name_does_not_end_the_run(resonance, embedded, tmp_path):
+    path = write_nifti(phantom()[0], tmp_path / "scan_\udcff_é.nii.gz")
+    ran = resonance("classify", path, "--json")
+    assert ran.code == 0
+    assert ran.document["results"][0]["source"] == str(path)
+    assert resonance("classify", path).code == 0
+
+
+def test_warnings_of_the_scan_reach_the_user(resonance, embedded, tmp_path):
+    from support.phantoms import time_phantom
+
+    path = write_nifti(time_phantom()[0], tmp_path / "time.nii.gz")
+    ran = resonance("classify", path)
+    assert "Note: " in ran.out
+
+
+def test_a_two_dimensional_model_takes_single_images(resonance, tmp_path):
+    from support.bundles import tiny_bundle
+
+    model = tiny_bundle(tmp_path / "model", dimensions=2)
+    image = phantom()[0]
+    image = dataclasses.replace(image, voxels=image.stored()[:, :, :1])
+    path = write_dicom_series(image, tmp_path / "slice")
+    arguments = ["--model", model, "--saliency", "gradcam", "--out", "out", "--json"]
+    ran = resonance("classify", path, *arguments)
+    assert ran.code == 0
+    assert Path(ran.document["results"][0]["picture"]).exists()
