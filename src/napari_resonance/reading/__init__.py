@@ -1,0 +1,128 @@
+"""Files to scans: DICOM and NIfTI, told by content, placed in RAS+ mm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from os import PathLike
+from pathlib import Path
+
+from napari_resonance.errors import CancelledError, GeometryError, ReadError
+from napari_resonance.progress import ShouldStop, never
+from napari_resonance.reading.discover import Found, OnSkip, discover
+from napari_resonance.scan import Scan
+
+__all__ = ["read_scan", "read_scans"]
+
+_LISTED = 8
+
+
+def _ignore(source: Path, reason: str) -> None:
+    """Take no notice of what is left out."""
+
+
+def read_scans(
+    path_or_paths: str | PathLike[str] | Iterable[str | PathLike[str]],
+    *,
+    on_skip: OnSkip = _ignore,
+    should_stop: ShouldStop = never,
+) -> list[Scan]:
+    """Read every scan in a file, a folder searched in depth, or a list of them.
+
+    Parameters
+    ----------
+    path_or_paths
+        DICOM files with any name, NIfTI and Analyze files, folders. Files of one list
+        that belong to one series make one scan. A DICOMDIR stands for the files that
+        it lists.
+    on_skip
+        Called with each file that is left out, and the reason.
+    should_stop
+        Asked between files; True ends reading with `CancelledError`.
+
+    Returns
+    -------
+    list of Scan
+        NIfTI images first, in the order of the paths, then DICOM series in the order of
+        their numbers; empty where folders hold no scan.
+
+    Raises
+    ------
+    ReadError
+        If a path does not exist, or a file that was named cannot be read.
+    DependencyError
+        If the decoder of a compressed image is not installed.
+    CancelledError
+        If `should_stop` returned True.
+
+    """
+    if isinstance(path_or_paths, str | PathLike):
+        path_or_paths = [path_or_paths]
+    found = discover(path_or_paths, on_skip, should_stop)
+    scans = _nifti_scans(found, on_skip, should_stop)
+    if found.dicom:
+        from napari_resonance.reading.dicom import read_dicom
+        from napari_resonance.reading.dicomdir import follow_indices
+
+        follow_indices(found, on_skip)
+        scans += read_dicom(found.dicom, found.named, on_skip, should_stop)
+    return scans
+
+
+def read_scan(path: str | PathLike[str]) -> Scan:
+    """Read the one scan that a file or folder holds.
+
+    Parameters
+    ----------
+    path
+        A DICOM or NIfTI file, or a folder that holds one series.
+
+    Raises
+    ------
+    ReadError
+        If there is none, or more than one; the message then lists them.
+
+    """
+    skipped: list[str] = []
+    scans = read_scans(path, on_skip=lambda source, why: skipped.append(why))
+    if len(scans) == 1:
+        return scans[0]
+    if not scans:
+        most = f" ({max(set(skipped), key=skipped.count)})" if skipped else ""
+        left_out = f"; {len(skipped)} files were left out{most}" if skipped else ""
+        raise ReadError(
+            f"holds no scan that can be read{left_out}",
+            source=path,
+            remedy="Name a DICOM or NIfTI file, or the folder of a series",
+        )
+    listed = ", ".join(f"{scan!r} from {_where(scan)}" for scan in scans[:_LISTED])
+    more = f" and {len(scans) - _LISTED} more" if len(scans) > _LISTED else ""
+    raise ReadError(
+        f"holds {len(scans)} scans, not one: {listed}{more}",
+        source=path,
+        remedy="Name one file or series folder, or use read_scans",
+    )
+
+
+def _where(scan: Scan) -> str:
+    description = scan.meta.get("series_description")
+    return repr(description) if description else scan.sources[0].name
+
+
+def _nifti_scans(found: Found, on_skip: OnSkip, should_stop: ShouldStop) -> list[Scan]:
+    if not found.nifti:
+        return []
+    from napari_resonance.reading.nifti import read_nifti
+
+    scans = []
+    for path in found.nifti:
+        if should_stop():
+            raise CancelledError("reading was stopped", source=path)
+        try:
+            scans.append(read_nifti(path))
+        except (ReadError, GeometryError) as error:
+            if path in found.named:
+                raise ReadError(
+                    error.message, source=path, remedy=error.remedy
+                ) from error
+            on_skip(path, error.message)
+    return scans

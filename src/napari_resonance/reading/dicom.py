@@ -1,0 +1,253 @@
+"""DICOM files in, Scans out: headers first, then groups, grids, and pixels last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_resonance.errors import (
+    CancelledError,
+    DependencyError,
+    GeometryError,
+    ReadError,
+    ResonanceError,
+)
+from napari_resonance.geometry import FloatArray
+from napari_resonance.progress import ShouldStop
+from napari_resonance.reading.dicom_frames import Frame, frame_header, frames_of
+from napari_resonance.reading.dicom_geometry import (
+    Planes,
+    Stack,
+    separate_stacks,
+    stack_planes,
+)
+from napari_resonance.reading.dicom_grouping import (
+    Group,
+    group_frames,
+    places_of,
+)
+from napari_resonance.reading.dicom_header import open_header, quiet
+from napari_resonance.reading.dicom_meta import meta_of
+from napari_resonance.reading.dicom_pixels import PixelError, Scaling, load_volumes
+from napari_resonance.reading.dicom_spacing import flat_spacing
+from napari_resonance.reading.discover import OnSkip
+from napari_resonance.scan import Scan
+
+# Damaged files are left out of a series once; if it still fails, it is refused.
+_ATTEMPTS = 2
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One scan before its pixels are read: planes by time point, and their grid."""
+
+    volumes: tuple[tuple[Frame, ...], ...]
+    stack: Stack
+    oriented: bool
+    warnings: tuple[str, ...]
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files of the scan, each once."""
+        return tuple(dict.fromkeys(f.path for v in self.volumes for f in v))
+
+
+def read_dicom(
+    paths: Iterable[Path],
+    named: set[Path],
+    on_skip: OnSkip,
+    should_stop: ShouldStop,
+) -> list[Scan]:
+    """Read all scans that DICOM files hold.
+
+    Parameters
+    ----------
+    paths
+        Files of any number of series, in any order.
+    named
+        Those among them that must be readable.
+    on_skip
+        Called for a file that is left out, with the reason.
+    should_stop
+        Asked before each file is opened, and again before its pixels are read.
+
+    Returns
+    -------
+    list of Scan
+        In the order of study, series number and instance number.
+
+    Raises
+    ------
+    ReadError
+        If a named file is no image or cannot be read.
+    DependencyError
+        If a decoder is missing.
+    CancelledError
+        If `should_stop` returned True.
+
+    """
+    with quiet:
+        frames: list[Frame] = []
+        for path in paths:
+            if should_stop():
+                raise CancelledError("reading was stopped", source=path)
+            try:
+                frames += frames_of(path)
+            except ReadError as error:
+                if path in named:
+                    raise
+                on_skip(path, error.message)
+        scans: list[Scan] = []
+        for group in group_frames(frames, on_skip):
+            for plan in plans_of(group):
+                scans += _loaded(plan, named, on_skip, should_stop)
+        return scans
+
+
+def plans_of(group: Group) -> list[Plan]:
+    """Give each stack of a group its grid."""
+    if not group.first.is_placed:
+        return [_flat_plan(group)]
+    planes = _planes(group.volumes[0])
+    stacks = separate_stacks(planes)
+    notes = group.notes
+    if len(stacks) > 1:
+        notes = (
+            *notes,
+            f"its series holds {len(stacks)} stacks, read as so many scans",
+        )
+    by_place = _aligned(group.volumes)
+    plans = []
+    for numbers in stacks:
+        stack = stack_planes(_planes([group.volumes[0][n] for n in numbers]))
+        chosen = [[volume[n] for n in numbers] for volume in by_place]
+        volumes = tuple(tuple(volume[n] for n in stack.order) for volume in chosen)
+        plans.append(Plan(volumes, stack, True, (*notes, *stack.warnings)))
+    return plans
+
+
+def _planes(frames: Iterable[Frame]) -> Planes:
+    frames = list(frames)
+    first = frames[0]
+    positions = np.array([f.position for f in frames], np.float64)
+    return Planes(positions, first.direction, first.spacing, first.step)
+
+
+def _aligned(volumes: tuple[tuple[Frame, ...], ...]) -> list[list[Frame]]:
+    """Order the planes of all volumes as those of the first, by their place."""
+    names = iter(places_of([f for volume in volumes for f in volume]))
+    at = [{next(names): frame for frame in volume} for volume in volumes]
+    return [[volume[name] for name in at[0]] for volume in at]
+
+
+def _flat_plan(group: Group) -> Plan:
+    """Plan for images that do not say where they lie."""
+    first = group.first
+    header = open_header(first.path).header
+    spacing, notes = flat_spacing(header, first)
+    n_planes = len(group.volumes[0])
+    affine = np.diag([spacing[1], spacing[0], first.step or 1.0, 1.0])
+    stack = Stack(
+        order=tuple(range(n_planes)),
+        at=tuple(float(n) for n in range(n_planes)),
+        n_planes=n_planes,
+        affine=affine,
+    )
+    return Plan(group.volumes, stack, False, (*group.notes, *notes))
+
+
+def _loaded(
+    plan: Plan, named: set[Path], on_skip: OnSkip, should_stop: ShouldStop
+) -> Iterator[Scan]:
+    """Read the pixels of a plan, without the files that turn out to be damaged."""
+    waiting = [plan]
+    for attempt in range(_ATTEMPTS):
+        again: list[Plan] = []
+        for current in waiting:
+            try:
+                yield _scan(current, should_stop)
+            except PixelError as error:
+                if named & error.failed.keys():
+                    raise
+                for path, reason in error.failed.items():
+                    on_skip(path, f"its pixels cannot be decoded: {reason}")
+                if attempt + 1 < _ATTEMPTS:
+                    again += _without(current, error.failed.keys())
+            except (ReadError, GeometryError, DependencyError) as error:
+                _refuse(current, error, named, on_skip)
+        waiting = again
+
+
+def _refuse(
+    plan: Plan, error: ResonanceError, named: set[Path], on_skip: OnSkip
+) -> None:
+    """Raise for a named file; leave out all files of the scan otherwise."""
+    for path in plan.paths:
+        if path in named and isinstance(error, GeometryError):
+            raise ReadError(error.message, source=path) from error
+        if path in named:
+            raise error
+        remedy = f". {error.remedy}" if isinstance(error, DependencyError) else ""
+        on_skip(path, f"{error.message}{remedy}")
+
+
+def _without(plan: Plan, damaged: Iterable[Path]) -> list[Plan]:
+    """Plan again without damaged files; nothing if a time series lost some."""
+    gone = set(damaged)
+    left = [tuple(f for f in v if f.path not in gone) for v in plan.volumes]
+    whole = [v for v in left if len(v) == len(plan.volumes[0])]
+    note = f"{len(gone)} damaged file{'' if len(gone) == 1 else 's'} left out"
+    if len(plan.volumes) == 1 and left[0] and plan.oriented:
+        return plans_of(Group((left[0],), (note,)))
+    return plans_of(Group(tuple(whole), (note,))) if whole else []
+
+
+def _scan(plan: Plan, should_stop: ShouldStop) -> Scan:
+    frames = [f for v in plan.volumes for f in v]
+    first = frames[0]
+    scaling = Scaling.of(frames)
+    planes = load_volumes(plan.volumes, plan.stack, should_stop)
+    color = first.encoding.color
+    voxels, affine, notes = _arranged(planes, color, plan.stack.affine)
+    header = frame_header(open_header(first.path).header, first.index)
+    return Scan(
+        voxels=voxels,
+        affine=affine,
+        modality=first.series.modality,
+        slope=scaling.slope,
+        intercept=scaling.intercept,
+        color=color,
+        oriented=plan.oriented,
+        study=first.series.study,
+        series=first.series.uid,
+        sources=plan.paths,
+        meta={**meta_of(header), **_over_time(plan)},
+        warnings=(*plan.warnings, *notes),
+    )
+
+
+def _arranged(
+    planes: NDArray[Any], color: bool, affine: FloatArray
+) -> tuple[NDArray[Any], FloatArray, tuple[str, ...]]:
+    """Turn ``(time, plane, row, column[, 3])`` into the axes of a Scan, as a view."""
+    if not color:
+        return (planes[0].T if len(planes) == 1 else planes.T), affine, ()
+    if len(planes) == 1:
+        return planes[0].transpose(2, 1, 0, 3), affine, ()
+    # A Scan has no axis left for the time of a colour film.
+    flat = planes.reshape(-1, *planes.shape[2:])
+    note = "its third axis counts the pictures of a colour film, not places"
+    return flat.transpose(2, 1, 0, 3), affine, (note,)
+
+
+def _over_time(plan: Plan) -> dict[str, Any]:
+    """Diffusion weighting of each volume, where volumes differ in it."""
+    values = [v[0].time.get("b_value") for v in plan.volumes]
+    if len(values) < 2 or not all(values):
+        return {}
+    return {"diffusion_b_values": tuple(float(b[0]) for b in values if b)}

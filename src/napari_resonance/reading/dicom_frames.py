@@ -1,0 +1,374 @@
+"""One DICOM file in, its planes out: each with its place and what tells it from others.
+
+Classic images, enhanced multi-frame images and Siemens mosaics come out alike, so that
+grouping and geometry know planes only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from napari_resonance.errors import ReadError
+from napari_resonance.reading.dicom_encoding import Encoding, encoding_of
+from napari_resonance.reading.dicom_header import Header, Opened, open_header
+from napari_resonance.reading.dicom_kinds import other_than_scan
+from napari_resonance.reading.siemens import Mosaic, is_mosaic, mosaic_of, tile_place
+
+Vector = tuple[float, ...]
+
+# Words of ImageType that make an image another thing than its neighbours, even where
+# it lies beside them.
+_ANOTHER_KIND = {"LOCALIZER", "MIP", "MINIP", "MPR", "PROJECTION IMAGE", "SCOUT"}
+
+# What differs between scans that share their place: name, keyword.
+APART = {
+    "image_type": "ImageType",
+    "component": "ComplexImageComponent",
+    "echo": "EchoNumbers",
+    "echo_time": "EchoTime",
+    "inversion_time": "InversionTime",
+    "flip_angle": "FlipAngle",
+    "kernel": "ConvolutionKernel",
+    "kvp": "KVP",
+    "agent": "ContrastBolusAgent",
+    "description": "SeriesDescription",
+}
+# What differs between time points, or diffusion volumes, of one scan.
+TIME = {
+    "temporal": "TemporalPositionIdentifier",
+    "trigger": "TriggerTime",
+    "reference": "FrameReferenceTime",
+    "acquisition": "AcquisitionNumber",
+}
+_B_VALUES: tuple[str | int, ...] = ("DiffusionBValue", 0x0019100C, 0x20011003)
+_GRADIENTS: tuple[str | int, ...] = ("DiffusionGradientOrientation", 0x0019100E)
+
+# All that the first pass over a file needs; the rest of the header is not kept.
+TAGS: list[int | str] = [
+    *(key for key in (*APART.values(), *TIME.values())),
+    *_B_VALUES,
+    *_GRADIENTS,
+    *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"),
+    *("Modality", "SeriesNumber", "InstanceNumber", "FrameOfReferenceUID"),
+    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "BitsAllocated"),
+    *("BitsStored", "HighBit", "PixelRepresentation", "PlanarConfiguration"),
+    *("PhotometricInterpretation", "PixelSpacing", "SliceThickness", "SliceLocation"),
+    *("SpacingBetweenSlices", "ImagePositionPatient", "ImageOrientationPatient"),
+    *("RescaleSlope", "RescaleIntercept", "AcquisitionDateTime", "AcquisitionDate"),
+    *("AcquisitionTime", "Manufacturer", 0x60000100, 0x60003000, 0x0008002A),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """What all planes of a file share."""
+
+    study: str
+    uid: str
+    number: float
+    modality: str
+    instance_uid: str
+    frame_of_reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One plane: where its pixels are, where it lies, and what tells it from others.
+
+    Parameters
+    ----------
+    path, encoding, index
+        File, its pixel description, and the frame number in it from 0.
+    tile
+        ``(row, row end, column, column end)`` of a mosaic's tile, else None.
+    rows, columns
+        Size of the plane.
+    position
+        Centre of the first pixel in the patient's LPS mm, empty if unknown.
+    direction
+        Unit vectors along a row and along a column, six numbers, empty if unknown.
+    spacing
+        Distance in mm between rows and between columns, empty if unknown.
+    step
+        Distance in mm to the next slice as the header claims it; only used where
+        positions cannot tell. None if unknown.
+    location
+        SliceLocation, for images without position.
+    slope, intercept
+        Stored to physical value.
+    series
+        What it shares with the other planes of its file.
+    apart, time
+        Values for `APART` and `TIME`, "b_value", "gradient" and "clock" by name.
+    instance
+        InstanceNumber (-1 where it is missing) and frame number: the order in which it
+        was stored.
+
+    """
+
+    path: Path
+    encoding: Encoding
+    index: int
+    tile: tuple[int, int, int, int] | None
+    rows: int
+    columns: int
+    position: Vector
+    direction: Vector
+    spacing: Vector
+    step: float | None
+    location: float | None
+    slope: float
+    intercept: float
+    series: Series
+    apart: dict[str, Any]
+    time: dict[str, Any]
+    instance: tuple[float, int]
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether position and direction are both known."""
+        return bool(self.position and self.direction)
+
+
+def frames_of(path: Path) -> list[Frame]:
+    """Read the header of a file and describe its planes.
+
+    Raises
+    ------
+    ReadError
+        If it is no DICOM image, is damaged, or its planes cannot be told apart. The
+        message starts with a verb, so that it can follow the file's name.
+
+    """
+    opened = open_header(path, TAGS)
+    if kind := other_than_scan(opened.header, opened.transfer_syntax):
+        raise ReadError(
+            f"is {kind}, not a scan",
+            source=path,
+            remedy="Name an image, or the folder that holds the images",
+        )
+    encoding = encoding_of(opened)
+    if encoding.frames > 1 or is_mosaic(opened.header) or _is_enhanced(opened.header):
+        opened = open_header(path)
+        opened.dataset.pop("PixelData", None)
+    if is_mosaic(opened.header) and encoding.frames == 1:
+        return list(_mosaic_tiles(opened, encoding))
+    if opened.header.items("PerFrameFunctionalGroupsSequence"):
+        return list(_grouped_frames(opened, encoding))
+    if _is_enhanced(opened.header):
+        raise ReadError(
+            "is an enhanced image without the functional groups that place its frames",
+            source=path,
+            remedy="Export it again from the archive it came from",
+        )
+    first = _frame(opened.header, opened, encoding, 0)
+    return [
+        replace(first, index=n, instance=(first.instance[0], n))
+        for n in range(encoding.frames)
+    ]
+
+
+# Enhanced CT, MR, MR colour, PET; legacy converted CT, MR, PET; enhanced XA, XRF.
+_ENHANCED = {
+    f"1.2.840.10008.5.1.4.1.1.{end}"
+    for end in ("2.1", "2.2", "4.1", "4.3", "4.4", "128.1", "130", "12.1.1", "12.2.1")
+}
+
+
+def _is_enhanced(header: Header) -> bool:
+    return header.text("SOPClassUID") in _ENHANCED
+
+
+def _frame(header: Header, opened: Opened, encoding: Encoding, index: int) -> Frame:
+    """Describe a plane by a header in which its own values come first."""
+    return Frame(
+        path=opened.path,
+        encoding=encoding,
+        index=index,
+        tile=None,
+        rows=encoding.rows,
+        columns=encoding.columns,
+        position=header.numbers("ImagePositionPatient", 3),
+        direction=_direction(header),
+        spacing=_spacing(header),
+        step=_step(header),
+        location=header.number("SliceLocation"),
+        slope=header.number("RescaleSlope") or 1.0,
+        intercept=header.number("RescaleIntercept") or 0.0,
+        series=_series(opened.header, opened.path),
+        apart=_apart(header),
+        time=_time(header),
+        instance=(_instance_number(opened.header), index),
+    )
+
+
+def _instance_number(header: Header) -> float:
+    number = header.number("InstanceNumber")
+    return -1.0 if number is None else number
+
+
+def _series(header: Header, path: Path) -> Series:
+    # Files of no series are at least told apart by their folder.
+    uid = header.text("SeriesInstanceUID")
+    number = header.number("SeriesNumber")
+    return Series(
+        study=header.text("StudyInstanceUID"),
+        uid=uid or f"folder {path.parent}",
+        number=math.inf if number is None else number,
+        modality=header.text("Modality").upper(),
+        instance_uid=header.text("SOPInstanceUID"),
+        frame_of_reference=header.text("FrameOfReferenceUID"),
+    )
+
+
+def _direction(header: Header) -> Vector:
+    """Return unit row and column directions, empty unless at right angles."""
+    numbers = header.numbers("ImageOrientationPatient", 6)
+    if not numbers:
+        return ()
+    row, column = numbers[:3], numbers[3:]
+    lengths = math.hypot(*row), math.hypot(*column)
+    if any(abs(length - 1) > 0.05 for length in lengths):
+        return ()
+    unit = (*(n / lengths[0] for n in row), *(n / lengths[1] for n in column))
+    cosine = sum(a * b for a, b in zip(unit[:3], unit[3:], strict=True))
+    return unit if abs(cosine) < 0.02 else ()
+
+
+def _spacing(header: Header) -> Vector:
+    spacing = header.numbers("PixelSpacing", 2)
+    return spacing if spacing and min(spacing) > 0 else ()
+
+
+def _step(header: Header) -> float | None:
+    # SpacingBetweenSlices is, with some vendors, the gap and not the distance.
+    thickness = abs(header.number("SliceThickness") or 0)
+    between = abs(header.number("SpacingBetweenSlices") or 0)
+    return max(thickness, between) or None
+
+
+def _apart(header: Header) -> dict[str, Any]:
+    kind = tuple(sorted(_ANOTHER_KIND & {t.upper() for t in header.texts("ImageType")}))
+    found: dict[str, Any] = {"kind": (header.texts("ImageType")[:1], kind)}
+    for name, key in APART.items():
+        numbers = () if name in ("image_type", "description") else header.numbers(key)
+        # Rounded: some vendors write the time that was measured, slice by slice.
+        found[name] = tuple(round(n, 2) for n in numbers) or header.texts(key)
+    return found
+
+
+def _time(header: Header) -> dict[str, Any]:
+    found: dict[str, Any] = {n: header.numbers(key)[:1] for n, key in TIME.items()}
+    found["b_value"] = next((b for k in _B_VALUES if (b := header.numbers(k))), ())[:1]
+    gradient = next((g for k in _GRADIENTS if (g := header.numbers(k, 3))), ())
+    found["gradient"] = tuple(round(n, 4) for n in gradient)
+    date = header.text("AcquisitionDateTime")
+    found["clock"] = date or (
+        header.text("AcquisitionDate") + header.text("AcquisitionTime")
+    )
+    return found
+
+
+# Where the functional groups keep what a classic image has at its top level
+# (PS3.3 C.7.6.16); groups that only point to other objects are left out.
+_MACROS = (
+    *("PixelMeasuresSequence", "PlanePositionSequence", "PlaneOrientationSequence"),
+    *("FrameContentSequence", "PixelValueTransformationSequence"),
+    *("MRImageFrameTypeSequence", "CTImageFrameTypeSequence"),
+    *("PETFrameTypeSequence", "XAXRFFrameCharacteristicsSequence"),
+    *("MREchoSequence", "MRTimingAndRelatedParametersSequence"),
+    *("MRModifierSequence", "MRFOVGeometrySequence", "MRDiffusionSequence"),
+    *("CardiacSynchronizationSequence", "TemporalPositionSequence"),
+    *("CTReconstructionSequence", "CTXRayDetailsSequence", "CTExposureSequence"),
+    *("ContrastBolusUsageSequence", "FrameVOILUTSequence", "FrameAnatomySequence"),
+    "UnassignedSharedConvertedAttributesSequence",
+    "UnassignedPerFrameConvertedAttributesSequence",
+)
+
+
+def frame_header(header: Header, index: int) -> Header:
+    """Return the header of one frame: its own groups, the shared ones, then the top."""
+    own = header.items("PerFrameFunctionalGroupsSequence")[index : index + 1]
+    shared = header.items("SharedFunctionalGroupsSequence")[:1]
+    macros = []
+    for groups in (*own, *shared):
+        for macro in _MACROS:
+            macros += Header([groups]).items(macro)[:1]
+    gradient = Header(macros).items("DiffusionGradientDirectionSequence")[:1]
+    return Header([*macros, *gradient, *header.datasets])
+
+
+def _grouped_frames(opened: Opened, encoding: Encoding) -> Iterator[Frame]:
+    n_described = len(opened.header.items("PerFrameFunctionalGroupsSequence"))
+    if n_described < encoding.frames:
+        raise ReadError(
+            f"describes {n_described} of its {encoding.frames} frames",
+            source=opened.path,
+            remedy="Export it again from the archive it came from",
+        )
+    for n in range(encoding.frames):
+        header = frame_header(opened.header, n)
+        frame = _frame(header, opened, encoding, n)
+        yield replace(
+            frame,
+            apart=frame.apart | _enhanced_apart(header),
+            time=frame.time | _enhanced_time(header),
+        )
+
+
+def _enhanced_apart(header: Header) -> dict[str, Any]:
+    found: dict[str, Any] = {"stack": header.text("StackID")}
+    if kinds := header.texts("FrameType"):
+        found["image_type"] = kinds
+        odd = tuple(sorted(_ANOTHER_KIND & {kind.upper() for kind in kinds}))
+        found["kind"] = (kinds[:1], odd)
+    if times := header.numbers("EffectiveEchoTime"):
+        found["echo_time"] = tuple(round(n, 2) for n in times)
+    return found
+
+
+def _enhanced_time(header: Header) -> dict[str, Any]:
+    keys = {
+        "temporal": "TemporalPositionIndex",
+        "trigger": "NominalCardiacTriggerDelayTime",
+        "acquisition": "FrameAcquisitionNumber",
+    }
+    found: dict[str, Any] = {
+        name: value for name, key in keys.items() if (value := header.numbers(key)[:1])
+    }
+    if clock := header.text("FrameAcquisitionDateTime"):
+        found["clock"] = clock
+    return found
+
+
+def _mosaic_tiles(opened: Opened, encoding: Encoding) -> Iterator[Frame]:
+    header = opened.header
+    mosaic = mosaic_of(header)
+    if not isinstance(mosaic, Mosaic):
+        raise ReadError(
+            f"is a mosaic of slices that cannot be cut: {mosaic}",
+            source=opened.path,
+            remedy="Export it again with its private elements",
+        )
+    whole = _frame(header, opened, encoding, 0)
+    for n in range(mosaic.n_tiles):
+        place = tile_place(mosaic, header, n)
+        if place is None:
+            raise ReadError(
+                "is a mosaic whose header lacks position, direction or spacing",
+                source=opened.path,
+                remedy="Export it again from the archive it came from",
+            )
+        tile, position = place
+        yield replace(
+            whole,
+            tile=tile,
+            rows=tile[1] - tile[0],
+            columns=tile[3] - tile[2],
+            position=position,
+            instance=(whole.instance[0], n),
+        )

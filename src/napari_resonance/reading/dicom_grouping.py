@@ -1,0 +1,296 @@
+"""Which planes belong to one scan: a volume is never mixed from two.
+
+First everything that makes planes incompatible parts them (series, frame of reference,
+matrix, direction, ...). Then, only where planes share their place, the attributes of
+`APART` part scans and those of `TIME` part the volumes of a time or diffusion series.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_resonance.reading.dicom_frames import APART, Frame
+
+Drop = Callable[[Path, str], None]
+
+# Direction cosines are written with as few as four digits.
+_SAME_DIRECTION = 2e-3
+_SAME_PLACE_MM = 0.01
+# Planes without a place make a stack only where the object is one of cross sections.
+_CROSS_SECTIONS = {"CT", "MR", "PT", "NM"}
+
+# Attributes that number the volumes of a series, the most reliable first.
+_TIME_KEYS: tuple[tuple[str, ...], ...] = (
+    ("temporal",),
+    ("b_value", "gradient"),
+    ("trigger",),
+    ("reference",),
+    ("acquisition",),
+    ("b_value", "gradient", "temporal"),
+    ("b_value", "gradient", "acquisition"),
+    ("temporal", "trigger"),
+    ("temporal", "acquisition"),
+    ("clock",),
+)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Planes of one scan: volumes in the order of time, planes in any order."""
+
+    volumes: tuple[tuple[Frame, ...], ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def first(self) -> Frame:
+        """A plane that stands for all."""
+        return self.volumes[0][0]
+
+
+def group_frames(frames: Iterable[Frame], drop: Drop) -> list[Group]:
+    """Part planes into scans, in the order of series and instance numbers.
+
+    Parameters
+    ----------
+    frames
+        Planes of any number of series, in any order.
+    drop
+        Called for files whose planes end up in no scan, with the reason.
+
+    """
+    parts: dict[Hashable, list[Frame]] = defaultdict(list)
+    for frame in frames:
+        parts[_incompatible(frame)].append(frame)
+    groups: list[Group] = []
+    for part in parts.values():
+        unique, notes = _without_copies(part, drop)
+        placed = [f for f in unique if f.is_placed]
+        for same in _by_direction(placed):
+            groups += _scans(same, notes, drop)
+        groups += _unplaced([f for f in unique if not f.is_placed], notes)
+    return sorted(groups, key=_order)
+
+
+def _order(group: Group) -> tuple[Any, ...]:
+    first = min((f for v in group.volumes for f in v), key=lambda f: f.instance)
+    series = first.series
+    return series.study, series.number, series.uid, first.instance, str(first.path)
+
+
+def _incompatible(frame: Frame) -> Hashable:
+    """Return what two planes of one volume always have in common."""
+    series, encoding = frame.series, frame.encoding
+    return (
+        series.study,
+        series.uid,
+        series.modality,
+        series.frame_of_reference,
+        frame.rows,
+        frame.columns,
+        tuple(round(s, 4) for s in frame.spacing),
+        encoding.samples,
+        encoding.photometric,
+        frame.apart.get("kind"),
+        frame.apart.get("stack"),
+    )
+
+
+def _without_copies(
+    frames: list[Frame], drop: Drop
+) -> tuple[list[Frame], tuple[str, ...]]:
+    """Drop instances that were sent twice."""
+    kept: dict[Hashable, Frame] = {}
+    copies: set[Path] = set()
+    for frame in sorted(frames, key=lambda f: (f.instance, str(f.path))):
+        uid = frame.series.instance_uid or str(frame.path)
+        key = (uid, frame.index, frame.tile)
+        if key in kept and kept[key].path != frame.path:
+            copies.add(frame.path)
+        else:
+            kept[key] = frame
+    for path in sorted(copies):
+        drop(path, "a copy of an instance that was read already")
+    notes = (f"{_count(len(copies), 'file')} sent twice, read once",) if copies else ()
+    return list(kept.values()), notes
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
+def _by_direction(frames: list[Frame]) -> list[list[Frame]]:
+    parts: list[tuple[NDArray[np.float64], list[Frame]]] = []
+    for frame in frames:
+        direction = np.array(frame.direction)
+        for reference, part in parts:
+            if np.abs(direction - reference).max() < _SAME_DIRECTION:
+                part.append(frame)
+                break
+        else:
+            parts.append((direction, [frame]))
+    return [part for _, part in parts]
+
+
+def places_of(frames: Sequence[Frame]) -> list[Hashable]:
+    """Name the places of planes: equal names, equal positions up to rounding."""
+    positions = np.array([f.position for f in frames], np.float64).reshape(-1, 3)
+    tolerance = min(_SAME_PLACE_MM, 0.2 * min(frames[0].spacing or (1.0,)))
+    names = np.zeros(positions.shape, np.int64)
+    for axis in range(3):
+        order = np.argsort(positions[:, axis])
+        jumps = np.diff(positions[order, axis]) > tolerance
+        names[order[1:], axis] = np.cumsum(jumps)
+    return [tuple(map(int, name)) for name in names]
+
+
+def _scans(frames: list[Frame], notes: tuple[str, ...], drop: Drop) -> list[Group]:
+    """Part planes of one direction until no two of a volume share a place."""
+    crowd = max(Counter(places_of(frames)).values())
+    if crowd == 1:
+        return [Group((tuple(frames),), notes)]
+    for name in APART:
+        parts = _parted(frames, (name,))
+        # More parts than planes at one place: the attribute was measured plane by
+        # plane, and tells nothing of volumes.
+        if 1 < len(parts) <= crowd:
+            return [g for part in parts for g in _scans(part, notes, drop)]
+    volumes = _volumes(frames, crowd)
+    if volumes is None:
+        return [_by_rank(frames, notes, drop)]
+    return _time_series(volumes, notes, drop)
+
+
+def _parted(frames: Iterable[Frame], names: tuple[str, ...]) -> list[list[Frame]]:
+    parts: dict[Hashable, list[Frame]] = defaultdict(list)
+    for frame in frames:
+        parts[_marks(frame, names)].append(frame)
+    return sorted(parts.values(), key=lambda p: (_earliest(p), _marks(p[0], names)))
+
+
+def _earliest(frames: Iterable[Frame]) -> tuple[float, int]:
+    return min(f.instance for f in frames)
+
+
+def _marks(frame: Frame, names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(_padded((frame.apart | frame.time).get(name)) for name in names)
+
+
+def _padded(value: Any) -> str:
+    """Return a text that sorts as the numbers in it do."""
+    numbers = value if isinstance(value, tuple) else (value,)
+    return "/".join(f"{n:+020.6f}" if isinstance(n, float) else str(n) for n in numbers)
+
+
+def _volumes(frames: list[Frame], crowd: int) -> list[list[Frame]] | None:
+    """Find the attribute that tells the volumes apart, None if there is none."""
+    loose = None
+    for names in _TIME_KEYS:
+        parts = _parted(frames, names)
+        if len(parts) < 2 or any(_is_crowded(part) for part in parts):
+            continue
+        if len(parts) == crowd:
+            return parts
+        if loose is None and len(parts) <= 2 * crowd and min(map(len, parts)) > 1:
+            loose = parts
+    return loose
+
+
+def _is_crowded(frames: list[Frame]) -> bool:
+    return max(Counter(places_of(frames)).values()) > 1
+
+
+def _time_series(
+    parts: list[list[Frame]], notes: tuple[str, ...], drop: Drop
+) -> list[Group]:
+    """Join volumes of one grid over time; others become scans of their own."""
+    names = iter(places_of([f for part in parts for f in part]))
+    grids: dict[frozenset[Hashable], list[list[Frame]]] = defaultdict(list)
+    for part in parts:
+        grids[frozenset(next(names) for _ in part)].append(part)
+    whole = max(grids, key=lambda grid: (len(grids[grid]), len(grid)))
+    cut = {g for g in grids if g < whole and len(grids[whole]) > 1}
+    for grid in cut:
+        lost = grids.pop(grid)
+        paths = {f.path for volume in lost for f in volume}
+        _drop_all(paths, "part of an incomplete volume of a time series", drop)
+        what = f"{len(grid)} of {len(whole)} slices"
+        notes = (*notes, f"{_count(len(lost), 'time point')} with {what} left out")
+    return [Group(tuple(map(tuple, volumes)), notes) for volumes in grids.values()]
+
+
+def _drop_all(paths: set[Path], reason: str, drop: Drop) -> None:
+    for path in sorted(paths):
+        drop(path, reason)
+
+
+def _by_rank(frames: list[Frame], notes: tuple[str, ...], drop: Drop) -> Group:
+    """Make volume r of the r-th plane at each place, in the order of storage."""
+    at: dict[Hashable, list[Frame]] = defaultdict(list)
+    for frame, name in zip(frames, places_of(frames), strict=True):
+        at[name].append(frame)
+    repeats: set[Path] = set()
+    stacks = [_without_repeats(stack, repeats) for stack in at.values()]
+    if repeats:
+        _drop_all(repeats, "a copy of a slice that was read already", drop)
+        notes = (
+            *notes,
+            f"{_count(len(repeats), 'file')} with slices sent twice left out",
+        )
+    n_volumes = min(map(len, stacks))
+    extra = {f.path for stack in stacks for f in stack[n_volumes:]}
+    if extra:
+        _drop_all(extra, "one of several images at the same place", drop)
+        why = "other images of the series lie at the same place"
+        notes = (*notes, f"{_count(len(extra), 'file')} left out: {why}")
+    elif n_volumes > 1:
+        notes = (*notes, "its volumes are told apart by instance number only")
+    volumes = tuple(tuple(stack[r] for stack in stacks) for r in range(n_volumes))
+    return Group(volumes, notes)
+
+
+def _without_repeats(stack: list[Frame], repeats: set[Path]) -> list[Frame]:
+    """Keep one of the planes that agree in their number and all else that is known."""
+    kept: dict[Hashable, Frame] = {}
+    for frame in sorted(stack, key=lambda f: (_marks(f, ("temporal",)), f.instance)):
+        # A series that lost its instance numbers may still hold several volumes.
+        number = frame.instance[0] if frame.instance[0] >= 0 else str(frame.path)
+        key = (number, *_marks(frame, tuple(frame.apart | frame.time)))
+        if kept.setdefault(key, frame) is not frame:
+            repeats.add(frame.path)
+    return list(kept.values())
+
+
+def _unplaced(frames: list[Frame], notes: tuple[str, ...]) -> list[Group]:
+    """Stack cross sections without a place by number; other images stand alone."""
+    if not frames:
+        return []
+    by_file: dict[Path, list[Frame]] = defaultdict(list)
+    for frame in frames:
+        by_file[frame.path].append(frame)
+    cross_sections = frames[0].series.modality in _CROSS_SECTIONS
+    if cross_sections and len(by_file) == len(frames) > 1:
+        return [_numbered_stack(frames, notes)]
+    groups = []
+    for films in by_file.values():
+        films.sort(key=lambda f: f.index)
+        groups.append(Group(tuple((f,) for f in films), notes))
+    return groups
+
+
+def _numbered_stack(frames: list[Frame], notes: tuple[str, ...]) -> Group:
+    locations = {f.location for f in frames}
+    if None not in locations and len(locations) == len(frames):
+        frames.sort(key=lambda f: f.location or 0.0)
+        by = "slice location"
+    else:
+        frames.sort(key=lambda f: (f.instance, str(f.path)))
+        by = "instance number"
+    note = f"its images give no position; they are stacked by {by}"
+    return Group((tuple(frames),), (*notes, note))

@@ -1,0 +1,215 @@
+"""One NIfTI or Analyze file in, one Scan out: voxels as stored, affine in RAS+ mm."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_resonance.errors import ReadError
+from napari_resonance.reading.nifti_header import NiftiHeader, read_nifti_header
+from napari_resonance.reading.nifti_place import Place, place_of
+from napari_resonance.reading.sidecar import facts_beside
+from napari_resonance.scan import Scan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Deflate cannot expand a byte into more than 1032; a header that announces more than
+# that lies, and is not believed with gigabytes of memory.
+_LARGEST_EXPANSION = 1040
+_CHUNK = 1 << 24
+# Kinds of data whose fourth axis holds components of one value, not time
+# (NIFTI_INTENT_GENMATRIX ... NIFTI_INTENT_QUATERNION, vectors and displacements).
+_COMPONENT_INTENTS = range(1004, 1011)
+
+
+def read_nifti(path: Path) -> Scan:
+    """Read one NIfTI-1, NIfTI-2 or Analyze image.
+
+    Parameters
+    ----------
+    path
+        ``.nii``, ``.nii.gz``, or either file of an ``.hdr``/``.img`` pair.
+
+    Returns
+    -------
+    Scan
+        Voxels with the dtype of the file, memory-mapped where it is not compressed;
+        the affine from the sform, else the qform, in mm.
+
+    Raises
+    ------
+    ReadError
+        If the file is damaged or cut short, or holds what is no scan (complex numbers,
+        surfaces, one dimension, more than one axis beyond time).
+
+    """
+    header = read_nifti_header(path)
+    layout = _layout_of(header)
+    place = place_of(header)
+    voxels, notes = _native(_voxels(header, layout), layout, header.path)
+    slope, intercept = header.scaling if not layout.channels else (1.0, 0.0)
+    facts = facts_beside(path)
+    return Scan(
+        voxels=voxels,
+        affine=place.affine,
+        modality=facts.modality,
+        slope=slope,
+        intercept=intercept,
+        color=bool(layout.channels),
+        oriented=place.oriented,
+        study=facts.study,
+        series=facts.series,
+        sources=header.files,
+        meta={**_meta(header, place, layout), **facts.meta},
+        warnings=(*place.warnings, *layout.notes, *notes),
+    )
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How the bytes of the file are to be taken."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    channels: int
+    notes: tuple[str, ...]
+
+    @property
+    def n_bytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize * max(self.channels, 1)
+
+
+def _layout_of(header: NiftiHeader) -> _Layout:
+    shape, notes = _shape_of(header)
+    dtype = header.dtype
+    if dtype.kind == "c":
+        raise ReadError(
+            "holds complex numbers, which a network cannot take",
+            source=header.path,
+            remedy="Save its magnitude, or its real part, as a file of its own",
+        )
+    channels = len(dtype.names or ())
+    if channels and len(shape) > 3:
+        raise ReadError(
+            "is a time series of colour volumes",
+            source=header.path,
+            remedy="Split it into one file per time point",
+        )
+    if channels:
+        dtype = np.dtype(np.uint8)
+    return _Layout(shape, dtype, channels, notes)
+
+
+def _shape_of(header: NiftiHeader) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    shape = header.shape
+    if sum(n > 1 for n in shape) < 2:
+        raise ReadError(
+            f"holds a single line of numbers, not an image: its shape is {shape}",
+            source=header.path,
+            remedy="Give the image that these numbers were computed from",
+        )
+    space, rest = shape[:3], tuple(n for n in shape[3:] if n > 1)
+    if len(rest) > 1:
+        raise ReadError(
+            f"has more axes than space and time: its shape is {shape}",
+            source=header.path,
+            remedy="Split it into files of three or four dimensions",
+        )
+    notes: tuple[str, ...] = ()
+    if rest and header.intent in _COMPONENT_INTENTS:
+        notes = ("its fourth axis holds components of a vector or matrix, not time",)
+    return space + (1,) * (3 - len(space)) + rest, notes
+
+
+def _voxels(header: NiftiHeader, layout: _Layout) -> NDArray[Any]:
+    """Return the stored voxels, ``(i, j, k[, t])`` or ``(channel, i, j, k)``."""
+    shape = (layout.channels, *layout.shape) if layout.channels else layout.shape
+    if header.compressed:
+        return _unpacked(header, layout).reshape(shape, order="F")
+    there = header.data_path.stat().st_size - header.offset
+    if there < layout.n_bytes:
+        raise _cut_short(header.path, layout.n_bytes, max(there, 0))
+    return np.memmap(
+        header.data_path, layout.dtype, "r", header.offset, shape, order="F"
+    )
+
+
+def _unpacked(header: NiftiHeader, layout: _Layout) -> NDArray[Any]:
+    """Decompress the voxels into one array, with no second copy."""
+    possible = header.data_path.stat().st_size * _LARGEST_EXPANSION
+    if layout.n_bytes > possible:
+        raise _cut_short(header.path, layout.n_bytes, possible, "at most ")
+    try:
+        flat = np.empty(layout.n_bytes, np.uint8)
+        with gzip.open(header.data_path) as file:
+            file.seek(header.offset)
+            got = _fill(cast("IO[bytes]", file), flat.data)
+    except (EOFError, OSError, zlib.error, MemoryError) as error:
+        raise ReadError(
+            f"cannot be decompressed: {error}",
+            source=header.path,
+            remedy="The file is cut short or damaged; fetch or convert it again",
+        ) from error
+    if got < layout.n_bytes:
+        raise _cut_short(header.path, layout.n_bytes, got)
+    return flat.view(layout.dtype)
+
+
+def _fill(file: IO[bytes], target: memoryview) -> int:
+    done = 0
+    while done < len(target):
+        piece = file.read(min(_CHUNK, len(target) - done))
+        if not piece:
+            break
+        target[done : done + len(piece)] = piece
+        done += len(piece)
+    return done
+
+
+def _cut_short(path: Path, wanted: int, there: int, about: str = "") -> ReadError:
+    return ReadError(
+        f"is cut short: its header announces {wanted:,} bytes of voxels, "
+        f"{about}{there:,} are there",
+        source=path,
+        remedy="Fetch or convert it again",
+    )
+
+
+def _native(
+    voxels: NDArray[Any], layout: _Layout, path: Path
+) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """Bring byte order, colour axis and number type to what numpy and torch can use."""
+    if layout.channels:
+        moved = np.moveaxis(voxels, 0, -1)
+        if layout.channels == 3:
+            return moved, ()
+        rgb = np.ascontiguousarray(moved[..., :3].transpose(2, 1, 0, 3))
+        return rgb.transpose(2, 1, 0, 3), ("its transparency channel was left out",)
+    if voxels.dtype.kind == "f" and voxels.dtype.itemsize > 8:
+        return voxels.astype(np.float64, order="F"), (
+            "its 128-bit numbers were rounded to 64 bits",
+        )
+    if voxels.dtype.kind not in "iufb":
+        raise ReadError(f"holds numbers of type {voxels.dtype}", source=path)
+    if not voxels.dtype.isnative:
+        return voxels.astype(voxels.dtype.newbyteorder("="), order="F"), ()
+    return voxels, ()
+
+
+def _meta(header: NiftiHeader, place: Place, layout: _Layout) -> Mapping[str, Any]:
+    meta: dict[str, Any] = {"affine_source": place.source}
+    if header.description:
+        meta["description"] = header.description
+    if header.intent_name:
+        meta["intent_name"] = header.intent_name
+    if len(layout.shape) == 4 and header.time_step_ms:
+        meta["repetition_time_ms"] = header.time_step_ms
+    return meta
