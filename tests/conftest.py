@@ -58,6 +58,7 @@ def pytest_configure() -> None:
         )
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xvfb_disable() -> bool:
     """Start no virtual display where no test will use it."""
     return _NO_DISPLAY is not None
