@@ -1,0 +1,106 @@
+"""What the canvas says: the answer, and where its edges look in the patient."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from weakref import ref
+
+from napari_resonance.export.wording import (
+    certainty,
+    method_name,
+    percent,
+)
+
+if TYPE_CHECKING:
+    import napari
+
+    from napari_resonance.viewer.frame_keeper import FrameKeeper
+    from napari_resonance.viewer.records import LayerRecord
+
+# Name of the overlay, where it stands, size of its letters in points.
+_OVERLAYS = {
+    "resonance_answer": ("top_left", 12),
+    "resonance_notice": ("bottom_left", 9),
+    "resonance_left": ("middle_left", 14),
+    "resonance_right": ("middle_right", 14),
+    "resonance_top": ("top_center", 14),
+    "resonance_bottom": ("bottom_center", 14),
+}
+
+
+# Short, because a narrow canvas has the letter of its lower edge beside it.
+_NOTICE = "Research use only"
+
+
+class CanvasText:
+    """Keeps the text on a viewer's canvas in step with frame, axes and answer."""
+
+    def __init__(self, viewer: napari.viewer.Viewer, keeper: FrameKeeper) -> None:
+        from napari.components.overlays import TextOverlay
+
+        self._viewer = ref(viewer)
+        self._keeper = keeper
+        for name, (position, size) in _OVERLAYS.items():
+            overlay = TextOverlay(position=position, font_size=size)
+            viewer.canvas.overlays[name] = overlay
+        keeper.changed.connect(self.update)
+        viewer.dims.events.order.connect(self.update)
+        viewer.dims.events.ndisplay.connect(self.update)
+        viewer.scene.camera.events.orientation.connect(self.update)
+        self.update()
+
+    def update(self) -> None:
+        """Write anew what the canvas says."""
+        viewer = self._viewer()
+        if viewer is None:
+            return
+        record = self._keeper.current
+        said = {
+            "resonance_answer": answer_text(record),
+            "resonance_notice": "" if record is None else _NOTICE,
+        }
+        said |= dict.fromkeys((n for n in _OVERLAYS if n not in said), "")
+        said |= self._letters(viewer)
+        for name, text in said.items():
+            overlay = viewer.canvas.overlays[name]
+            overlay.text = text
+            overlay.visible = bool(text)
+        # Without a scan it would count pixels.
+        viewer.canvas.overlays.scale_bar.visible = record is not None
+
+    def _letters(self, viewer: Any) -> dict[str, str]:
+        frame = self._keeper.frame
+        if frame is None or viewer.dims.ndisplay != 2 or viewer.dims.ndim < 3:
+            return {}
+        down, right = (d - (viewer.dims.ndim - 3) for d in viewer.dims.displayed)
+        if min(down, right) < 0:
+            return {}
+        vertical, horizontal = frame.ends_of(down), frame.ends_of(right)
+        if vertical is None or horizontal is None:
+            return {}
+        up_or_down, left_or_right = viewer.scene.camera.orientation2d
+        if up_or_down != "down":
+            vertical = vertical[::-1]
+        if left_or_right != "right":
+            horizontal = horizontal[::-1]
+        return {
+            "resonance_left": horizontal[0],
+            "resonance_right": horizontal[1],
+            "resonance_top": vertical[0],
+            "resonance_bottom": vertical[1],
+        }
+
+
+def answer_text(record: LayerRecord | None) -> str:
+    """Return the answer for the scan that is shown, in one or two lines."""
+    if record is None or record.prediction is None:
+        return ""
+    prediction = record.prediction
+    lines = [
+        f"{prediction.label}  {percent(prediction.probability)}",
+        certainty(prediction),
+    ]
+    if prediction.saliency is not None:
+        saliency = prediction.saliency
+        lines.append(f"{method_name(saliency.method)} for {saliency.target}")
+    return "\n".join(lines)

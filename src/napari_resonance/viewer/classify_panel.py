@@ -1,0 +1,182 @@
+"""The Classify panel: open scans, classify one, see how sure and where it looked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
+
+from napari_resonance.export.wording import RESEARCH_USE
+from napari_resonance.viewer.attach import attach, real_viewer
+from napari_resonance.viewer.classification import (
+    Choices,
+    Classified,
+    ClassifyOptions,
+    classify,
+    find_choices,
+    read_model,
+)
+from napari_resonance.viewer.drop_area import DropArea
+from napari_resonance.viewer.hidden_row import HiddenRow
+from napari_resonance.viewer.job_runner import JobRunner
+from napari_resonance.viewer.layers import LayerData, resampled_layer
+from napari_resonance.viewer.message import Message
+from napari_resonance.viewer.model_picker import ModelPicker
+from napari_resonance.viewer.opening import Opened, open_layers
+from napari_resonance.viewer.plain import scan_from_layer
+from napari_resonance.viewer.records import record_of
+from napari_resonance.viewer.result_view import ResultView
+from napari_resonance.viewer.run_row import RunRow
+from napari_resonance.viewer.saliency_controls import SaliencyControls
+from napari_resonance.viewer.scan_picker import ScanPicker
+from napari_resonance.viewer.viewer_actions import (
+    add_layer,
+    add_scans,
+    saliency_of,
+    show_only,
+    show_result,
+)
+
+if TYPE_CHECKING:
+    import napari
+
+NO_SCAN = "Choose a scan first: drop one above, or open a folder."
+NO_MODEL = "Choose a model first."
+SCAN_CLOSED = "The scan was closed in the meantime; its result was dropped."
+
+_WIDTH = 330
+
+
+class ClassifyPanel(QWidget):
+    """Reads its widgets, calls one function of the core, shows what comes back."""
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer = real_viewer(viewer)
+        self.keeper = attach(self._viewer)
+        self.runner = JobRunner(self)
+        self.drop_area = DropArea()
+        self.scan_picker = ScanPicker(self._viewer)
+        self.model_picker = ModelPicker()
+        self.run_row = RunRow()
+        self.message = Message()
+        self.hidden_row = HiddenRow(self.keeper)
+        self.result = ResultView()
+        self.saliency_controls = SaliencyControls()
+        self._lay_out()
+        self._connect()
+        self.runner.run(find_choices, self._on_choices)
+
+    def open_paths(self, paths: Iterable[str | PathLike[str]]) -> None:
+        """Read scans from files and folders in the background and show them."""
+        sources = [Path(p) for p in paths]
+        self._run(partial(open_layers, sources), self._on_opened)
+
+    def run(self) -> None:
+        """Classify the chosen scan in the background."""
+        layer, model = self.scan_picker.layer, self.model_picker.model
+        if layer is None or model is None:
+            self.message.show_error(NO_SCAN if layer is None else NO_MODEL)
+            return
+        record = record_of(layer)
+        answers = self.scan_picker.answers()
+        options = ClassifyOptions(
+            scan=partial(scan_from_layer, layer, answers)
+            if record is None
+            else lambda: record.scan,
+            scan_is_new=record is None,
+            model=model.path,
+            device=self.model_picker.device,
+            target=self.model_picker.target,
+        )
+        self._run(partial(classify, options), partial(self.show_result, layer))
+
+    def show_result(self, layer: Any, result: Classified) -> None:
+        """Show an answer for the scan of a layer."""
+        if show_result(self._viewer, result, layer) is None:
+            self.message.show_error(SCAN_CLOSED)
+        self._show_answer_of(self.scan_picker.layer)
+
+    def _run(self, work: Any, done: Any) -> None:
+        self.message.clear_message()
+        self.runner.run(work, done)
+
+    def _lay_out(self) -> None:
+        notice = QLabel(f"{RESEARCH_USE}.")
+        notice.setWordWrap(True)
+        inner = QWidget()
+        layout = QVBoxLayout(inner)
+        for widget in (
+            self.drop_area,
+            self.scan_picker,
+            self.model_picker,
+            self.run_row,
+            self.message,
+            self.hidden_row,
+            self.result,
+            self.saliency_controls,
+        ):
+            layout.addWidget(widget)
+        layout.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setWidgetResizable(True)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(inner)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scroll, 1)
+        outer.addWidget(notice)
+        self.setMinimumWidth(_WIDTH)
+
+    def _connect(self) -> None:
+        self.drop_area.dropped.connect(self.open_paths)
+        self.scan_picker.picked.connect(self._show_answer_of)
+        self.scan_picker.chosen_here.connect(partial(show_only, self._viewer))
+        self.model_picker.folder_chosen.connect(self._open_model)
+        self.run_row.run_clicked.connect(self.run)
+        self.run_row.cancel_clicked.connect(self.runner.cancel)
+        self.runner.busy_changed.connect(self.run_row.set_busy)
+        self.runner.progressed.connect(self.run_row.show_progress)
+        self.runner.failed.connect(self.message.show_error)
+        self.hidden_row.resample_wanted.connect(self._resample)
+        self.result.peak_wanted.connect(self._go_to_peak)
+
+    def _open_model(self, folder: Path) -> None:
+        self._run(lambda *_: read_model(folder), self.model_picker.add_model)
+
+    def _resample(self, layer: Any) -> None:
+        record, current = record_of(layer), self.keeper.current
+        if record is not None and current is not None:
+            view = current.scan
+            self._run(lambda *_: resampled_layer(record, view), self._on_resampled)
+
+    def _go_to_peak(self) -> None:
+        record = record_of(self.scan_picker.layer)
+        if record is not None and record.prediction is not None:
+            saliency = record.prediction.saliency
+            if saliency is not None:
+                self.keeper.go_to(saliency.peak_mm)
+
+    def _on_choices(self, choices: Choices) -> None:
+        self.model_picker.set_models(choices.models)
+        self.model_picker.set_devices(choices.devices)
+
+    def _on_opened(self, opened: Opened) -> None:
+        add_scans(self._viewer, opened.layers)
+        if len(opened.layers) > 1 or opened.skipped:
+            self.message.show_note(opened.summary)
+
+    def _on_resampled(self, layer: LayerData) -> None:
+        add_layer(self._viewer, layer)
+
+    def _show_answer_of(self, layer: Any) -> None:
+        record = record_of(layer)
+        answer = None if record is None else record.prediction
+        self.result.show_prediction(answer, "" if record is None else record.place)
+        self.saliency_controls.follow(saliency_of(self._viewer, layer))

@@ -1,0 +1,27 @@
+"""Commands of napari's menus and command palette."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import napari
+
+PLUGIN = "napari-resonance"
+PANEL = "Classify"
+
+
+def open_folder(viewer: napari.viewer.Viewer) -> None:
+    """Ask for a folder and open the scans in it."""
+    panel_of(viewer).drop_area.choose_folder()
+
+
+def open_files(viewer: napari.viewer.Viewer) -> None:
+    """Ask for files, whatever their names, and open the scans in them."""
+    panel_of(viewer).drop_area.choose_files()
+
+
+def panel_of(viewer: napari.viewer.Viewer) -> Any:
+    """Return the Classify panel of a viewer's window, opened if it was not."""
+    _, panel = viewer.window.add_plugin_dock_widget(PLUGIN, PANEL)
+    return panel

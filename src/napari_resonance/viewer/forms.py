@@ -1,0 +1,36 @@
+"""Rows of label and field that line up from one widget of a panel to the next."""
+
+from __future__ import annotations
+
+from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QLayout, QWidget
+
+# As wide as the longest label, "Orientation", in napari's font.
+_LABEL_WIDTH = 78
+
+
+def new_form(parent: QWidget) -> QFormLayout:
+    """Return an empty form without margins."""
+    form = QFormLayout(parent)
+    form.setContentsMargins(0, 0, 0, 0)
+    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    return form
+
+
+def add_field(form: QFormLayout, text: str, field: QWidget | QLayout) -> None:
+    """Append a row."""
+    label = QLabel(text)
+    label.setMinimumWidth(_LABEL_WIDTH)
+    if isinstance(field, QWidget):
+        label.setBuddy(field)
+        field.setAccessibleName(text)
+    form.addRow(label, field)
+
+
+def narrow_box() -> QComboBox:
+    """Return a list that cuts a long entry rather than widen the dock."""
+    box = QComboBox()
+    box.setSizeAdjustPolicy(
+        QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+    )
+    box.setMinimumContentsLength(10)
+    return box

@@ -1,0 +1,213 @@
+"""Scan and Saliency -> napari layers: data, affine, units, contrast and colours.
+
+Nothing here touches a viewer, so all of it may run in a worker.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_resonance.errors import GeometryError
+from napari_resonance.export.planes import display_range
+from napari_resonance.export.wording import method_name
+from napari_resonance.geometry import FloatArray, Grid, resample, unshear
+from napari_resonance.scan import Scan
+from napari_resonance.viewer.frame import (
+    ViewerFrame,
+    embedded,
+    frame_of_scan,
+    reversed_axes,
+)
+from napari_resonance.viewer.naming import axis_labels, scan_name
+from napari_resonance.viewer.records import KEY, LayerRecord
+
+if TYPE_CHECKING:
+    from napari_resonance.classifier.prediction import Prediction
+
+LayerData = tuple[Any, dict[str, Any], str]
+
+# Below this share of the peak a map is not drawn at first; the panel's slider moves it.
+DEFAULT_THRESHOLD = 0.3
+DEFAULT_OPACITY = 0.7
+
+# Enough voxels for a steady 99.5th percentile, few enough to take no time.
+_SAMPLED_VOXELS = 500_000
+
+
+def scan_layer(scan: Scan) -> LayerData:
+    """Return the layer that shows a scan, in the frame of the scan itself.
+
+    A sheared scan is shown resampled onto right angles; every other one is a view of
+    its own voxels, in physical values.
+    """
+    shown = unshear(scan)
+    frame = frame_of_scan(shown.affine, oriented=shown.oriented)
+    data, affine = _placed(_physical(shown), shown.affine, frame)
+    if shown.n_times > 1:
+        data = data.transpose(3, 0, 1, 2)
+    settings = {"name": scan_name(scan), "rgb": scan.color, "interpolation2d": "linear"}
+    span = None
+    if not scan.color:
+        sampled = _sampled(data)
+        span = _span(sampled)
+        settings["contrast_limits"] = display_range(scan, [sampled])
+        settings["colormap"] = "gray_r" if _is_inverted(scan) else "gray"
+    record = LayerRecord(scan, affine, value_range=span)
+    return data, settings | _place_settings(data, record, frame), "image"
+
+
+def saliency_layer(scan: Scan, prediction: Prediction) -> LayerData:
+    """Return the layer that shows where the network looked, on the map's own grid.
+
+    Raises
+    ------
+    GeometryError
+        If the prediction has no saliency map.
+
+    """
+    saliency = prediction.saliency
+    if saliency is None:
+        raise GeometryError("the prediction carries no saliency map")
+    shown = unshear(Scan(saliency.values, saliency.affine, oriented=scan.oriented))
+    straight = _right_angled(scan.affine)
+    frame = frame_of_scan(straight, oriented=scan.oriented)
+    data, affine = _placed(np.asarray(shown.voxels), shown.affine, frame)
+    peak = float(data.max())
+    peak = peak if peak > 0 else 1.0
+    settings = {
+        "name": f"{method_name(saliency.method)} for {saliency.target}",
+        "colormap": saliency_colormap(),
+        "contrast_limits": (DEFAULT_THRESHOLD * peak, peak),
+        "opacity": DEFAULT_OPACITY,
+        "blending": "translucent_no_depth",
+        "interpolation2d": "linear",
+    }
+    record = LayerRecord(scan, affine, "saliency", (0.0, peak), prediction)
+    return data, settings | _place_settings(data, record, frame), "image"
+
+
+def resampled_layer(record: LayerRecord, view: Scan) -> LayerData:
+    """Return a scan's layer resampled once onto the grid of the scan that is viewed.
+
+    Of a time series the first volume. Values outside the scan are its lowest.
+
+    Raises
+    ------
+    GeometryError
+        If the scan is a colour scan.
+
+    """
+    if record.scan.color:
+        raise GeometryError("colour scans cannot be resampled to another view")
+    straight = unshear(view)
+    target = Grid(straight.grid_shape, straight.affine)
+    values = record.scan.values()
+    lowest = float(np.nanmin(values))
+    moved = resample(values, record.scan.affine, target, outside=lowest)
+    scan = replace(
+        record.scan,
+        voxels=np.asfortranarray(moved),
+        affine=target.affine,
+        slope=1.0,
+        intercept=0.0,
+        warnings=(*record.scan.warnings, "resampled to the view of another scan"),
+    )
+    data, settings, kind = scan_layer(scan)
+    return data, settings | {"name": f"{scan_name(record.scan)}, resampled"}, kind
+
+
+def saliency_colormap() -> Any:
+    """Return inferno with an opacity that grows from nothing, as a napari colour map.
+
+    Perceptually uniform, readable in grey and by colour-blind people; what lies at or
+    below the threshold is transparent, so that it hides no anatomy.
+    """
+    from matplotlib import colormaps
+    from napari.utils.colormaps import Colormap
+
+    steps = np.linspace(0, 1, 256)
+    # The dark end of the map would blacken the anatomy that it explains.
+    colors = np.array(colormaps["inferno"](0.3 + 0.7 * steps), np.float32)
+    colors[:, 3] = np.minimum(1, 0.2 + steps)
+    colors[0, 3] = 0
+    return Colormap(colors, name="saliency", display_name="saliency")
+
+
+def _placed(
+    array: NDArray[Any], affine: FloatArray, frame: ViewerFrame
+) -> tuple[NDArray[Any], FloatArray]:
+    """Return data ``(z, y, x, ...)`` along the frame, and their affine to RAS+ mm."""
+    view, placed = frame.upright(array, affine)
+    rest = tuple(range(3, view.ndim))
+    return view.transpose((2, 1, 0, *rest)), reversed_axes(placed)
+
+
+def _place_settings(
+    data: NDArray[Any], record: LayerRecord, frame: ViewerFrame
+) -> dict[str, Any]:
+    ndim = data.ndim - int(record.is_color)
+    spatial = record.spatial_shape(data)
+    return {
+        "affine": embedded(frame.express(record.affine, spatial), ndim),
+        # One layer without units would switch them off for all.
+        "units": ("s",) * (ndim - 3) + ("mm",) * 3,
+        "axis_labels": ("time",) * (ndim - 3) + axis_labels(frame),
+        "metadata": {KEY: record},
+    }
+
+
+def _right_angled(affine: FloatArray) -> FloatArray:
+    probe = Scan(np.zeros((1, 1, 1), np.uint8), affine)
+    return unshear(probe).affine
+
+
+def _physical(scan: Scan) -> Any:
+    """Return voxels in physical values, as whole numbers where they are whole."""
+    voxels = _drawable(scan.voxels)
+    if scan.color and voxels.dtype.kind == "f":
+        return np.rint(voxels.clip(0, 255)).astype(np.uint8)
+    if scan.color or (scan.slope == 1 and scan.intercept == 0):
+        return voxels
+    whole = float(scan.slope).is_integer() and float(scan.intercept).is_integer()
+    if voxels.dtype.kind in "iu" and voxels.dtype.itemsize <= 2 and whole:
+        return _narrowed(voxels * np.int32(scan.slope) + np.int32(scan.intercept))
+    values = voxels * np.float32(scan.slope) + np.float32(scan.intercept)
+    return values.astype(np.float32)
+
+
+def _drawable(voxels: Any) -> Any:
+    """Return voxels of a type that OpenGL textures can be made of."""
+    if voxels.dtype.kind == "b":
+        return voxels.astype(np.uint8)
+    if voxels.dtype == np.float16:
+        return voxels.astype(np.float32)
+    if not voxels.dtype.isnative:
+        return voxels.astype(voxels.dtype.newbyteorder("="))
+    return voxels
+
+
+def _narrowed(values: Any) -> Any:
+    limits = np.iinfo(np.int16)
+    low, high = int(values.min()), int(values.max())
+    fits = limits.min <= low and high <= limits.max
+    return values.astype(np.int16) if fits else values
+
+
+def _sampled(data: Any) -> NDArray[np.float32]:
+    step = max(1, round((data.size / _SAMPLED_VOXELS) ** (1 / 3)))
+    return np.asarray(data[..., ::step, ::step, ::step], np.float32)
+
+
+def _span(values: NDArray[np.float32]) -> tuple[float, float] | None:
+    finite = values[np.isfinite(values)]
+    if not finite.size or finite.min() == finite.max():
+        return None
+    return float(finite.min()), float(finite.max())
+
+
+def _is_inverted(scan: Scan) -> bool:
+    return scan.meta.get("photometric_interpretation") == "MONOCHROME1"

@@ -1,0 +1,55 @@
+"""What layers and axes are called: how a scan was taken, never whom it shows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_resonance.geometry import orientation_of
+from napari_resonance.scan import Scan
+from napari_resonance.viewer.frame import ViewerFrame
+
+_PLANES = {"S": "axial", "I": "axial", "A": "coronal", "P": "coronal"}
+
+# Planes turned by more than this against the body are called oblique.
+_OBLIQUE_COSINE = np.cos(np.radians(5))
+
+
+def scan_name(scan: Scan) -> str:
+    """Return a layer name: description or modality, plane and number of slices.
+
+    Built from acquisition facts, because folder and file names of studies often hold a
+    patient's name. Only NIfTI files, which are named by those who convert them, keep
+    their own.
+    """
+    facts = [_title(scan)]
+    if scan.oriented and scan.grid_shape[2] > 1:
+        facts.append(plane_of(scan))
+    if scan.n_times > 1:
+        facts.append(f"{scan.n_times} volumes")
+    return " · ".join(facts)
+
+
+def plane_of(scan: Scan) -> str:
+    """Return the plane a scan was taken in: "axial", "oblique axial", ..."""
+    direction = scan.affine[:3, 2] / np.linalg.norm(scan.affine[:3, 2])
+    name = _PLANES.get(orientation_of(scan.affine)[2], "sagittal")
+    return name if np.abs(direction).max() > _OBLIQUE_COSINE else f"oblique {name}"
+
+
+def axis_labels(frame: ViewerFrame) -> tuple[str, ...]:
+    """Return the names of napari's three sliders in a frame."""
+    if not frame.oriented:
+        return "slice", "row", "column"
+    # The closest letter only: a slider has no room for the obliquity.
+    ends = (frame.ends_of(axis) or ("", "") for axis in range(3))
+    return tuple(f"{start[0]} → {end[0]}" for start, end in ends)
+
+
+def _title(scan: Scan) -> str:
+    description = str(scan.meta.get("series_description") or "").strip()
+    if description:
+        return f"{scan.modality} {description}".strip()
+    for suffix in (".nii.gz", ".nii"):
+        if scan.sources and scan.sources[0].name.lower().endswith(suffix):
+            return scan.sources[0].name[: -len(suffix)]
+    return scan.modality or "Scan"

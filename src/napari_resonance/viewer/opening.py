@@ -1,0 +1,85 @@
+"""Files -> layers, without a viewer: what reader, panel and commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+from napari_resonance.errors import ReadError
+from napari_resonance.progress import Progress, ShouldStop, never, no_progress
+from napari_resonance.viewer.layers import LayerData, scan_layer
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """What was found in files and folders.
+
+    Parameters
+    ----------
+    layers
+        One for each scan.
+    skipped
+        Source and reason of what was left out.
+
+    """
+
+    layers: tuple[LayerData, ...]
+    skipped: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """One sentence: how many scans, and what was left out."""
+        n = len(self.layers)
+        said = f"{n} scan{'' if n == 1 else 's'} opened."
+        if self.skipped:
+            first = self.skipped[0]
+            more = f" and {len(self.skipped) - 1} more" if len(self.skipped) > 1 else ""
+            said += f" Left out: {Path(first[0]).name}{more} ({first[1]})."
+        return said
+
+
+def open_layers(
+    paths: Iterable[str | PathLike[str]],
+    progress: Progress = no_progress,
+    should_stop: ShouldStop = never,
+) -> Opened:
+    """Read every scan in files and folders as napari layers.
+
+    Raises
+    ------
+    ReadError
+        If a named file cannot be read, or nothing in a folder is a scan.
+    CancelledError
+        If `should_stop` said so.
+
+    """
+    progress(0, 0, "Reading the files")
+    from napari_resonance.reading import read_scans
+
+    sources = [Path(p) for p in paths]
+    skipped: list[tuple[str, str]] = []
+
+    def note(source: object, reason: str) -> None:
+        skipped.append((str(source), reason))
+
+    scans = read_scans(sources, on_skip=note, should_stop=should_stop)
+    if not scans:
+        raise _nothing_found(sources, skipped)
+    layers = []
+    for n, scan in enumerate(scans):
+        progress(n, len(scans), "Preparing the view")
+        layers.append(scan_layer(scan))
+    return Opened(tuple(layers), tuple(skipped))
+
+
+def _nothing_found(
+    sources: Sequence[Path], skipped: Sequence[tuple[str, str]]
+) -> ReadError:
+    reason = f" ({skipped[0][1]})" if skipped else ""
+    return ReadError(
+        f"no scan was found here{reason}",
+        source=sources[0] if len(sources) == 1 else None,
+        remedy="Choose DICOM or NIfTI files, or a folder that holds some",
+    )

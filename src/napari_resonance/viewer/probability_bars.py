@@ -1,0 +1,53 @@
+"""One bar for each class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from qtpy.QtWidgets import QGridLayout, QLabel, QProgressBar, QWidget
+
+from napari_resonance.export.wording import percent
+
+_STEPS = 1000
+_BAR = """
+QProgressBar {{
+    background: rgba(128, 128, 128, 60); border: none; border-radius: 3px;
+}}
+QProgressBar::chunk {{ background: {color}; border-radius: 3px; }}
+"""
+_BEST, _OTHER = "#5aa9e6", "#8a929c"
+
+
+class ProbabilityBars(QWidget):
+    """Calibrated probabilities, in the classifier's order of classes."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._layout = QGridLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout.setColumnStretch(1, 1)
+
+    def show_probabilities(self, probabilities: Mapping[str, float]) -> None:
+        """Draw one row for each label."""
+        self._clear()
+        best = max(probabilities.values(), default=0.0)
+        for row, (label, probability) in enumerate(probabilities.items()):
+            bar = QProgressBar()
+            bar.setRange(0, _STEPS)
+            bar.setValue(round(probability * _STEPS))
+            bar.setTextVisible(False)
+            bar.setFixedHeight(10)
+            color = _BEST if probability == best else _OTHER
+            bar.setStyleSheet(_BAR.format(color=color))
+            bar.setAccessibleName(f"{label} {percent(probability)}")
+            self._layout.addWidget(QLabel(label), row, 0)
+            self._layout.addWidget(bar, row, 1)
+            self._layout.addWidget(QLabel(percent(probability)), row, 2)
+
+    def _clear(self) -> None:
+        while item := self._layout.takeAt(0):
+            widget = item.widget()
+            if widget is not None:
+                # Without a parent it would be a window of its own until it is deleted.
+                widget.hide()
+                widget.deleteLater()

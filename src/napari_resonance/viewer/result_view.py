@@ -1,0 +1,91 @@
+"""The answer for one scan: class, how sure, why not, and where the network looked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+
+from napari_resonance.export.wording import certainty, percent, why_unsure
+from napari_resonance.viewer.probability_bars import ProbabilityBars
+
+if TYPE_CHECKING:
+    from napari_resonance.classifier.prediction import Prediction
+
+# Dark letters on a light badge: readable on napari's dark and light theme alike, and
+# the words say what the colour says.
+_BADGE = "background: {color}; color: #15181c; border-radius: 4px; padding: 2px 8px;"
+_BADGES = {
+    "sure": ("#7bd88f", "Sure"),
+    "unsure": ("#f2c14e", "Unsure"),
+    "unlike its training data": ("#f28b82", "Unlike its training data"),
+}
+_MAX_NOTES = 3
+
+
+class ResultView(QWidget):
+    """Shows a prediction, or nothing."""
+
+    peak_wanted = Signal()
+    """The user wants to see where the map is highest."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.label = QLabel()
+        self.label.setStyleSheet("font-size: 20px; font-weight: bold;")
+        self.badge = QLabel()
+        self.reason = QLabel()
+        self.bars = ProbabilityBars()
+        self.place = QLabel()
+        self.peak_button = QPushButton("Go to the peak")
+        self.peak_button.setToolTip("Move the slices to where the map is highest")
+        self.peak_button.clicked.connect(self.peak_wanted)
+        self.notes = QLabel()
+        self.origin = QLabel()
+        for text in (self.reason, self.place, self.notes, self.origin):
+            text.setWordWrap(True)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 4, 0, 0)
+        layout.addWidget(self.label)
+        layout.addWidget(self.badge, 0, Qt.AlignmentFlag.AlignLeft)
+        for widget in (self.reason, self.bars, self.place, self.peak_button):
+            layout.addWidget(widget)
+        layout.addWidget(self.notes)
+        layout.addWidget(self.origin)
+        self.show_prediction(None)
+
+    def show_prediction(self, prediction: Prediction | None, place: str = "") -> None:
+        """Show an answer, and in words where the map is highest; None clears."""
+        self.setVisible(prediction is not None)
+        if prediction is None:
+            return
+        color, words = _BADGES[certainty(prediction)]
+        self.label.setText(f"{prediction.label}  {percent(prediction.probability)}")
+        self.badge.setText(words)
+        self.badge.setStyleSheet(_BADGE.format(color=color))
+        _say(self.reason, _sentence(why_unsure(prediction)))
+        self.bars.show_probabilities(prediction.probabilities)
+        _say(self.place, f"Looked most at: {place}." if place else "")
+        self.peak_button.setVisible(prediction.saliency is not None)
+        _say(self.notes, _notes(prediction.warnings))
+        seconds = f"{prediction.seconds:.1f} s"
+        self.origin.setText(
+            f"{prediction.model}, weights {prediction.model_sha256[:8]}, {seconds}"
+        )
+
+
+def _say(label: QLabel, text: str) -> None:
+    label.setText(text)
+    label.setVisible(bool(text))
+
+
+def _sentence(clause: str) -> str:
+    return f"{clause[:1].upper()}{clause[1:]}." if clause else ""
+
+
+def _notes(warnings: tuple[str, ...]) -> str:
+    lines = [f"Note: {_sentence(text)}" for text in warnings[:_MAX_NOTES]]
+    if len(warnings) > _MAX_NOTES:
+        lines.append(f"and {len(warnings) - _MAX_NOTES} more notes")
+    return "\n".join(lines)

@@ -1,0 +1,58 @@
+"""Run, Cancel, and how far the work is."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import (
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+
+class RunRow(QWidget):
+    """Two buttons, and a bar that is there while work goes on."""
+
+    run_clicked = Signal()
+    cancel_clicked = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.run_button = QPushButton("Classify")
+        self.run_button.setToolTip(
+            "Classify the scan and show where the network looked"
+        )
+        self.run_button.clicked.connect(self.run_clicked)
+        self.cancel_button = QPushButton("Cancel")
+        self.cancel_button.setToolTip("Stop and drop the result")
+        self.cancel_button.clicked.connect(self.cancel_clicked)
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.bar.setFixedHeight(6)
+        self.text = QLabel()
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.run_button, 2)
+        buttons.addWidget(self.cancel_button, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(buttons)
+        layout.addWidget(self.bar)
+        layout.addWidget(self.text)
+        self.set_busy(False)
+
+    def set_busy(self, busy: bool) -> None:
+        """Offer what can be done now: run, or cancel."""
+        self.run_button.setEnabled(not busy)
+        self.cancel_button.setEnabled(busy)
+        self.bar.setVisible(busy)
+        self.text.setVisible(busy)
+        self.show_progress(0, 0, "Working" if busy else "")
+
+    def show_progress(self, done: int, total: int, text: str) -> None:
+        """Show steps done of steps in all; 0 in all means that nobody knows."""
+        self.bar.setRange(0, total)
+        self.bar.setValue(done)
+        self.text.setText(f"{text[:1].upper()}{text[1:]}…" if text else "")

@@ -1,0 +1,58 @@
+"""Threshold and opacity of the map, live."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QWidget
+from superqt import QLabeledSlider
+
+from napari_resonance.viewer.forms import add_field, new_form
+from napari_resonance.viewer.records import record_of
+
+
+class SaliencyControls(QWidget):
+    """Two sliders for one saliency layer."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._layer: Any = None
+        self.threshold = QLabeledSlider(Qt.Orientation.Horizontal)
+        self.threshold.setRange(0, 95)
+        self.threshold.setToolTip(
+            "Hide what is below this share of the map's peak, in %"
+        )
+        self.threshold.valueChanged.connect(self._on_threshold)
+        self.opacity = QLabeledSlider(Qt.Orientation.Horizontal)
+        self.opacity.setRange(0, 100)
+        self.opacity.setToolTip("How much the map covers the scan, in %")
+        self.opacity.valueChanged.connect(self._on_opacity)
+        form = new_form(self)
+        add_field(form, "Threshold", self.threshold)
+        add_field(form, "Opacity", self.opacity)
+        self.follow(None)
+
+    def follow(self, layer: Any | None) -> None:
+        """Move this layer from now on; None for no layer."""
+        self._layer = None
+        self.setVisible(layer is not None)
+        if layer is not None:
+            low, _ = layer.contrast_limits
+            self.threshold.setValue(round(100 * low / self._peak(layer)))
+            self.opacity.setValue(round(100 * layer.opacity))
+            self._layer = layer
+
+    def _on_threshold(self, percent: int) -> None:
+        if self._layer is not None:
+            peak = self._peak(self._layer)
+            self._layer.contrast_limits = (percent / 100 * peak, peak)
+
+    def _on_opacity(self, percent: int) -> None:
+        if self._layer is not None:
+            self._layer.opacity = percent / 100
+
+    def _peak(self, layer: Any) -> float:
+        record = record_of(layer)
+        span = None if record is None else record.value_range
+        return layer.contrast_limits_range[1] if span is None else span[1]

@@ -1,0 +1,109 @@
+"""Which layer to classify; follows the selection in napari's layer list."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QWidget
+
+from napari_resonance.viewer.connecting import connect_while_alive
+from napari_resonance.viewer.forms import add_field, narrow_box, new_form
+from napari_resonance.viewer.plain import MODALITIES, ORIENTATIONS, PlainAnswers
+from napari_resonance.viewer.records import record_of
+
+_UNKNOWN = "Not known"
+
+
+class ScanPicker(QWidget):
+    """A list of the image layers; asks what a plain image is."""
+
+    picked = Signal(object)
+    """Another layer is chosen, or None; emitted for the user's choice and napari's."""
+
+    chosen_here = Signal(object)
+    """The user chose a layer in this list."""
+
+    def __init__(self, viewer: Any, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._layers: list[Any] = []
+        self.box = narrow_box()
+        self.box.setToolTip("The scan to classify; choosing one shows it")
+        self.box.activated.connect(self._on_activated)
+        self.modality = narrow_box()
+        for code in MODALITIES:
+            self.modality.addItem(code or _UNKNOWN, code)
+        self.modality.setToolTip("This image does not say how it was made")
+        self.orientation = narrow_box()
+        for text, letters in ORIENTATIONS.items():
+            self.orientation.addItem(text, letters)
+        self.orientation.setCurrentIndex(self.orientation.findData(""))
+        self.orientation.setToolTip(
+            "This image does not say how it lies in the patient"
+        )
+        self._form = new_form(self)
+        add_field(self._form, "Scan", self.box)
+        add_field(self._form, "Modality", self.modality)
+        add_field(self._form, "Orientation", self.orientation)
+        layers = viewer.layers
+        for event in (layers.events.inserted, layers.events.removed):
+            connect_while_alive(self, event, self._on_layers)
+        connect_while_alive(self, layers.selection.events.active, self._on_active)
+        self._on_layers()
+        self._on_active()
+
+    @property
+    def layer(self) -> Any | None:
+        """The layer that is chosen."""
+        index = self.box.currentIndex()
+        return self._layers[index] if 0 <= index < len(self._layers) else None
+
+    def answers(self) -> PlainAnswers:
+        """Return what the user says of a plain image."""
+        return PlainAnswers(self.modality.currentData(), self.orientation.currentData())
+
+    def _on_layers(self, event: Any = None) -> None:
+        before = self.layer
+        self._layers = [layer for layer in self._viewer.layers if _can_be_scan(layer)]
+        self.box.blockSignals(True)
+        self.box.clear()
+        self.box.addItems([layer.name for layer in self._layers])
+        self.box.blockSignals(False)
+        self.box.setEnabled(bool(self._layers))
+        self.box.setPlaceholderText("no scan is open")
+        if before in self._layers:
+            self.box.setCurrentIndex(self._layers.index(before))
+        self._tell()
+
+    def _on_active(self, event: Any = None) -> None:
+        active = self._viewer.layers.selection.active
+        record = record_of(active)
+        if record is not None and record.role == "saliency":
+            scans = (x for x in self._layers if _shows(x, record.scan))
+            active = next(scans, None)
+        if active in self._layers and active is not self.layer:
+            self.box.setCurrentIndex(self._layers.index(active))
+            self._tell()
+
+    def _on_activated(self, index: int) -> None:
+        self._tell()
+        self.chosen_here.emit(self.layer)
+
+    def _tell(self) -> None:
+        plain = self.layer is not None and record_of(self.layer) is None
+        self._form.setRowVisible(self.modality, plain)
+        self._form.setRowVisible(self.orientation, plain)
+        self.picked.emit(self.layer)
+
+
+def _can_be_scan(layer: Any) -> bool:
+    from napari.layers import Image
+
+    record = record_of(layer)
+    return isinstance(layer, Image) and (record is None or record.role == "scan")
+
+
+def _shows(layer: Any, scan: Any) -> bool:
+    record = record_of(layer)
+    return record is not None and record.scan is scan

@@ -1,0 +1,123 @@
+"""What the panel does to the viewer: add scans, show a result, show one scan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from napari_resonance.viewer.attach import attach
+from napari_resonance.viewer.layers import LayerData
+from napari_resonance.viewer.records import KEY, record_of
+
+if TYPE_CHECKING:
+    import napari
+
+    from napari_resonance.viewer.classification import Classified
+
+
+def add_scans(viewer: napari.viewer.Viewer, layers: Sequence[LayerData]) -> list[Any]:
+    """Add the layers of scans; the first is shown and selected, the others hidden."""
+    attach(viewer)
+    added = [add_layer(viewer, data, visible=n == 0) for n, data in enumerate(layers)]
+    if added:
+        show_only(viewer, added[0])
+        viewer.fit_to_view(layers=added[:1])
+    return added
+
+
+def add_layer(
+    viewer: napari.viewer.Viewer, data: LayerData, *, visible: bool = True
+) -> Any:
+    """Add one layer from its data."""
+    from napari.layers import Layer
+
+    values, settings, kind = data
+    return viewer.add_layer(Layer.create(values, settings | {"visible": visible}, kind))
+
+
+def show_only(viewer: napari.viewer.Viewer, layer: Any) -> None:
+    """Show one scan with its maps, hide the other scans, and select it."""
+    record = record_of(layer)
+    for other in viewer.layers:
+        shown = record_of(other)
+        if shown is not None and record is not None and other is not layer:
+            other.visible = other.visible and shown.scan is record.scan
+    # Selected first: the view turns to it before napari draws it.
+    viewer.layers.selection.active = layer
+    layer.visible = True
+
+
+def show_result(
+    viewer: napari.viewer.Viewer, result: Classified, picked: Any
+) -> Any | None:
+    """Add the map of a result above its scan and go to its peak.
+
+    Parameters
+    ----------
+    viewer
+        Where the scan is shown.
+    result
+        The answer and its layers.
+    picked
+        The layer that was classified; a plain image is hidden and replaced by a layer
+        that lies where it should.
+
+    Returns
+    -------
+    Layer
+        The layer of the map; None where the scan was closed in the meantime.
+
+    """
+    if picked not in viewer.layers:
+        return None
+    if result.scan_layer is not None:
+        picked.visible = False
+        picked = add_layer(viewer, result.scan_layer)
+    record = record_of(picked)
+    if record is not None:
+        picked.metadata[KEY] = replace(
+            record, prediction=result.prediction, place=result.place
+        )
+    _make_room(viewer, result)
+    saliency = add_layer(viewer, result.saliency)
+    saliency.colorbar.visible = True
+    show_only(viewer, picked)
+    keeper = attach(viewer)
+    if result.prediction.saliency is not None:
+        keeper.go_to(result.prediction.saliency.peak_mm)
+    keeper.changed.emit()
+    return saliency
+
+
+def saliency_of(viewer: napari.viewer.Viewer, layer: Any) -> Any | None:
+    """Return the topmost map that is shown for a scan's layer."""
+    record = record_of(layer)
+    for other in reversed(viewer.layers):
+        shown = record_of(other)
+        if (
+            record is not None
+            and shown is not None
+            and shown.role == "saliency"
+            and shown.scan is record.scan
+            and other.visible
+        ):
+            return other
+    return None
+
+
+def _make_room(viewer: napari.viewer.Viewer, result: Classified) -> None:
+    """Hide earlier maps of a scan, and remove the one that is made anew."""
+    name = result.saliency[1]["name"]
+    for layer in list(viewer.layers):
+        record = record_of(layer)
+        if (
+            record is None
+            or record.role != "saliency"
+            or record.scan is not result.scan
+        ):
+            continue
+        if layer.name == name:
+            viewer.layers.remove(layer)
+        else:
+            layer.visible = False

@@ -1,0 +1,178 @@
+"""The viewer turns with the selected scan; what does not fit it is hidden."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from support.answers import map_with_peak_at, prediction
+from support.phantoms import NAMES, color_phantom, phantom, time_phantom
+
+from napari_resonance.geometry import to_world
+from napari_resonance.scan import Scan
+from napari_resonance.viewer.attach import attach
+from napari_resonance.viewer.layers import saliency_layer, scan_layer
+from napari_resonance.viewer.viewer_actions import add_layer, add_scans, show_only
+
+
+def place_of_brightest(viewer: Any, layer: Any) -> Any:
+    index = np.unravel_index(int(np.argmax(layer.data)), layer.data.shape)
+    frame = attach(viewer).frame
+    return np.linalg.inv(frame.from_ras) @ (*layer.data_to_world(index)[-3:], 1)
+
+
+def add(viewer: Any, scan: Scan, name: str = "") -> Any:
+    (layer,) = add_scans(viewer, [scan_layer(scan)])
+    layer.name = name or layer.name
+    return layer
+
+
+def test_every_scan_keeps_its_millimetre_whichever_is_selected(viewer: Any) -> None:
+    places = {}
+    for name in NAMES:
+        scan, mm = phantom(name)
+        layer = add(viewer, scan, name)
+        layer.visible = True
+        # Shown on right angles, the brightest voxel of a sheared scan is another.
+        places[name] = place_of_brightest(viewer, layer)
+        if name != "sheared":
+            assert np.allclose(places[name][:3], mm)
+    for selected in list(viewer.layers):
+        viewer.layers.selection.active = selected
+        for layer in viewer.layers:
+            assert np.allclose(place_of_brightest(viewer, layer), places[layer.name])
+        assert np.count_nonzero(np.asarray(selected.affine)[:3, :3]) == 3
+
+
+def test_turned_layers_are_hidden_in_2d_and_come_back(viewer: Any) -> None:
+    keeper = attach(viewer)
+    straight = add(viewer, phantom("straight")[0])
+    flipped = add_layer(viewer, scan_layer(phantom("flipped")[0]))
+    oblique = add_layer(viewer, scan_layer(phantom("oblique")[0]))
+    assert keeper.hidden_layers() == [straight, flipped]
+    viewer.layers.selection.active = straight
+    assert [straight.visible, flipped.visible, oblique.visible] == [True, True, False]
+    viewer.dims.ndisplay = 3
+    assert oblique.visible
+    viewer.dims.ndisplay = 2
+    assert keeper.hidden_layers() == [oblique]
+
+
+def test_what_the_user_hid_stays_hidden(viewer: Any) -> None:
+    straight = add(viewer, phantom("straight")[0])
+    straight.visible = False
+    add_layer(viewer, scan_layer(phantom("oblique")[0]))
+    viewer.layers.selection.active = straight
+    assert not straight.visible
+    assert attach(viewer).hidden_layers() == [viewer.layers[1]]
+
+
+def test_selecting_a_map_keeps_the_frame_of_its_scan(viewer: Any) -> None:
+    scan, mm = phantom("sheared")
+    layer = add(viewer, scan)
+    before = np.array(layer.affine)
+    overlay = add_layer(
+        viewer, saliency_layer(scan, prediction(map_with_peak_at(scan, mm)))
+    )
+    viewer.layers.selection.active = overlay
+    assert np.array_equal(before, np.array(layer.affine))
+    assert layer.visible
+    assert overlay.visible
+    assert np.allclose(place_of_brightest(viewer, overlay)[:3], mm)
+
+
+def test_the_view_stays_at_the_same_place_of_the_patient(viewer: Any) -> None:
+    keeper = attach(viewer)
+    first, mm = phantom("straight")
+    affine = np.array(phantom("oblique")[0].affine)
+    affine[:3, 3] += mm - to_world(affine, (10, 15, 8))
+    one = add(viewer, first)
+    two = add_layer(viewer, scan_layer(Scan(first.voxels, affine, "MR")))
+    viewer.layers.selection.active = one
+    keeper.go_to(mm)
+    displayed = to_world(keeper.frame.from_ras, mm)[list(viewer.dims.displayed)]
+    viewer.scene.camera.center = tuple(displayed)
+    viewer.layers.selection.active = two
+    point = to_world(keeper.frame.from_ras, mm)
+    # The slider rests on slices.
+    assert abs(viewer.dims.point[0] - point[0]) <= 2.5 / 2
+    assert np.allclose(viewer.scene.camera.center[-2:], point[1:])
+
+
+def test_a_scan_elsewhere_is_brought_into_view(viewer: Any) -> None:
+    add(viewer, phantom("straight")[0])
+    scan, _ = phantom("oblique")
+    affine = np.array(scan.affine)
+    affine[:3, 3] += 500
+    layer = add(viewer, Scan(scan.voxels, affine, "MR"))
+    index = layer.world_to_data(viewer.dims.point)
+    assert np.allclose(index, (np.array(layer.data.shape) - 1) // 2, atol=0.5)
+
+
+def test_time_and_colour_follow_the_frame(viewer: Any) -> None:
+    keeper = attach(viewer)
+    series = add(viewer, time_phantom("oblique")[0])
+    photo, mm = color_phantom("oblique")
+    colour = add_layer(viewer, scan_layer(photo))
+    add_layer(viewer, scan_layer(phantom("straight")[0]))
+    assert keeper.hidden_layers() == [series, colour]
+    viewer.layers.selection.active = series
+    assert [str(unit) for unit in viewer.layers.extent.units] == [
+        "second",
+        *["millimeter"] * 3,
+    ]
+    keeper.go_to(mm)
+    assert series.visible
+    assert colour.visible
+
+
+def test_contrast_can_be_moved_over_all_values(viewer: Any) -> None:
+    layer = add(viewer, phantom("oblique")[0])
+    assert layer.contrast_limits_range == [0, 1000]
+    assert layer.contrast_limits[1] < 100
+
+
+def test_an_empty_viewer_has_no_frame(viewer: Any) -> None:
+    keeper = attach(viewer)
+    add(viewer, phantom()[0])
+    viewer.layers.clear()
+    assert keeper.frame is None
+    assert keeper.current is None
+    layer = add(viewer, phantom("flipped")[0])
+    assert keeper.current.scan is layer.metadata["resonance"].scan
+
+
+def test_foreign_layers_are_left_alone(viewer: Any) -> None:
+    import napari.layers
+
+    image = napari.layers.Image(np.zeros((4, 5, 6)), scale=(3, 2, 1))
+    viewer.add_layer(image)
+    add(viewer, phantom("oblique")[0])
+    viewer.layers.selection.active = image
+    assert image.visible
+    assert np.array_equal(np.asarray(image.affine), np.eye(4))
+
+
+@pytest.mark.parametrize("study", ["", "1"])
+def test_only_scans_of_one_space_can_be_resampled(viewer: Any, study: str) -> None:
+    keeper = attach(viewer)
+    one = add(viewer, phantom("straight", study=study)[0])
+    add_layer(viewer, scan_layer(phantom("oblique", study=study)[0]))
+    assert keeper.hidden_layers() == [one]
+    assert keeper.can_resample(one) is bool(study)
+
+
+def test_picking_a_scan_shows_it_alone(viewer: Any) -> None:
+    one = add(viewer, phantom("straight")[0])
+    two = add_layer(viewer, scan_layer(phantom("oblique")[0]))
+    show_only(viewer, one)
+    assert (one.visible, two.visible) == (True, False)
+    show_only(viewer, two)
+    assert (one.visible, two.visible) == (False, True)
+
+
+def test_viewers_are_attached_once(viewer: Any) -> None:
+    from napari.utils._proxies import PublicOnlyProxy
+
+    assert attach(viewer) is attach(PublicOnlyProxy(viewer))
