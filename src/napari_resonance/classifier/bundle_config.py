@@ -23,6 +23,7 @@ WEIGHTS = "models/model.safetensors"
 STATISTICS = "models/statistics.safetensors"
 CONVERTED = "models/openvino"
 
+_OWN_READER = "napari_resonance.reading.monai.ReadScand"
 _OWN_TRANSFORM = "napari_resonance.preprocessing.monai.RecipeTransformd"
 
 
@@ -91,8 +92,11 @@ def _preprocessing(recipe: Recipe) -> list[dict[str, Any]]:
     """Return stock transforms where all steps have one, else the recipe as one."""
     stock = recipe.monai_transforms()
     if stock is None:
-        recipe_data = recipe.to_json()
-        return [{"_target_": _OWN_TRANSFORM, "keys": "image", "recipe": recipe_data}]
+        prepare = {"_target_": _OWN_TRANSFORM, "recipe": recipe.to_json()}
+        return [
+            {"_target_": _OWN_READER, "keys": "image"},
+            {**prepare, "keys": "image"},
+        ]
     load = {"_target_": "LoadImaged", "keys": "image"}
     channel = {"_target_": "EnsureChannelFirstd", "keys": "image"}
     return [load, channel, *stock]

@@ -41,7 +41,8 @@ class ResNet(MonaiResNet):
     def _downsample_basic_block(
         self, x: torch.Tensor, planes: int, stride: int, spatial_dims: int = 3
     ) -> torch.Tensor:
-        strided = x[(..., *[slice(None, None, stride)] * spatial_dims)]
+        every = slice(None, None, stride)
+        strided = x[(slice(None), slice(None), *[every] * spatial_dims)]
         padding = strided.new_zeros(
             strided.shape[0], planes - strided.shape[1], *strided.shape[2:]
         )

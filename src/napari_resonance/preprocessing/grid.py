@@ -100,7 +100,7 @@ def crop_or_pad(
 def box(
     volume: Prepared, start: Sequence[int], shape: Sequence[int], value: float = 0.0
 ) -> Prepared:
-    """Cut a box of `shape` from voxel `start` on; `value` where it leaves the volume."""
+    """Cut a box of `shape` from voxel `start` on; `value` fills what lies outside."""
     result = np.full((*shape, *volume.values.shape[3:]), value, np.float32)
     source, target = [], []
     for first, size, available in zip(start, shape, volume.values.shape, strict=False):

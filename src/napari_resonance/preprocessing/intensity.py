@@ -13,13 +13,16 @@ _CONSTANT = "all voxels have the same value"
 
 
 def ct_window(volume: Prepared, low: float, high: float) -> Prepared:
-    """Map `low`..`high` HU to 0..1 and clip. MONAI: ``ScaleIntensityRange(clip=True)``."""
+    """Map `low`..`high` HU to 0..1 and clip, as MONAI's ``ScaleIntensityRange``."""
     scaled = (volume.values - np.float32(low)) / np.float32(high - low)
     return volume.with_values(np.clip(scaled, 0, 1, dtype=np.float32))
 
 
 def percentile(volume: Prepared, low: float = 0.5, high: float = 99.5) -> Prepared:
-    """Map two percentiles to 0..1 and clip. MONAI: ``ScaleIntensityRangePercentiles``."""
+    """Map two percentiles to 0..1 and clip.
+
+    MONAI: ``ScaleIntensityRangePercentiles``.
+    """
     a, b = np.percentile(volume.values, (low, high))
     if b <= a:
         return volume.with_values(np.zeros_like(volume.values), _CONSTANT)
@@ -28,9 +31,10 @@ def percentile(volume: Prepared, low: float = 0.5, high: float = 99.5) -> Prepar
 
 
 def zscore(volume: Prepared, nonzero: bool = False) -> Prepared:
-    """Subtract the mean, divide by the standard deviation. MONAI: ``NormalizeIntensity``.
+    """Subtract the mean, divide by the standard deviation.
 
-    With `nonzero` only voxels that are not 0 count and change.
+    With `nonzero` only voxels that are not 0 count and change. MONAI:
+    ``NormalizeIntensity``.
     """
     values = volume.values
     chosen = values != 0 if nonzero else np.ones(values.shape, bool)

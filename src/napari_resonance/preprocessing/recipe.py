@@ -122,6 +122,24 @@ class Recipe:
         text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
+    def monai_transforms(self) -> list[dict[str, Any]] | None:
+        """Return the recipe as configurations of stock MONAI transforms.
+
+        They take an image with its channel first under the key ``image``. None where a
+        step has no exact counterpart, or the network is 2D.
+        """
+        from napari_resonance.preprocessing.stock import stock_transform
+
+        if self.dimensions == 2:
+            return None
+        result = []
+        for name, arguments in self.steps:
+            transform = stock_transform(name, arguments)
+            if transform is None:
+                return None
+            result.append(transform)
+        return result
+
     def apply(self, scan: Scan, *, time: int = 0) -> NetworkInput:
         """Prepare one volume of a scan.
 

@@ -115,6 +115,7 @@ def train_network(
     trainer = lightning.Trainer(
         max_steps=settings.steps,
         accelerator="auto",
+        precision="bf16-mixed",
         devices=1,
         logger=False,
         enable_checkpointing=False,
