@@ -22,9 +22,9 @@ def _work_here(tmp_path, monkeypatch):
 def test_demo_prints_the_answer_and_writes_two_files(resonance, embedded, tmp_path):
     ran = resonance("demo")
     assert ran.code == 0
-    for word in ("T1w", "T2w", "FLAIR", "%", "Where it looked", "mm", "Picture", "Saliency",
-                 "Research use only"):  # fmt: skip
+    for word in ("T1w", "T2w", "FLAIR", "%", "Looked at", "Picture", "Saliency"):
         assert word in ran.out
+    assert "Research use only" in ran.out
     files = tmp_path / "resonance-demo"
     assert sorted(path.name for path in files.iterdir()) == FILES
     assert nibabel.load(files / FILES[1]).get_data_dtype() == "float32"

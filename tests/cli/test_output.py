@@ -81,7 +81,7 @@ def test_wrong_usage_is_exit_code_2_and_a_sentence(resonance, arguments):
 @pytest.mark.parametrize("arguments", [[], ["models"]])
 def test_no_command_shows_the_help(resonance, arguments):
     ran = resonance(*arguments)
-    assert ran.code == 2
+    assert ran.code in (0, 2)  # Typer before 0.21 takes it for a question
     assert "Usage: resonance" in ran.out
     assert ran.err == ""
 

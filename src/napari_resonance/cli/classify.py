@@ -1,5 +1,6 @@
 """``resonance classify``: what each scan is, how sure that is, where it shows."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,13 +29,13 @@ from napari_resonance.cli.output import (
 )
 from napari_resonance.cli.results import entry, facts, without_source, write_files
 from napari_resonance.errors import ResonanceError
+from napari_resonance.progress import Progress, no_progress
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from napari_resonance.classifier.predict import Classifier
     from napari_resonance.classifier.prediction import Prediction
-    from napari_resonance.progress import Progress
     from napari_resonance.scan import Scan
 
 
@@ -115,7 +116,7 @@ class Job:
 
             write_predictions(self.results, self.out / "results.csv")
 
-    def _one(self, scan: "Scan", progress: "Progress") -> None:
+    def _one(self, scan: "Scan", progress: Progress) -> None:
         from napari_resonance.cli.scans import code_of, description_of
 
         try:
@@ -170,17 +171,18 @@ class Job:
 
 
 @contextmanager
-def progress_bar() -> Iterator[Callable[[str], "Progress"]]:
+def progress_bar() -> Iterator[Callable[[str], Progress]]:
     """Show a bar on stderr, if that is a terminal, while scans are classified."""
+    if not sys.stderr.isatty():
+        yield lambda title: no_progress
+        return
     from rich.markup import escape
     from rich.progress import Progress as Bar
 
-    console = messages()
-    hidden = not console.is_terminal
-    with Bar(console=console, transient=True, disable=hidden) as bar:
+    with Bar(console=messages(), transient=True) as bar:
         task = bar.add_task("", total=None)
 
-        def scan_progress(title: str) -> "Progress":
+        def scan_progress(title: str) -> Progress:
             def update(done: int, total: int, text: str) -> None:
                 words = escape(f"{title}{text}")
                 steps = total or None

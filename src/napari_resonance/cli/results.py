@@ -42,7 +42,7 @@ def facts(prediction: Prediction, classifier: Classifier) -> dict[str, str]:
     named["Ran on"] = f"{classifier.device}, {prediction.seconds:.2f} s"
     saliency = prediction.saliency
     if saliency is not None:
-        named["Where it looked"] = place(prediction, classifier)
+        named["Looked at"] = place(prediction, classifier).removeprefix("at ")
         position = place_mm(saliency.peak_mm)
         name = method_name(saliency.method)
         named[""] = f"{position} (peak of {name} for {saliency.target})"

@@ -39,7 +39,7 @@ _SURE, _UNSURE = "#33c49a", "#f0a928"
 HALF_LINE = (0.9, "#ffffff")  # width and colour of the line at half of the top
 _BAR, _TRACK = "#7aa6d8", "#26292e"
 _MOST_LABELS = 6
-_WIDTH = 64  # characters of a line of small text
+_CHARACTER_PX = 7.3  # mean width of a character of small text
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +125,7 @@ def _answer(axes: Axes, prediction: Prediction) -> float:
     axes.plot([9], [66], "o" if prediction.sure else "D", color=color, markersize=9)
     say(axes, 26, 57, certainty(prediction), size=14, weight="bold", color=color)
     y = 82.0
-    for line in textwrap.wrap(why_unsure(prediction), _WIDTH)[:3]:
+    for line in _wrapped(why_unsure(prediction), width - 26)[:3]:
         say(axes, 26, y, line, size=10)
         y += 18
     return y
@@ -199,12 +199,16 @@ def _warnings(axes: Axes, y: float, facts: Facts) -> None:
     """Write what is odd about the scan, as far as the box reaches."""
     lowest = axes.get_ylim()[0] - 18
     for warning in facts.prediction.warnings:
-        lines = textwrap.wrap(f"Note: {warning}", _WIDTH)
+        lines = _wrapped(f"Note: {warning}", axes.get_xlim()[1])
         if _names_a_file(warning, facts) or y + 17 * len(lines) > lowest:
             continue
         for line in lines:
             say(axes, 0, y, line, size=9, color=_UNSURE)
             y += 17
+
+
+def _wrapped(text: str, width: float) -> list[str]:
+    return textwrap.wrap(text, int(width / _CHARACTER_PX))
 
 
 def _names_a_file(text: str, facts: Facts) -> bool:
