@@ -141,9 +141,32 @@ def test_the_installed_script_and_the_module_are_the_same():
     assert "classify" in texts[0].stdout
 
 
-def test_a_reader_that_left_is_no_traceback(tmp_path):
-    command = f"'{sys.executable}' -m napari_resonance --help | true"
+@pytest.mark.skipif(os.name == "nt", reason="pipes end differently on Windows")
+@pytest.mark.parametrize("arguments", ["--help", "models list --json", "models list"])
+def test_a_reader_that_left_is_no_traceback(arguments):
+    command = f"'{sys.executable}' -m napari_resonance {arguments} | true"
     child = subprocess.run(
         command, shell=True, capture_output=True, text=True, check=False
     )
-    assert "Traceback" not in child.stderr
+    assert child.stderr == ""
+
+
+@pytest.mark.parametrize("stage", ["describe", "_show_list"])
+def test_an_interruption_is_one_word_and_code_130(
+    resonance, embedded, monkeypatch, stage
+):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"napari_resonance.cli.models.{stage}", interrupt)
+    ran = resonance("models", "list")
+    assert (ran.code, ran.out, ran.err) == (130, "", "Interrupted.\n")
+
+
+def test_an_error_while_showing_is_a_sentence_too(resonance, embedded, monkeypatch):
+    def fail(*_):
+        raise ReadError("the window broke")
+
+    monkeypatch.setattr("napari_resonance.cli.models._show_list", fail)
+    ran = resonance("models", "list")
+    assert (ran.code, ran.err) == (1, "Error: the window broke.\n")

@@ -1,5 +1,6 @@
 """The commands together, and the one place that turns errors into exit codes."""
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -82,11 +83,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     printable(sys.stdout, sys.stderr)
     wants_json = "--json" in (sys.argv[1:] if arguments is None else arguments)
     try:
-        raise SystemExit(_run(arguments, wants_json))
+        code = _run(arguments, wants_json)
+        sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read our output has left (`resonance inspect . | head`).
-        sys.stdout = None
-        raise SystemExit(FAILED) from None
+        # Whoever read our output has left (`resonance inspect . | head`). What is still
+        # to be flushed at the end has to go somewhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = FAILED
+    except (KeyboardInterrupt, typer.Abort):
+        code = _INTERRUPTED
+    if code == _INTERRUPTED:
+        say("Interrupted.")
+    raise SystemExit(code)
 
 
 def _run(arguments: Sequence[str] | None, wants_json: bool) -> int:
@@ -96,19 +104,16 @@ def _run(arguments: Sequence[str] | None, wants_json: bool) -> int:
             result = command.main(
                 arguments, prog_name="resonance", standalone_mode=False
             )
+        if not isinstance(result, Report):
+            return int(result or 0)
+        if wants_json:
+            print_document(result.document)
+        else:
+            result.show(terminal())
     except ResonanceError as error:
         return _failed(error_document(error), sentence(error), FAILED, wants_json)
     except _CommandLineError as error:
         return _misused(error, wants_json)
-    except (KeyboardInterrupt, typer.Abort):
-        say("Interrupted.")
-        return _INTERRUPTED
-    if not isinstance(result, Report):
-        return int(result or 0)
-    if wants_json:
-        print_document(result.document)
-    else:
-        result.show(terminal())
     return result.code
 
 
