@@ -1,0 +1,67 @@
+"""Temperature, thresholds and prediction sets."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from napari_resonance.classifier.calibration import Calibration, fit_temperature
+from napari_resonance.errors import ModelError
+
+LOGITS = hnp.arrays(np.float64, (4, 3), elements=st.floats(-500, 500))
+
+
+@given(LOGITS, st.floats(0.05, 20))
+def test_probabilities_are_probabilities(logits, temperature):
+    result = Calibration(temperature).probabilities(logits)
+    assert np.isfinite(result).all()
+    np.testing.assert_allclose(result.sum(axis=1), 1)
+    assert (result >= 0).all()
+
+
+def test_the_fitted_temperature_undoes_a_scaling():
+    random = np.random.default_rng(0)
+    logits = random.normal(size=(4000, 3)) * 2
+    drawn = Calibration().probabilities(logits).cumsum(axis=1)
+    targets = (random.uniform(size=(4000, 1)) > drawn).sum(axis=1)
+    assert fit_temperature(logits * 3, targets) == pytest.approx(3, rel=0.1)
+
+
+def test_a_threshold_is_sure_from_its_value_on():
+    calibration = Calibration(1.0, {"rule": "threshold", "probability": 0.8})
+    assert calibration.is_sure([0.8, 0.2])
+    assert not calibration.is_sure([0.79, 0.21])
+    assert calibration.prediction_set([0.8, 0.2], ("a", "b")) is None
+
+
+def test_a_conformal_answer_is_sure_where_its_set_has_one_label():
+    rule = {"rule": "conformal", "coverage": 0.9, "quantile": 0.7}
+    calibration = Calibration(1.0, rule)
+    assert calibration.prediction_set([0.6, 0.35, 0.05], ("a", "b", "c")) == ("a", "b")
+    assert not calibration.is_sure([0.6, 0.35, 0.05])
+    assert calibration.is_sure([0.9, 0.05, 0.05])
+    assert calibration.prediction_set([0.25, 0.25, 0.2], ("a", "b", "c")) == ()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"temperature": 0, "rule": "threshold", "probability": 0.9},
+        {"temperature": "1", "rule": "threshold", "probability": 0.9},
+        {"temperature": 1, "rule": "threshold"},
+        {"temperature": 1, "rule": "threshold", "probability": 2},
+        {"temperature": 1, "rule": "conformal", "coverage": 0.9},
+        {"temperature": 1, "rule": "gut feeling"},
+        {},
+    ],
+)
+def test_a_calibration_that_cannot_be_is_refused(data):
+    with pytest.raises(ModelError):
+        Calibration.from_json(data)
+
+
+def test_json_gives_the_same_calibration():
+    rule = {"rule": "conformal", "coverage": 0.9, "quantile": 0.3}
+    calibration = Calibration(1.7, rule)
+    assert Calibration.from_json(calibration.to_json()) == calibration
