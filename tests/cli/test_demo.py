@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import types
+from pathlib import Path
 
 import nibabel
 import pytest
 
+from napari_resonance.classifier import bundle
 from napari_resonance.cli import window
 from napari_resonance.errors import ResonanceError
 
@@ -117,3 +121,27 @@ def test_a_qt_that_starts_is_no_obstacle(monkeypatch):
     monkeypatch.setattr(window, "has_display", lambda: True)
     monkeypatch.setattr(window, "_TRY", "pass")
     assert window.why_no_window() is None
+
+
+def test_the_shipped_demo_knows_its_scan_in_an_empty_home(tmp_path):
+    if not (bundle._EMBEDDED / "mr-sequence").is_dir():
+        pytest.skip("this checkout has no trained mr-sequence")
+    script = Path(sys.executable).with_name("resonance")
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("DISPLAY", "WAYLAND_DISPLAY", "RESONANCE_CACHE")
+    }
+    (tmp_path / "home").mkdir()
+    child = subprocess.run(
+        [script, "demo"],
+        env=environment | {"HOME": str(tmp_path / "home"), "COLUMNS": "80"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert child.returncode == 0, child.stderr
+    assert child.stdout.split()[0] == "T1w"
+    assert " sure" in child.stdout.split("\n")[1]
+    assert "Not opened in napari: " in child.stderr
+    assert sorted(p.name for p in (tmp_path / "resonance-demo").iterdir()) == FILES

@@ -106,7 +106,8 @@ def describe_scan(scan: Scan, planes: Sequence[Plane]) -> str:
     n_axes = 2 if scan.grid_shape[2] == 1 else 3
     shape = " × ".join(str(n) for n in scan.grid_shape[:n_axes])
     kind = scan.modality or "modality unknown"
-    return f"{how}\n{kind}, {shape} voxels of {_sides(scan.affine, n_axes)}"
+    cells = "pixels" if n_axes == 2 else "voxels"
+    return f"{how}\n{kind}, {shape} {cells} of {_sides(scan.affine, n_axes)}"
 
 
 def _sides(affine: FloatArray, n_axes: int) -> str:

@@ -44,7 +44,7 @@ def why_unsure(prediction: Prediction) -> str:
     others = [n for n in prediction.prediction_set or () if n != prediction.label]
     if others:
         return f"it could also be {' or '.join(others)}"
-    return "the probability is below this model's threshold for a sure answer"
+    return "the probability is below this model's threshold"
 
 
 def place_mm(position: tuple[float, float, float]) -> str:
