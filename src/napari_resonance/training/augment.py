@@ -78,11 +78,11 @@ class HeadAugmentation:
             ``(N, *shape)``, values at least 0.
 
         """
-        heads = self.surface(heads, depth, random)
         field = self.sampling_field(len(heads), heads.shape[1:], shape, random)
-        moved = functional.grid_sample(heads[:, None], field, align_corners=True)[:, 0]
-        moved = self.tissue(moved.clamp_min(0), random)
-        return self.acquisition(moved, random)
+        both = torch.stack([heads, depth], dim=1)
+        moved = functional.grid_sample(both, field, align_corners=True)
+        changed = self.surface(moved[:, 0].clamp_min(0), moved[:, 1], random)
+        return self.acquisition(self.tissue(changed, random), random)
 
     def surface(self, heads: Tensor, depth: Tensor, random: torch.Generator) -> Tensor:
         """Remove skulls, dim or clip bright rims."""
@@ -119,8 +119,8 @@ class HeadAugmentation:
         shift[:, 2] -= _uniform(n, 0, self.shift_up, random) - self.shift_up / 3
         field = points.reshape(1, -1, 3) @ matrix * zoom + shift[:, None]
         field = field.reshape(n, *shape, 3)
-        bend = [_smooth_noise(n, shape, 5, random) * self.elastic for _ in range(3)]
-        field = field + torch.stack(bend, dim=-1)
+        bend = _smooth_noise(n * 3, shape, 5, random).view(n, 3, *shape)
+        field = field + self.elastic * bend.movedim(1, -1)
         half = torch.tensor([(s - 1) / 2 for s in size])
         return (field / half).flip(-1)  # grid_sample wants the last axis first
 

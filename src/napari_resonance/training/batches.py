@@ -1,15 +1,14 @@
-"""Endless augmented batches of heads, balanced by label and site."""
+"""Augmented batches of heads, balanced by label and site."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.data import IterableDataset
+from torch.utils.data import Dataset
 
 from napari_resonance.training.augment import HeadAugmentation
 from napari_resonance.training.heads import HeadSet
@@ -44,7 +43,7 @@ class BatchSettings:
     augmentation: HeadAugmentation = field(default_factory=HeadAugmentation)
 
 
-class HeadBatches(IterableDataset[tuple[Tensor, Tensor]]):
+class HeadBatches(Dataset[tuple[Tensor, Tensor]]):
     """Batches of network inputs ``(N, 1, X, Y, Z)`` and target odds ``(N, K)``.
 
     Every draw of a batch comes from its seed and its number, so that a run can be
@@ -58,16 +57,11 @@ class HeadBatches(IterableDataset[tuple[Tensor, Tensor]]):
         self.steps, self.seed = steps, seed
         self._cells = _cells(heads)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield `steps` batches."""
-        for step in range(self.steps):
-            yield self.batch(step)
-
     def __len__(self) -> int:
         """Return the number of batches."""
         return self.steps
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
         """Return batch number `step`."""
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
         n_labels = len(self.heads.labels)

@@ -159,7 +159,9 @@ def choose_threshold(
     top, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == targets
     order = np.argsort(-top)
     running = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
-    good = np.flatnonzero(running >= accuracy)
+    # Answers of one probability are sure together, so only the last of them counts.
+    last = np.append(np.diff(top[order]) != 0, True)
+    good = np.flatnonzero((running >= accuracy) & last)
     if not len(good):
         return 1.0
     return float(max(0.5, top[order][good[-1]]))
@@ -214,9 +216,11 @@ def figures(
         return float(chosen.mean()) if len(chosen) else float("nan")
 
     patients = answers.patients
-    return {
+    result: dict[str, Mapping[str, float]] = {
         "accuracy": interval(right, patients),
         "balanced_accuracy": interval(rows, patients, balanced),
         "sure": interval(sure.astype(float), patients),
-        "accuracy_when_sure": interval(rows, patients, right_when_sure),
     }
+    if sure.any():
+        result["accuracy_when_sure"] = interval(rows, patients, right_when_sure)
+    return result
