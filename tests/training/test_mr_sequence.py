@@ -27,7 +27,7 @@ def test_from_labels_to_a_bundle_and_again_without_training_folds_twice(
     )
     log = io.StringIO()
     performance = train_mr_sequence(options, Console(file=log))
-    assert log.getvalue().count("tested") == 4
+    assert log.getvalue().count("trained") == 5
     assert set(performance["accuracy_left_out_patient_as_acquired"]) == {
         "value",
         "low",

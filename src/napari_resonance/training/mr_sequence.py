@@ -8,9 +8,10 @@ label, patient and site.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
+from safetensors.torch import load_file, save_file
 
 from napari_resonance.classifier.bundle import save_bundle
 from napari_resonance.classifier.calibration import Calibration
 from napari_resonance.classifier.definition import resnet_definition
 from napari_resonance.classifier.distribution import TrainingStatistics, fit_statistics
-from napari_resonance.classifier.network import ResNet
+from napari_resonance.classifier.network import ResNet, build_network, state_dict_of
 from napari_resonance.preprocessing import Recipe
 from napari_resonance.training import mr_sequence_card
 from napari_resonance.training.evaluate import (
@@ -102,19 +104,44 @@ class Run:
         return f"{fold}-seed{self.seed}-steps{self.steps}.npz"
 
 
-def cross_validate(
-    heads: HeadSet, runs: Sequence[Run], folder: Path, *, jobs: int, console: Console
-) -> dict[Run, HeldOut]:
-    """Train and test every run, `jobs` at a time; runs already on disk are kept."""
-    folder.mkdir(parents=True, exist_ok=True)
-    missing = [r for r in runs if not (folder / r.file_name).exists()]
-    if missing:
-        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-            waiting = {r: pool.submit(run_fold, heads, r, folder) for r in missing}
-            for run, result in waiting.items():
-                result.result()
-                console.log(f"{run.fold}, seed {run.seed}: tested")
-    return {r: load_held_out(folder / r.file_name) for r in runs}
+@dataclass(frozen=True)
+class Workplace:
+    """Where results of runs are kept, how many run at a time, where to report."""
+
+    folder: Path
+    jobs: int
+    console: Console
+
+
+def train_all(
+    heads: HeadSet, runs: Sequence[Run], steps: int, work: Workplace
+) -> tuple[ResNet, dict[Run, HeldOut]]:
+    """Train the final network and every fold; what is on disk already is kept."""
+    work.folder.mkdir(parents=True, exist_ok=True)
+    final = work.folder / f"all-seed0-steps{steps}.safetensors"
+    missing = [r for r in runs if not (work.folder / r.file_name).exists()]
+    calls: dict[str, Callable[[], None]] = {}
+    if not final.exists():
+        calls["all patients"] = partial(run_final, heads, steps, final)
+    for r in missing:
+        calls[f"{r.fold}, seed {r.seed}"] = partial(run_fold, heads, r, work.folder)
+    with ProcessPoolExecutor(work.jobs, mp_context=get_context("spawn")) as pool:
+        futures = {pool.submit(call): name for name, call in calls.items()}
+        for future in as_completed(futures):
+            future.result()
+            work.console.log(f"{futures[future]}: trained")
+    network = build_network(NETWORK)
+    network.load_state_dict(load_file(final))
+    return network.eval(), {r: load_held_out(work.folder / r.file_name) for r in runs}
+
+
+def run_final(heads: HeadSet, steps: int, path: Path) -> None:
+    """Train on all patients and store the weights."""
+    torch.set_num_threads(1)
+    network = train_network(heads, NETWORK, TrainingSettings(steps=steps), seed=0)
+    draft = path.with_name(f".{path.name}")
+    save_file(state_dict_of(network), draft)
+    draft.rename(path)
 
 
 def run_fold(heads: HeadSet, run: Run, folder: Path) -> None:
@@ -173,9 +200,8 @@ def train_mr_sequence(options: argparse.Namespace, console: Console) -> dict[str
         for seed in range(options.seeds)
         for name, patients in folds_of(heads).items()
     ]
-    answers = cross_validate(
-        heads, runs, options.work, jobs=options.jobs, console=console
-    )
+    work = Workplace(options.work, options.jobs, console)
+    network, answers = train_all(heads, runs, options.steps, work)
     by_patient = HeldOut.joined([a for r, a in answers.items() if "patient" in r.fold])
     calibration = calibrate(by_patient)
     limit = float(np.quantile(by_patient.distances, _WITHIN_LIMIT))
@@ -183,12 +209,6 @@ def train_mr_sequence(options: argparse.Namespace, console: Console) -> dict[str
     for name, value in performance.items():
         console.log(name, value)
 
-    def report(done: int, total: int, text: str) -> None:
-        if done % 100 == 0:
-            console.log(f"step {done} of {total}, {text}")
-
-    settings = TrainingSettings(steps=options.steps)
-    network = train_network(heads, NETWORK, settings, seed=0, progress=report)
     statistics = statistics_of(network, heads, limit, by_patient.descriptors)
     card = mr_sequence_card.make_card(LABELS, performance)
     save_bundle(
