@@ -15,7 +15,7 @@ from napari_resonance.classifier.bundle import Bundle, save_bundle
 from napari_resonance.classifier.calibration import Calibration
 from napari_resonance.classifier.definition import resnet_definition
 from napari_resonance.classifier.engines import (
-    DeviceFullError,
+    DeviceLimitError,
     TorchEngine,
     choose_device,
     make_engine,
@@ -128,19 +128,26 @@ def test_a_driver_is_needed(monkeypatch):
     assert not engines._may_have_cuda()
 
 
-@pytest.mark.parametrize("how", ["cuda", "other"])
-def test_a_full_device_is_named(bundle, monkeypatch, how):
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        ("torch.OutOfMemoryError", "too little memory"),
+        ("RuntimeError", "too little memory"),
+        ("NotImplementedError", "lacks an operation"),
+    ],
+)
+def test_what_a_device_lacks_is_named(bundle, monkeypatch, error, words):
     import torch
 
     engine = TorchEngine(bundle, "cpu")
-    message = "MPS backend out of memory"
-    error = torch.OutOfMemoryError(message) if how == "cuda" else RuntimeError(message)
+    kinds = {k.__name__: k for k in (RuntimeError, NotImplementedError)}
+    kind = kinds.get(error, torch.OutOfMemoryError)
 
     def fail(*_args: Any, **_settings: Any) -> Any:
-        raise error
+        raise kind("MPS backend out of memory")
 
     monkeypatch.setattr(engine, "_forward", fail)
-    with pytest.raises(DeviceFullError):
+    with pytest.raises(DeviceLimitError, match=words):
         engine.run(np.zeros((1, 1, 33, 33, 33), np.float32))
 
 
@@ -191,7 +198,7 @@ def test_a_card_that_is_full_says_so(bundle):
     engine = TorchEngine(bundle, "cuda")
     torch.cuda.set_per_process_memory_fraction(1e-4)
     try:
-        with pytest.raises(DeviceFullError):
+        with pytest.raises(DeviceLimitError):
             engine.run(np.zeros((1, 1, 256, 256, 256), np.float32))
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)

@@ -15,7 +15,7 @@ from support.phantoms import phantom, time_phantom
 from napari_resonance.classifier import predict
 from napari_resonance.classifier.bundle import Bundle, load_bundle
 from napari_resonance.classifier.calibration import Calibration
-from napari_resonance.classifier.engines import DeviceFullError
+from napari_resonance.classifier.engines import DeviceLimitError
 from napari_resonance.classifier.predict import Classifier, load_classifier
 from napari_resonance.classifier.prediction import OutOfDistribution
 from napari_resonance.errors import (
@@ -244,13 +244,11 @@ def test_a_conformal_rule_gives_a_set(bundle):
 def test_a_full_graphics_card_falls_back_to_the_cpu(bundle, monkeypatch):
     spare = _Engine([0.0, 1.0, 0.0])
     monkeypatch.setattr(predict, "make_engine", lambda _bundle, device: spare)
-    full = _with_engine(bundle, _Engine(DeviceFullError("full")))
+    full = _with_engine(bundle, _Engine(DeviceLimitError("is full")))
     for _ in range(2):
         prediction = full.classify(_scan())
         assert prediction.label == "b"
-        assert prediction.warnings == (
-            "the memory of fake was full; the network ran on the CPU",
-        )
+        assert prediction.warnings == ("the network ran on the CPU: fake is full",)
     assert full._engine is spare
 
 

@@ -161,13 +161,12 @@ def metadata(
             for name in ("napari-resonance", "pytorch-ignite", "fire", "safetensors")
             if _installed(name)
         },
-        "optional_packages_version": {"openvino": _installed("openvino")},
         "supported_apps": {},
         "name": card.name,
         "task": card.task,
         "description": card.task,
-        "authors": "; ".join(card.attributions) or "unknown",
-        "copyright": "; ".join(card.attributions) or "unknown",
+        "authors": "see docs/README.md",
+        "copyright": "see LICENSE",
         "license": card.licence,
         "data_source": card.training_data,
         "intended_use": card.intended_use,

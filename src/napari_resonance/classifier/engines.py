@@ -31,8 +31,8 @@ _LINUX_DRIVERS = (
 )
 
 
-class DeviceFullError(Exception):
-    """The graphics card has too little memory for this batch."""
+class DeviceLimitError(Exception):
+    """A graphics card cannot run this batch; the message says what it lacks."""
 
 
 class Engine(Protocol):
@@ -55,8 +55,8 @@ class Engine(Protocol):
 
         Raises
         ------
-        DeviceFullError
-            If the batch does not fit into the device's memory.
+        DeviceLimitError
+            If a graphics card has too little memory, or lacks an operation.
 
         """
 
@@ -193,13 +193,14 @@ class TorchEngine:
             if self._device == "cuda" and not np.isfinite(logits).all():
                 # float16 ends at 65504; some networks go beyond it on the way.
                 logits, features = self._forward(batch, mixed=False)
-        except torch.OutOfMemoryError as error:
-            torch.cuda.empty_cache()
-            raise DeviceFullError(str(error)) from error
+        except NotImplementedError as error:
+            # MPS has no kernels for some operations in 3D.
+            raise DeviceLimitError("lacks an operation of the network") from error
         except RuntimeError as error:
-            if "out of memory" in str(error).lower():
-                raise DeviceFullError(str(error)) from error
-            raise
+            if not _is_memory(error):
+                raise
+            torch.cuda.empty_cache()
+            raise DeviceLimitError("has too little memory") from error
         return logits, features
 
     def _forward(
@@ -215,6 +216,14 @@ class TorchEngine:
             outputs = self._network.logits_and_features(images)
         logits, features = (o.float().cpu().contiguous().numpy() for o in outputs)
         return logits, features
+
+
+def _is_memory(error: RuntimeError) -> bool:
+    """Tell whether torch ran out of memory; only CUDA has an error class for that."""
+    import torch
+
+    is_full = isinstance(error, torch.OutOfMemoryError)
+    return is_full or "out of memory" in str(error).lower()
 
 
 def _on_device(network: ResNet, device: str) -> Any:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from napari_resonance.classifier.bundle import Bundle, load_bundle
 from napari_resonance.classifier.definition import total_stride
 from napari_resonance.classifier.engines import (
-    DeviceFullError,
+    DeviceLimitError,
     Engine,
     choose_device,
     make_engine,
@@ -227,12 +227,10 @@ class Classifier:
                 self._engine = make_engine(self.bundle, self._requested)
             try:
                 return self._engine.run(batch)
-            except DeviceFullError:
-                full = self._engine.name
+            except DeviceLimitError as error:
+                note = f"the network ran on the CPU: {self._engine.name} {error}"
+                self._notes = (note,)
                 self._engine = make_engine(self.bundle, "cpu")
-                self._notes = (
-                    f"the memory of {full} was full; the network ran on the CPU",
-                )
                 return self._engine.run(batch)
 
     def _judge(self, scan: Scan, prepared: NetworkInput, answer: _Answer) -> Prediction:
