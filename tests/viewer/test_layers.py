@@ -192,7 +192,7 @@ def test_names_tell_how_a_scan_was_taken(tmp_path: object) -> None:
     assert scan_name(phantom("sagittal")[0]) == "MR · sagittal"
     assert scan_name(time_phantom("straight")[0]) == "MR · axial · 3 volumes"
     meta = {"series_description": "t2_tse"}
-    assert scan_name(phantom("straight", meta=meta)[0]) == "MR t2_tse · axial"
+    assert scan_name(phantom("straight", meta=meta)[0]) == "MR t2_tse"
     nifti = phantom("straight", modality="", sources=("a/b/brain.nii.gz",))[0]
     assert scan_name(nifti) == "brain · axial"
     dicom = phantom("straight", sources=("DOE_JOHN/0001.dcm",))[0]

@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import napari_resonance
 import numpy as np
 import pytest
+from support.phantoms import NAMES, phantom, write_dicom_series, write_nifti
+
+import napari_resonance
 from napari_resonance.viewer.attach import attach
 from napari_resonance.viewer.reader import get_reader
-from support.phantoms import NAMES, phantom, write_dicom_series, write_nifti
 
 MANIFEST = Path(napari_resonance.__file__).with_name("napari.yaml")
 PLUGIN = "napari-resonance"

@@ -59,17 +59,17 @@ class Classified:
     prediction
         The answer.
     saliency
-        Layer of the map.
+        Layer of the map; None without a map, or where nothing speaks for its class.
     scan_layer
         Layer of the scan, where it had none.
     place
-        Where the map is highest, in words; empty for a scan without orientation.
+        Where the map is highest, in words; empty where that cannot be said.
 
     """
 
     scan: Scan
     prediction: Prediction
-    saliency: LayerData
+    saliency: LayerData | None
     scan_layer: LayerData | None
     place: str
 
@@ -113,7 +113,7 @@ def classified(
     scan
         What was classified.
     prediction
-        The answer, with a map.
+        The answer, with or without a map.
     is_new
         Whether the scan needs a layer of its own.
     body_part
@@ -122,13 +122,15 @@ def classified(
     """
     from napari_resonance.saliency.place import describe_place
 
+    saliency = prediction.saliency
+    has_peak = saliency is not None and bool(saliency.values.max() > 0)
     place = ""
-    if scan.oriented and prediction.saliency is not None:
-        place = describe_place(prediction.saliency, body_part)
+    if saliency is not None and has_peak and scan.oriented:
+        place = describe_place(saliency, body_part)
     return Classified(
         scan,
         prediction,
-        saliency_layer(scan, prediction),
+        saliency_layer(scan, prediction) if has_peak else None,
         scan_layer(scan) if is_new else None,
         place,
     )

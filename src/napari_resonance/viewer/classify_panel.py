@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from napari_resonance.export.wording import RESEARCH_USE
@@ -37,6 +37,7 @@ from napari_resonance.viewer.scan_picker import ScanPicker
 from napari_resonance.viewer.viewer_actions import (
     add_layer,
     add_scans,
+    go_to_peak,
     saliency_of,
     show_only,
     show_result,
@@ -72,6 +73,13 @@ class ClassifyPanel(QWidget):
         self._connect()
         self.runner.run(find_choices, self._on_choices)
 
+    def changeEvent(self, event: Any) -> None:  # noqa: N802  (Qt's name)
+        """End with the dock: napari takes the panel out of it and keeps it."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.runner.abandon()
+            self.deleteLater()
+
     def open_paths(self, paths: Iterable[str | PathLike[str]]) -> None:
         """Read scans from files and folders in the background and show them."""
         sources = [Path(p) for p in paths]
@@ -98,7 +106,7 @@ class ClassifyPanel(QWidget):
 
     def show_result(self, layer: Any, result: Classified) -> None:
         """Show an answer for the scan of a layer."""
-        if show_result(self._viewer, result, layer) is None:
+        if not show_result(self._viewer, result, layer):
             self.message.show_error(SCAN_CLOSED)
         self._show_answer_of(self.scan_picker.layer)
 
@@ -158,10 +166,8 @@ class ClassifyPanel(QWidget):
 
     def _go_to_peak(self) -> None:
         record = record_of(self.scan_picker.layer)
-        if record is not None and record.prediction is not None:
-            saliency = record.prediction.saliency
-            if saliency is not None:
-                self.keeper.go_to(saliency.peak_mm)
+        if record is not None:
+            go_to_peak(self.keeper, record.prediction)
 
     def _on_choices(self, choices: Choices) -> None:
         self.model_picker.set_models(choices.models)

@@ -15,14 +15,14 @@ _OBLIQUE_COSINE = np.cos(np.radians(5))
 
 
 def scan_name(scan: Scan) -> str:
-    """Return a layer name: description or modality, plane and number of slices.
+    """Return a layer name: what was acquired, the plane if that does not say it.
 
     Built from acquisition facts, because folder and file names of studies often hold a
     patient's name. Only NIfTI files, which are named by those who convert them, keep
     their own.
     """
     facts = [_title(scan)]
-    if scan.oriented and scan.grid_shape[2] > 1:
+    if scan.oriented and scan.grid_shape[2] > 1 and not _description(scan):
         facts.append(plane_of(scan))
     if scan.n_times > 1:
         facts.append(f"{scan.n_times} volumes")
@@ -46,10 +46,13 @@ def axis_labels(frame: ViewerFrame) -> tuple[str, ...]:
 
 
 def _title(scan: Scan) -> str:
-    description = str(scan.meta.get("series_description") or "").strip()
-    if description:
+    if description := _description(scan):
         return f"{scan.modality} {description}".strip()
     for suffix in (".nii.gz", ".nii"):
         if scan.sources and scan.sources[0].name.lower().endswith(suffix):
             return scan.sources[0].name[: -len(suffix)]
     return scan.modality or "Scan"
+
+
+def _description(scan: Scan) -> str:
+    return str(scan.meta.get("series_description") or "").strip()

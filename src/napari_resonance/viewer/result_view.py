@@ -66,8 +66,8 @@ class ResultView(QWidget):
         self.badge.setStyleSheet(_BADGE.format(color=color))
         _say(self.reason, _sentence(why_unsure(prediction)))
         self.bars.show_probabilities(prediction.probabilities)
-        _say(self.place, f"Looked most at: {place}." if place else "")
-        self.peak_button.setVisible(prediction.saliency is not None)
+        _say(self.place, _place(prediction, place))
+        self.peak_button.setVisible(_has_peak(prediction))
         _say(self.notes, _notes(prediction.warnings))
         seconds = f"{prediction.seconds:.1f} s"
         self.origin.setText(
@@ -78,6 +78,17 @@ class ResultView(QWidget):
 def _say(label: QLabel, text: str) -> None:
     label.setText(text)
     label.setVisible(bool(text))
+
+
+def _has_peak(prediction: Prediction) -> bool:
+    saliency = prediction.saliency
+    return saliency is not None and bool(saliency.values.max() > 0)
+
+
+def _place(prediction: Prediction, place: str) -> str:
+    if prediction.saliency is not None and not _has_peak(prediction):
+        return f"Nothing in the scan speaks for {prediction.saliency.target}."
+    return f"Peak of the map: {place}." if place else ""
 
 
 def _sentence(clause: str) -> str:

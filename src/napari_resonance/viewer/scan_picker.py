@@ -47,7 +47,8 @@ class ScanPicker(QWidget):
         add_field(self._form, "Modality", self.modality)
         add_field(self._form, "Orientation", self.orientation)
         layers = viewer.layers
-        for event in (layers.events.inserted, layers.events.removed):
+        events = layers.events
+        for event in (events.inserted, events.removed, events.renamed):
             connect_while_alive(self, event, self._on_layers)
         connect_while_alive(self, layers.selection.events.active, self._on_active)
         self._on_layers()
@@ -72,8 +73,9 @@ class ScanPicker(QWidget):
         self.box.blockSignals(False)
         self.box.setEnabled(bool(self._layers))
         self.box.setPlaceholderText("no scan is open")
-        if before in self._layers:
-            self.box.setCurrentIndex(self._layers.index(before))
+        if self._layers:
+            kept = before if before in self._layers else self._layers[0]
+            self.box.setCurrentIndex(self._layers.index(kept))
         self._tell()
 
     def _on_active(self, event: Any = None) -> None:

@@ -13,7 +13,9 @@ from napari_resonance.viewer.records import KEY, record_of
 if TYPE_CHECKING:
     import napari
 
+    from napari_resonance.classifier.prediction import Prediction
     from napari_resonance.viewer.classification import Classified
+    from napari_resonance.viewer.frame_keeper import FrameKeeper
 
 
 def add_scans(viewer: napari.viewer.Viewer, layers: Sequence[LayerData]) -> list[Any]:
@@ -41,16 +43,20 @@ def show_only(viewer: napari.viewer.Viewer, layer: Any) -> None:
     record = record_of(layer)
     for other in viewer.layers:
         shown = record_of(other)
-        if shown is not None and record is not None and other is not layer:
-            other.visible = other.visible and shown.scan is record.scan
+        if shown is not None and record is not None and shown.scan is not record.scan:
+            _set_visible(other, False)
     # Selected first: the view turns to it before napari draws it.
     viewer.layers.selection.active = layer
-    layer.visible = True
+    _set_visible(layer, True)
 
 
-def show_result(
-    viewer: napari.viewer.Viewer, result: Classified, picked: Any
-) -> Any | None:
+def _set_visible(layer: Any, visible: bool) -> None:
+    # napari draws anew even where nothing changes.
+    if layer.visible != visible:
+        layer.visible = visible
+
+
+def show_result(viewer: napari.viewer.Viewer, result: Classified, picked: Any) -> bool:
     """Add the map of a result above its scan and go to its peak.
 
     Parameters
@@ -65,12 +71,12 @@ def show_result(
 
     Returns
     -------
-    Layer
-        The layer of the map; None where the scan was closed in the meantime.
+    bool
+        False where the scan was closed in the meantime, so that nothing was shown.
 
     """
     if picked not in viewer.layers:
-        return None
+        return False
     if result.scan_layer is not None:
         picked.visible = False
         picked = add_layer(viewer, result.scan_layer)
@@ -79,15 +85,15 @@ def show_result(
         picked.metadata[KEY] = replace(
             record, prediction=result.prediction, place=result.place
         )
-    _make_room(viewer, result)
-    saliency = add_layer(viewer, result.saliency)
-    saliency.colorbar.visible = True
-    show_only(viewer, picked)
     keeper = attach(viewer)
-    if result.prediction.saliency is not None:
-        keeper.go_to(result.prediction.saliency.peak_mm)
+    show_only(viewer, picked)
+    _make_room(viewer, result)
+    if result.saliency is not None:
+        add_layer(viewer, result.saliency).colorbar.visible = True
+        viewer.layers.selection.active = picked
+    go_to_peak(keeper, result.prediction)
     keeper.changed.emit()
-    return saliency
+    return True
 
 
 def saliency_of(viewer: napari.viewer.Viewer, layer: Any) -> Any | None:
@@ -106,9 +112,16 @@ def saliency_of(viewer: napari.viewer.Viewer, layer: Any) -> Any | None:
     return None
 
 
+def go_to_peak(keeper: FrameKeeper, prediction: Prediction | None) -> None:
+    """Move the sliders to where an answer's map is highest, if it has a peak."""
+    saliency = None if prediction is None else prediction.saliency
+    if saliency is not None and saliency.values.max() > 0:
+        keeper.go_to(saliency.peak_mm)
+
+
 def _make_room(viewer: napari.viewer.Viewer, result: Classified) -> None:
     """Hide earlier maps of a scan, and remove the one that is made anew."""
-    name = result.saliency[1]["name"]
+    name = None if result.saliency is None else result.saliency[1]["name"]
     for layer in list(viewer.layers):
         record = record_of(layer)
         if (

@@ -1,0 +1,109 @@
+"""Make the pictures of the window that README and documentation show.
+
+Drives a real napari window: opens a sample scan through the panel, presses Classify,
+waits for the answer, and takes the picture. On Linux without a screen::
+
+    xvfb-run -a -s "-screen 0 1920x1080x24" python docs/scripts/make_screenshots.py
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from napari_resonance.samples import sample_path
+
+IMAGES = Path(__file__).parents[1] / "images"
+
+# Name of the picture: sample, and the axis that the sliders move along.
+PICTURES = {
+    "classify-panel": ("icbm-t1", "axial"),
+    "classify-oblique": ("oblique-pd", "axial"),
+    "classify-oblique-sagittal": ("oblique-pd", "sagittal"),
+}
+ORDERS = {"axial": (0, 1, 2), "sagittal": (2, 0, 1)}
+MAX_BYTES = 600_000
+WAIT_MS, STEP_MS, SETTLE_MS = 120_000, 20, 1500
+
+
+def main() -> None:
+    """Make the pictures that are asked for, all by default."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", default=list(PICTURES), help="of pictures")
+    parser.add_argument("--out", type=Path, default=IMAGES, help="folder")
+    parser.add_argument("--size", default="1280x800", help="of the window")
+    parser.add_argument("--theme", default="dark", choices=["dark", "light"])
+    parser.add_argument("--model", type=Path, help="folder of another model")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    for name in options.names:
+        make_picture(name, options)
+
+
+def make_picture(name: str, options: argparse.Namespace) -> None:
+    """Open a sample, classify it, save the window as a PNG."""
+    import napari
+
+    from napari_resonance.viewer.commands import panel_of
+
+    sample, plane = PICTURES[name]
+    viewer = napari.Viewer(title="Resonance", show=False)
+    viewer.theme = options.theme
+    width, height = (int(n) for n in options.size.split("x"))
+    viewer.window.set_geometry(0, 0, width, height)
+    viewer.window.show()
+    panel = panel_of(viewer)
+    wait_until(lambda: not panel.runner.is_busy)
+    if options.model is not None:
+        panel.model_picker.folder_chosen.emit(options.model)
+        wait_until(lambda: not panel.runner.is_busy)
+    panel.open_paths([sample_path(sample)])
+    wait_until(lambda: bool(viewer.layers) and not panel.runner.is_busy)
+    panel.run_row.run_button.click()
+    wait_until(lambda: not panel.runner.is_busy)
+    viewer.dims.order = ORDERS[plane]
+    viewer.fit_to_view()
+    rest(SETTLE_MS)
+    save(viewer.screenshot(canvas_only=False, flash=False), options.out / f"{name}.png")
+    viewer.close()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Let the window live until a condition holds.
+
+    Raises
+    ------
+    TimeoutError
+        If it does not hold in time.
+
+    """
+    for _ in range(WAIT_MS // STEP_MS):
+        if condition():
+            return
+        rest(STEP_MS)
+    raise TimeoutError("the window did not come to rest")
+
+
+def rest(milliseconds: int) -> None:
+    """Let the window live for a while."""
+    from qtpy.QtCore import QEventLoop, QTimer
+
+    loop = QEventLoop()
+    QTimer.singleShot(milliseconds, loop.quit)
+    loop.exec()
+
+
+def save(picture: Any, path: Path) -> None:
+    """Write a PNG of at most `MAX_BYTES`, with fewer colours where it has to be."""
+    from PIL import Image
+
+    image = Image.fromarray(picture[..., :3])
+    image.save(path, optimize=True)
+    if path.stat().st_size > MAX_BYTES:
+        image.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
