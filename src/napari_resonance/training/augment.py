@@ -42,7 +42,7 @@ class HeadAugmentation:
     scaling: float = 0.14
     shift: float = 3.0
     shift_up: float = 4.0
-    elastic: float = 1.0
+    elastic: float = 1.4
     bias: float = 0.35
     coarsening: float = 3.0
     noise: float = 0.06
