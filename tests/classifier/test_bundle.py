@@ -142,7 +142,7 @@ def test_a_missing_file_is_named(saved, copy_of: Copy, name):
 
 
 @pytest.mark.parametrize("name", [METADATA, INFERENCE])
-@pytest.mark.parametrize("text", ["", "{", "[1]", "\udcff", "null"])
+@pytest.mark.parametrize("text", ["", "{", "[1]", "\udcff", "null", "[" * 10**5])
 def test_wrong_json_is_refused(saved, copy_of: Copy, name, text):
     folder = copy_of(saved)
     (folder / name).write_bytes(text.encode("utf-8", "surrogateescape"))
@@ -217,6 +217,17 @@ def test_wrong_inference_is_refused(saved, copy_of: Copy, change, words):
     _edit(folder / INFERENCE, change)
     with pytest.raises(ModelError, match=words):
         load_bundle(folder)
+
+
+def test_weights_that_may_not_be_read_are_an_error(saved, monkeypatch):
+    def refuse(_path: Path) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    name = "napari_resonance.classifier.bundle_checks.file_sha256"
+    monkeypatch.setattr(name, refuse)
+    with pytest.raises(ModelError, match="Permission denied") as caught:
+        load_bundle(saved)
+    assert caught.value.source == str(saved)
 
 
 def test_no_such_model(tmp_path):

@@ -91,6 +91,9 @@ def test_a_mirrored_network_cannot_tell_left_from_right(dimensions):
         ({"no_max_pool": True}, (8, 8, 8)),
         ({"conv1_t_stride": 2}, (32, 32, 32)),
         ({"conv1_t_stride": [1, 2, 2], "no_max_pool": True}, (8, 16, 16)),
+        ({"dilations": [1, 1, 1, 2]}, (8, 8, 8)),
+        ({"dilations": [1, 1, 2, 4], "conv1_t_stride": 2}, (8, 8, 8)),
+        ({"dilations": [1, 1, 2, 4], "shortcut_type": "A"}, (4, 4, 4)),
     ],
 )
 def test_the_total_stride_is_that_of_the_feature_map(settings, stride):
@@ -133,3 +136,19 @@ def test_the_class_needs_its_last_layer():
             block_inplanes=list(NARROW),
             feed_forward=False,
         )
+
+
+@pytest.mark.parametrize("shortcut", ["A", "B"])
+def test_dilation_only_spreads_the_weights(shortcut):
+    # On a constant image away from the borders, spread taps see what close taps see.
+    plain = definition(10, 2, shortcut_type=shortcut, no_max_pool=True)
+    torch.manual_seed(0)
+    close = build_network(plain).eval()
+    spread = build_network({**plain, "dilations": [1, 1, 2, 4]}).eval()
+    spread.load_state_dict(close.state_dict(), strict=True)
+    x = torch.full((1, 1, 257, 257), 0.7)
+    with torch.no_grad():
+        one, other = close.features(x), spread.features(x)
+    middle = tuple(n // 2 for n in one.shape[2:])
+    center = tuple(n // 2 for n in other.shape[2:])
+    torch.testing.assert_close(one[0, :, *middle], other[0, :, *center])

@@ -128,6 +128,12 @@ def load_bundle(name_or_path: str | PathLike[str]) -> Bundle:
             raise
         remedy = error.remedy or ANEW
         raise ModelError(error.message, source=path, remedy=remedy) from error
+    except OSError as error:
+        raise ModelError(
+            f"the model cannot be read: {error.strerror}",
+            source=path,
+            remedy="Check that you may read all of its files",
+        ) from error
     return replace(bundle, warnings=_unknown_files(path))
 
 

@@ -27,9 +27,9 @@ def read_json(path: Path) -> dict[str, Any]:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise _incomplete(path) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(
-            f"the file is not valid JSON: {error}", source=path, remedy=ANEW
+            f"the file cannot be read as JSON: {error}", source=path, remedy=ANEW
         ) from error
     if not isinstance(data, dict):
         raise ModelError("the file holds no JSON object", source=path, remedy=ANEW)
