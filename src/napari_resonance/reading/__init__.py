@@ -87,8 +87,11 @@ def read_scan(path: str | PathLike[str]) -> Scan:
     if len(scans) == 1:
         return scans[0]
     if not scans:
-        most = f" ({max(set(skipped), key=skipped.count)})" if skipped else ""
-        left_out = f"; {len(skipped)} files were left out{most}" if skipped else ""
+        left_out = ""
+        if skipped:
+            files = "1 file was" if len(skipped) == 1 else f"{len(skipped)} files were"
+            most = max(set(skipped), key=skipped.count)
+            left_out = f"; {files} left out ({most})"
         raise ReadError(
             f"holds no scan that can be read{left_out}",
             source=path,

@@ -19,6 +19,7 @@ from napari_resonance.errors import (
 )
 from napari_resonance.geometry import FloatArray
 from napari_resonance.progress import ShouldStop
+from napari_resonance.reading.dicom_decoding import through_lut
 from napari_resonance.reading.dicom_frames import Frame, frame_header, frames_of
 from napari_resonance.reading.dicom_geometry import (
     Planes,
@@ -213,8 +214,9 @@ def _scan(plan: Plan, should_stop: ShouldStop) -> Scan:
     scaling = Scaling.of(frames)
     planes = load_volumes(plan.volumes, plan.stack, should_stop)
     color = first.encoding.color
-    voxels, affine, notes = _arranged(planes, color, plan.stack.affine)
     header = frame_header(open_header(first.path).header, first.index)
+    planes, lut_notes = through_lut(planes, header)
+    voxels, affine, notes = _arranged(planes, color, plan.stack.affine)
     return Scan(
         voxels=voxels,
         affine=affine,
@@ -227,7 +229,7 @@ def _scan(plan: Plan, should_stop: ShouldStop) -> Scan:
         series=first.series.uid,
         sources=plan.paths,
         meta={**meta_of(header), **_over_time(plan)},
-        warnings=(*plan.warnings, *notes),
+        warnings=(*plan.warnings, *lut_notes, *notes),
     )
 
 

@@ -15,6 +15,7 @@ import warnings
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -23,21 +24,33 @@ from napari_resonance.errors import ReadError
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-PARSE_ERRORS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zlib.error,
-)
-"""What pydicom and the decoders raise on damaged files."""
+
+class DamagedError(ValueError):
+    """What is wrong with a file, in words that hold nothing of its content."""
+
+
+@cache
+def parse_errors() -> tuple[type[Exception], ...]:
+    """Return what pydicom and the decoders raise on damaged files."""
+    from pydicom.errors import BytesLengthException, InvalidDicomError
+
+    return (
+        *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError),
+        *(MemoryError, OSError, RuntimeError, TypeError, ValueError),
+        *(struct.error, zlib.error, BytesLengthException, InvalidDicomError),
+    )
+
+
+def reason_of(error: Exception) -> str:
+    """Say why in a few words, without what a parser may quote of a patient's header."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    if isinstance(error, DamagedError):
+        return str(error)
+    if isinstance(error, EOFError):
+        return "it ends too early"
+    return f"its content breaks the rules ({type(error).__name__})"
+
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
 # A header that inflates to more than this, and to more than a hundred times the file,
@@ -96,7 +109,7 @@ class Header:
         for dataset in self._datasets:
             try:
                 value = dataset.get(key)
-            except PARSE_ERRORS:
+            except parse_errors():
                 return self.text(key)
             if value is not None and value != "":
                 many = not isinstance(value, str) and hasattr(value, "__iter__")
@@ -136,7 +149,7 @@ class Header:
         for dataset in self._datasets:
             try:
                 value = dataset.get(key)
-            except PARSE_ERRORS:
+            except parse_errors():
                 continue
             if value is not None and hasattr(value, "__iter__") and len(value):
                 return [item for item in value if hasattr(item, "get_item")]
@@ -152,7 +165,7 @@ class Header:
         for dataset in self._datasets:
             try:
                 element: Any = dataset.get_item(tag)
-            except PARSE_ERRORS:
+            except parse_errors():
                 continue
             if element is None or element.value is None or element.value == b"":
                 continue
@@ -221,14 +234,12 @@ def open_header(path: Path, tags: list[int | str] | None = None) -> Opened:
         If it is no DICOM file or too damaged to be parsed.
 
     """
-    from pydicom.errors import InvalidDicomError
-
     try:
         with path.open("rb") as file:
             return _parse(path, file, tags)
-    except (*PARSE_ERRORS, InvalidDicomError) as error:
+    except parse_errors() as error:
         raise ReadError(
-            f"cannot be parsed as DICOM: {_reason(error)}",
+            f"cannot be parsed as DICOM: {reason_of(error)}",
             source=path,
             remedy="The file is damaged or cut short; fetch or export it again",
         ) from error
@@ -286,16 +297,11 @@ def _inflated(file: IO[bytes]) -> tuple[IO[bytes], bool]:
         piece = unpacker.decompress(rest, 1 << 24)
         size += len(piece)
         if size > limit:
-            raise ValueError(f"its deflated content exceeds {limit:,} bytes")
+            raise DamagedError(f"its deflated content exceeds {limit:,} bytes")
         if not piece:
             break
         rest = unpacker.unconsumed_tail
     return io.BytesIO(content), True
-
-
-def _reason(error: Exception) -> str:
-    words = str(getattr(error, "strerror", None) or error).split("\n")[0].strip()
-    return (words or type(error).__name__).rstrip(".")
 
 
 class _Quiet:

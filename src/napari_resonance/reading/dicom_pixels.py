@@ -3,37 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_resonance.errors import CancelledError, DependencyError, ReadError
+from napari_resonance.errors import CancelledError, ReadError
 from napari_resonance.progress import ShouldStop
+from napari_resonance.reading.dicom_decoding import images_of, mend_bits, read_frame
 from napari_resonance.reading.dicom_encoding import Encoding
 from napari_resonance.reading.dicom_frames import Frame
 from napari_resonance.reading.dicom_geometry import Stack
-from napari_resonance.reading.dicom_header import (
-    DEFLATED,
-    PARSE_ERRORS,
-    inflate_checked,
-)
-
-_JPEG = "1.2.840.10008.1.2.4."
-_JPEG_EXTENDED = _JPEG + "51"
-# Which package of the plain installation decodes what.
-_DECODED_BY = {
-    **{_JPEG + n: "python-gdcm" for n in ("50", "51", "57", "70")},
-    **{_JPEG + n: "pyjpegls" for n in ("80", "81")},
-    **{
-        _JPEG + n: "pylibjpeg-openjpeg"
-        for n in ("90", "91", "92", "93", "201", "202", "203")
-    },
-}
+from napari_resonance.reading.dicom_header import DamagedError, parse_errors, reason_of
 
 
 class PixelError(ReadError):
@@ -154,19 +139,10 @@ def _decode(
             raise CancelledError("reading was stopped", source=path)
         try:
             _decode_file(path, planes, rescale)
-        except PARSE_ERRORS as error:
-            failed[path] = _reason(error)
+        except parse_errors() as error:
+            failed[path] = reason_of(error)
     if failed:
         raise PixelError(failed)
-
-
-def _reason(error: Exception) -> str:
-    """Return one line: of several decoders that failed, what the first one says."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    first = (
-        lines[1] if len(lines) > 1 and lines[0].endswith(":") else "".join(lines[:1])
-    )
-    return first or type(error).__name__
 
 
 def _decode_file(
@@ -176,13 +152,12 @@ def _decode_file(
     if encoding.is_direct and not rescale and _fit(encoding, planes):
         with path.open("rb", buffering=0) as file:
             for frame, plane in planes:
-                _read_frame(file, encoding, frame.index, plane)
-                _mend_bits(plane, encoding)
+                read_frame(file, encoding, frame.index, plane)
+                mend_bits(plane, encoding)
         return
     planes.sort(key=lambda job: job[0].index)
     indices = sorted({f.index for f, _ in planes})
-    images = _stored if encoding.is_direct else _decoded
-    frames = images(path, encoding, indices)
+    frames = images_of(path, encoding, indices)
     for _, group in groupby(planes, key=lambda job: job[0].index):
         image = next(frames)
         for frame, plane in group:
@@ -197,33 +172,6 @@ def _fit(encoding: Encoding, planes: list[tuple[Frame, NDArray[Any]]]) -> bool:
     )
 
 
-def _stored(
-    path: Path, encoding: Encoding, indices: list[int]
-) -> Iterator[NDArray[Any]]:
-    """Read frames that are stored as they are."""
-    size = (encoding.rows, encoding.columns) + ((3,) if encoding.color else ())
-    with path.open("rb", buffering=0) as file:
-        for index in indices:
-            image = np.empty(size, encoding.dtype)
-            _read_frame(file, encoding, index, image)
-            yield image
-
-
-def _read_frame(
-    file: IO[bytes], encoding: Encoding, index: int, image: NDArray[Any]
-) -> None:
-    file.seek((encoding.start or 0) + index * encoding.frame_bytes)
-    target = image.view(np.uint8).reshape(-1).data
-    done = 0
-    while done < len(target):
-        got = file.readinto(target[done:])  # type: ignore[attr-defined]
-        if not got:
-            raise EOFError("the file ends within its pixels")
-        done += got
-    if not encoding.little:
-        image.byteswap(inplace=True)
-
-
 def _cut(image: NDArray[Any], frame: Frame) -> NDArray[Any]:
     if frame.tile is None:
         return image
@@ -233,123 +181,11 @@ def _cut(image: NDArray[Any], frame: Frame) -> NDArray[Any]:
 
 def _put(image: NDArray[Any], frame: Frame, plane: NDArray[Any], rescale: bool) -> None:
     if image.shape != plane.shape:
-        raise ValueError(f"decoded to {image.shape} instead of {plane.shape} pixels")
+        raise DamagedError(f"decoded to {image.shape} instead of {plane.shape} pixels")
     if not rescale:
         plane[...] = image
-        _mend_bits(plane, frame.encoding)
+        mend_bits(plane, frame.encoding)
         return
     stored = image.astype(frame.encoding.dtype)
-    _mend_bits(stored, frame.encoding)
+    mend_bits(stored, frame.encoding)
     plane[...] = stored * frame.slope + frame.intercept
-
-
-def _mend_bits(plane: NDArray[Any], encoding: Encoding) -> None:
-    """Clear an overlay from the unused high bits, and extend a sign into them."""
-    bits = encoding.stored
-    if plane.dtype.kind not in "iu" or not 0 < bits < encoding.allocated:
-        return
-    if encoding.hides_overlay:
-        plane &= plane.dtype.type((1 << bits) - 1)
-    half = 1 << (bits - 1)
-    if encoding.signed and plane.min() >= 0 and half <= plane.max() < 2 * half:
-        plane[plane >= half] |= plane.dtype.type(-2 * half)
-
-
-def _decoded(
-    path: Path, encoding: Encoding, indices: list[int]
-) -> Iterator[NDArray[Any]]:
-    """Decode frames of a file through pydicom and the packages it knows."""
-    from pydicom.pixels.decoders.base import get_decoder
-    from pydicom.uid import UID
-
-    if encoding.syntax == _JPEG_EXTENDED and encoding.allocated > 8:
-        yield from _by_gdcm(path, encoding, indices)
-        return
-    decoder = get_decoder(UID(encoding.syntax))
-    if not decoder.is_available:
-        raise _no_decoder(encoding.syntax, path)
-    if encoding.native or encoding.start is None:
-        if encoding.syntax == DEFLATED:
-            inflate_checked(path)
-        source, options = _dataset(path, encoding)
-    else:
-        source, options = _compressed(path, encoding)
-    for image, _ in decoder.iter_array(source, indices=indices, raw=False, **options):
-        yield _as_rgb(image, path, encoding)
-
-
-def _by_gdcm(
-    path: Path, encoding: Encoding, indices: list[int]
-) -> Iterator[NDArray[Any]]:
-    """Decode 12-bit JPEG, which pydicom does not let gdcm do."""
-    try:
-        import gdcm
-    except ImportError:
-        raise _no_decoder(encoding.syntax, path) from None
-    reader = gdcm.ImageReader()
-    reader.SetFileName(str(path))
-    if not reader.Read():
-        raise ValueError("gdcm cannot read it")
-    # gdcm hands bytes over as text.
-    buffer = reader.GetImage().GetBuffer().encode("utf-8", "surrogateescape")
-    size = (encoding.frames, encoding.rows, encoding.columns)
-    images = np.frombuffer(buffer, encoding.dtype).reshape(size)
-    for index in indices:
-        yield images[index]
-
-
-def _dataset(path: Path, encoding: Encoding) -> tuple[Any, dict[str, Any]]:
-    from pydicom import dcmread
-
-    dataset = dcmread(path, force=True)
-    # What a damaged header leaves out is filled in as it was understood.
-    dataset.SamplesPerPixel = encoding.samples
-    dataset.PhotometricInterpretation = encoding.photometric or "MONOCHROME2"
-    return dataset, {}
-
-
-def _compressed(path: Path, encoding: Encoding) -> tuple[Any, dict[str, Any]]:
-    """Return the encapsulated fragments as they are, with what describes them.
-
-    They are taken by their lengths. Looking for the mark of their end instead, as a
-    parser of the whole file does, stops too early where compressed bytes resemble it.
-    """
-    with path.open("rb") as file:
-        file.seek(encoding.start or 0)
-        fragments = file.read()
-    return fragments, {
-        "bits_allocated": encoding.allocated,
-        "bits_stored": encoding.stored,
-        "columns": encoding.columns,
-        "number_of_frames": encoding.frames,
-        "photometric_interpretation": encoding.photometric or "MONOCHROME2",
-        "pixel_keyword": encoding.element,
-        "pixel_representation": int(encoding.signed),
-        "planar_configuration": int(encoding.planar),
-        "rows": encoding.rows,
-        "samples_per_pixel": encoding.samples,
-    }
-
-
-def _no_decoder(syntax: str, path: Path) -> DependencyError:
-    from pydicom.uid import UID
-
-    package = _DECODED_BY.get(syntax, "python-gdcm")
-    return DependencyError(
-        f"is compressed as {UID(syntax).name}, and no decoder for it is installed",
-        source=path,
-        remedy=f"Install it with: python -m pip install {package}",
-    )
-
-
-def _as_rgb(image: NDArray[Any], path: Path, encoding: Encoding) -> NDArray[Any]:
-    from pydicom import dcmread
-    from pydicom.pixels.processing import apply_color_lut
-
-    if encoding.photometric != "PALETTE COLOR":
-        return image
-    palette = dcmread(path, stop_before_pixels=True, force=True)
-    colors: NDArray[Any] = apply_color_lut(image, palette)[..., :3]
-    if colors.dtype.itemsize > 1:
-        colors = (colors >> 8).astype(np.uint8)
-    return colors

@@ -20,14 +20,15 @@ def follow_indices(found: Found, on_skip: OnSkip) -> None:
 
     """
     with quiet:
-        indices = [p for p in found.dicom if _may_be_index(found, p) and _is_index(p)]
-    for index in indices:
-        found.dicom.remove(index)
-        if index not in found.named:
-            on_skip(index, "a DICOMDIR, the index of other files")
-            continue
-        found.named.discard(index)
-        found.dicom += [p for p in _listed(index, on_skip) if p not in found.dicom]
+        for index in [p for p in found.dicom if _may_be_index(found, p)]:
+            if not _is_index(index):
+                continue
+            found.dicom.remove(index)
+            if index not in found.named:
+                on_skip(index, "a DICOMDIR, the index of other files")
+                continue
+            found.named.discard(index)
+            found.dicom += [p for p in _listed(index, on_skip) if p not in found.dicom]
 
 
 def _may_be_index(found: Found, path: Path) -> bool:
@@ -36,11 +37,11 @@ def _may_be_index(found: Found, path: Path) -> bool:
 
 def _is_index(path: Path) -> bool:
     try:
-        header = open_header(path, ["SOPClassUID", "DirectoryRecordSequence"]).header
+        header = open_header(path, ["DirectoryRecordSequence"]).header
+        meta = getattr(header.datasets[0], "file_meta", None)
+        kind = Header([] if meta is None else [meta]).text("MediaStorageSOPClassUID")
     except ReadError:
         return False
-    meta = getattr(header.datasets[0], "file_meta", None)
-    kind = str(getattr(meta, "MediaStorageSOPClassUID", ""))
     return kind == MEDIA_DIRECTORY or bool(header.items("DirectoryRecordSequence"))
 
 

@@ -14,6 +14,8 @@ _UNIT_IN_MM = {"mm": 1.0, "unknown": 1.0, "meter": 1000.0, "micron": 0.001}
 # A voxel beyond this in mm is taken for a wrong unit, not for a scan.
 _LARGEST_VOXEL_MM = 100.0
 _DISAGREEMENT_MM = 0.5
+# No unit makes a scan lie farther from its origin than this.
+_FARTHEST = 1e9
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ def _qform(header: NiftiHeader) -> FloatArray | None:
 
 
 def _is_valid(affine: FloatArray) -> bool:
+    if not np.isfinite(affine).all() or np.abs(affine).max() > _FARTHEST:
+        return False
     try:
         checked_affine(affine)
     except GeometryError:
