@@ -50,7 +50,8 @@ def resnet_definition(
         Channels of the four stages (times 4 after a bottleneck).
     **settings
         Further arguments of MONAI's ResNet (``conv1_t_size``, ``conv1_t_stride``,
-        ``no_max_pool``, ``shortcut_type``, ``bias_downsample``) or `mirror_axis`.
+        ``no_max_pool``, ``shortcut_type``, ``bias_downsample``), `dilations` or
+        `mirror_axis`.
 
     Raises
     ------
@@ -120,6 +121,9 @@ def total_stride(definition: Mapping[str, Any]) -> tuple[int, ...]:
     dimensions = int(settings.get("spatial_dims", 3))
     first = settings.get("conv1_t_stride", 1)
     strides = first if isinstance(first, list) else [first] * dimensions
-    # Stages 2, 3 and 4 halve the grid, and so does the pooling after the first layer.
-    rest = 8 if settings.get("no_max_pool", False) else 16
-    return tuple(int(s) * rest for s in strides)
+    # Stages 2, 3 and 4 halve the grid unless they are dilated, and so does the pooling
+    # after the first layer.
+    dilations = settings.get("dilations") or [1, 1, 1, 1]
+    halvings = sum(d == 1 for d in dilations[1:])
+    halvings += not settings.get("no_max_pool", False)
+    return tuple(int(s) * 2**halvings for s in strides)

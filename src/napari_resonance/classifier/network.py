@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,14 +16,18 @@ from napari_resonance.errors import ModelError
 class ResNet(MonaiResNet):
     """MONAI's ResNet that also returns its last feature map.
 
-    Weights and forward pass are those of ``monai.networks.nets.ResNet``, with two
+    Weights and forward pass are those of ``monai.networks.nets.ResNet``, with three
     differences. Shortcut A lets gradients through (MONAI takes ``out.data`` there, so
-    that autograd gives 0 where finite differences do not). And where `mirror_axis` is
+    that autograd gives 0 where finite differences do not). Where `mirror_axis` is
     given, the network sees the image and its mirror image and answers with the mean of
-    both, so that left and right cannot change the answer.
+    both, so that left and right cannot change the answer. And `dilations` keeps the
+    last feature map fine, as MedicalNet does (Chen et al. 2019).
 
     Parameters
     ----------
+    dilations
+        Dilation of each of the four stages, or None for 1 throughout. A stage dilated
+        by more than 1 does not halve the grid: its convolutions spread instead.
     mirror_axis
         Spatial axis to mirror (0 for the first), or None. The number of voxels along
         it must be one more than a multiple of the total stride, for only then do the
@@ -32,11 +37,20 @@ class ResNet(MonaiResNet):
 
     """
 
-    def __init__(self, *, mirror_axis: int | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        *,
+        dilations: Sequence[int] | None = None,
+        mirror_axis: int | None = None,
+        **settings: Any,
+    ) -> None:
         if not settings.get("feed_forward", True):
             raise ModelError("a classifier needs the last linear layer (feed_forward)")
         super().__init__(**settings)
         self.mirror_axis = mirror_axis
+        for stage, dilation in enumerate(dilations or (), start=1):
+            if dilation > 1:
+                _dilate(getattr(self, f"layer{stage}"), dilation)
 
     def _downsample_basic_block(
         self, x: torch.Tensor, planes: int, stride: int, spatial_dims: int = 3
@@ -49,7 +63,7 @@ class ResNet(MonaiResNet):
         return torch.cat([strided, padding], dim=1)
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the last feature map ``(N, F, *cells)`` of images ``(N, C, *spatial)``."""
+        """Return the last feature map ``(N, F, *cells)`` of ``(N, C, *spatial)``."""
         x = self.act(self.bn1(self.conv1(x)))
         if not self.no_max_pool:
             x = self.maxpool(x)
@@ -73,6 +87,19 @@ class ResNet(MonaiResNet):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return logits ``(N, K)`` of images ``(N, C, *spatial)``, float32."""
         return self.logits_and_features(x)[0]
+
+
+def _dilate(stage: torch.nn.Module, dilation: int) -> None:
+    """Let a stage's convolutions spread where they strode."""
+    for module in stage.modules():
+        if isinstance(module, torch.nn.Conv2d | torch.nn.Conv3d):
+            module.stride = tuple(1 for _ in module.stride)
+            if max(module.kernel_size) > 1:
+                module.dilation = tuple(dilation for _ in module.dilation)
+                module.padding = tuple(dilation * (k // 2) for k in module.kernel_size)
+        shortcut = getattr(module, "downsample", None)
+        if isinstance(shortcut, partial):  # shortcut A is a function, not a module
+            module.downsample = partial(shortcut, stride=1)
 
 
 class LogitsAndFeatures(torch.nn.Module):
