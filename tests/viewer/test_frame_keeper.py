@@ -176,3 +176,20 @@ def test_viewers_are_attached_once(viewer: Any) -> None:
     from napari.utils._proxies import PublicOnlyProxy
 
     assert attach(viewer) is attach(PublicOnlyProxy(viewer))
+
+
+@pytest.mark.parametrize(
+    ("spacing", "order"), [((1, 1, 1.2), (0, 1, 2)), ((1, 1, 4), (2, 0, 1))]
+)
+def test_thick_slices_are_shown_in_their_own_plane(
+    viewer: Any, spacing: Any, order: Any
+) -> None:
+    sagittal, _ = phantom("sagittal")
+    axes = np.array(sagittal.affine)
+    axes[:3, :3] = axes[:3, :3] / np.array([0.9, 1.3, 2.5]) * spacing
+    add(viewer, Scan(sagittal.voxels, axes, "MR"))
+    assert viewer.dims.order == order
+    # What the user turns to later stays.
+    viewer.dims.order = (1, 0, 2)
+    add(viewer, phantom("oblique")[0])
+    assert viewer.dims.order == (1, 0, 2)

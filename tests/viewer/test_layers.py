@@ -75,6 +75,7 @@ def test_colour_stays_colour(name: str) -> None:
         (1.0, 0.0, np.int16),
         (1.0, -1024.0, np.int16),
         (40.0, 0.0, np.int32),
+        (40.0, -20000.0, np.int16),
         (0.5, 3.0, np.float32),
     ],
 )

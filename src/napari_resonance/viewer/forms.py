@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QLayout, QWidget
 
 # As wide as the longest label, "Orientation", in napari's font.
-_LABEL_WIDTH = 78
+_LABEL_WIDTH = 86
 
 
 def new_form(parent: QWidget) -> QFormLayout:

@@ -10,12 +10,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 from psygnal import Signal
 
-from napari_resonance.geometry import FloatArray, to_index, to_world
+from napari_resonance.geometry import FloatArray, spacing_of, to_index, to_world
 from napari_resonance.viewer.frame import ViewerFrame, embedded
 from napari_resonance.viewer.records import LayerRecord, record_of, same_space
 
 if TYPE_CHECKING:
     import napari
+
+
+# Slices this much thicker than their pixels are looked at one by one; volumes of nearly
+# equal sides are shown axially, whichever way they were stored.
+_THICK = 1.5
 
 
 class FrameKeeper:
@@ -112,6 +117,8 @@ class FrameKeeper:
         place = None if old is None else self._place_mm(old)
         self.frame = frame
         self._express_all()
+        if old is None:
+            self._turn_to_acquired_plane(layer, record)
         self._return_to(place, layer, record)
 
     def _express_all(self) -> None:
@@ -160,6 +167,19 @@ class FrameKeeper:
         shown = list(viewer.dims.displayed)
         point[shown] = viewer.scene.camera.center[-len(shown) :]
         return to_index(frame.from_ras, point[-3:])
+
+    def _turn_to_acquired_plane(self, layer: Any, record: LayerRecord) -> None:
+        """Show the first scan in the plane of its slices where these are thick."""
+        viewer = self._viewer()
+        steps = np.array(spacing_of(record.affine))
+        thick = int(steps.argmax())
+        others = [axis for axis in range(3) if axis != thick]
+        if viewer is None or steps[thick] < _THICK * steps[others].max():
+            return
+        extra = layer.ndim - 3
+        order = (*range(extra), *(extra + axis for axis in (thick, *others)))
+        if layer.ndim == viewer.dims.ndim and record.scan.grid_shape[2] > 1:
+            viewer.dims.order = order
 
     def _return_to(self, place: Any, layer: Any, record: LayerRecord) -> None:
         """Stay at a place of the patient, or go to the middle of the layer."""

@@ -174,7 +174,7 @@ def _physical(scan: Scan) -> Any:
         return voxels
     whole = float(scan.slope).is_integer() and float(scan.intercept).is_integer()
     if voxels.dtype.kind in "iu" and voxels.dtype.itemsize <= 2 and whole:
-        return _narrowed(voxels * np.int32(scan.slope) + np.int32(scan.intercept))
+        return _whole_values(voxels, int(scan.slope), int(scan.intercept))
     values = voxels * np.float32(scan.slope) + np.float32(scan.intercept)
     return values.astype(np.float32)
 
@@ -190,11 +190,17 @@ def _drawable(voxels: Any) -> Any:
     return voxels
 
 
-def _narrowed(values: Any) -> Any:
+def _whole_values(voxels: Any, slope: int, intercept: int) -> Any:
+    """Return slope × stored + intercept, in 16 bits where they hold it."""
+    ends = [slope * int(end()) + intercept for end in (voxels.min, voxels.max)]
     limits = np.iinfo(np.int16)
-    low, high = int(values.min()), int(values.max())
-    fits = limits.min <= low and high <= limits.max
-    return values.astype(np.int16) if fits else values
+    numbers = (slope, intercept, *ends)
+    fits = limits.min <= min(numbers) and max(numbers) <= limits.max
+    # Steps between may wrap around in 16 bits; the sum is right again.
+    values = voxels.astype(np.int16 if fits else np.int32)
+    values *= slope
+    values += intercept
+    return values
 
 
 def _sampled(data: Any) -> NDArray[np.float32]:
