@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from support.bundles import tiny_bundle, tiny_card, tiny_definition
 
 from napari_resonance.classifier.bundle import (
@@ -24,8 +25,9 @@ from napari_resonance.classifier.bundle_config import WEIGHTS
 from napari_resonance.classifier.calibration import Calibration
 from napari_resonance.classifier.card import ModelCard
 from napari_resonance.classifier.distribution import TrainingStatistics
+from napari_resonance.classifier.engines import load_network
 from napari_resonance.classifier.files import file_sha256
-from napari_resonance.classifier.network import build_network
+from napari_resonance.classifier.network import build_network, round_to_half
 from napari_resonance.errors import DependencyError, ModelError
 from napari_resonance.preprocessing import Recipe
 
@@ -284,3 +286,17 @@ def test_converting_needs_openvino(tmp_path, monkeypatch):
     with pytest.raises(DependencyError, match="OpenVINO"):
         _save(tmp_path / "m", tiny_card(("a", "b")), convert=True)
     assert not list(tmp_path.iterdir())
+
+
+def test_weights_rounded_to_16_bits_take_half_the_room(tmp_path):
+    network = build_network(tiny_definition(3, 2))
+    card = tiny_card(("a", "b"))
+    whole = _save(tmp_path / "whole", card, network=network)
+    round_to_half(network)
+    half = _save(tmp_path / "half", card, network=network)
+    sizes = [b.weights_path.stat().st_size for b in (whole, half)]
+    assert sizes[1] < 0.6 * sizes[0]
+    loaded = load_network(half).state_dict()
+    for name, tensor in network.state_dict().items():
+        torch.testing.assert_close(loaded[name], tensor, rtol=0, atol=0)
+    assert half.label_weights().dtype == np.float32

@@ -282,7 +282,13 @@ def _write_weights(network: torch.nn.Module, path: Path) -> str:
     from napari_resonance.classifier.network import state_dict_of
 
     path.parent.mkdir(parents=True)
-    save_file(state_dict_of(network), path)
+    tensors = state_dict_of(network)
+    halves = {k: t.half() if t.is_floating_point() else t for k, t in tensors.items()}
+    # Weights that 16 bits hold exactly take no more than 16 bits on disk.
+    exact = all(bool((halves[k].to(t.dtype) == t).all()) for k, t in tensors.items())
+    save_file(halves if exact else tensors, path)
+    # safetensors makes files that only their owner can read.
+    path.chmod(0o644)
     return file_sha256(path)
 
 

@@ -1,4 +1,4 @@
-"""Does this scan look like what the network was trained on, and if not, why not?"""
+"""Tell whether a scan looks like the training scans, and if not, in what respect."""
 
 from __future__ import annotations
 
@@ -95,6 +95,8 @@ class TrainingStatistics:
 
         arrays = {n: np.ascontiguousarray(getattr(self, n)) for n in _ARRAYS}
         save_file(arrays | {"limit": np.array([self.limit])}, path)
+        # safetensors makes files that only their owner can read.
+        path.chmod(0o644)
 
     @classmethod
     def from_file(cls, path: Path) -> TrainingStatistics:

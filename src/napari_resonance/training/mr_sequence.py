@@ -26,7 +26,12 @@ from napari_resonance.classifier.bundle import save_bundle
 from napari_resonance.classifier.calibration import Calibration
 from napari_resonance.classifier.definition import resnet_definition
 from napari_resonance.classifier.distribution import TrainingStatistics, fit_statistics
-from napari_resonance.classifier.network import ResNet, build_network, state_dict_of
+from napari_resonance.classifier.network import (
+    ResNet,
+    build_network,
+    round_to_half,
+    state_dict_of,
+)
 from napari_resonance.preprocessing import Recipe
 from napari_resonance.training import mr_sequence_card
 from napari_resonance.training.evaluate import (
@@ -133,6 +138,8 @@ def train_all(
             work.console.log(f"{futures[future]}: trained")
     network = build_network(NETWORK)
     network.load_state_dict(load_file(final))
+    # Weights and converted model together must stay small enough for a package.
+    round_to_half(network)
     return network.eval(), {r: load_held_out(work.folder / r.file_name) for r in runs}
 
 
