@@ -2,6 +2,8 @@
 
 import gzip
 import io
+import logging
+import warnings
 import zlib
 from pathlib import Path
 
@@ -46,10 +48,10 @@ def damaged(draw):
     seed = draw(st.sampled_from(SEEDS))
     content = bytearray(seed.read_bytes())
     for _ in range(draw(st.integers(1, 4))):
-        at = draw(st.integers(0, min(len(content) - 1, 6000)))
+        at = draw(st.integers(0, max(0, min(len(content) - 1, 6000))))
         kind = draw(st.integers(0, 4))
         if kind == 0:
-            content[at] = draw(st.integers(0, 255))
+            content[at : at + 1] = bytes([draw(st.integers(0, 255))])
         elif kind == 1:
             content[at : at + 4] = draw(st.sampled_from(EXTREMES))
         elif kind == 2:
@@ -195,3 +197,24 @@ def test_an_enhanced_image_with_a_spoilt_group_is_no_crash(tmp_path):
     del made.PerFrameFunctionalGroupsSequence[1].PlanePositionSequence
     scans = read_scans(save(made, tmp_path / "x"))
     assert sum(scan.grid_shape[2] * scan.n_times for scan in scans) == 3
+
+
+def test_the_parsers_neither_warn_nor_log_while_we_read(tmp_path, caplog):
+    made = plane(0, (0, 0, 0))
+    path = save(made, tmp_path / "x")
+    spoilt = path.read_bytes().replace(b"1.2.3.4\0", b"Doe^Jane")
+    path.write_bytes(spoilt)
+    level, filters = logging.getLogger("pydicom").level, list(warnings.filters)
+    read_scan(path)
+    assert caplog.text == ""
+    assert logging.getLogger("pydicom").level == level
+    assert warnings.filters == filters
+
+
+def test_two_readers_at_once_leave_the_filters_as_they_were():
+    filters = list(warnings.filters)
+    with dicom_header.quiet:
+        with dicom_header.quiet:
+            pass
+        assert warnings.filters != filters
+    assert warnings.filters == filters

@@ -15,8 +15,8 @@ _FRAME_STARTS = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
 
 
-def check_codestream(fragments: bytes, index: int, encoding: Encoding) -> None:
-    """Compare the size in the code stream of a frame with that of the header.
+def frame_of(fragments: bytes, index: int, encoding: Encoding) -> bytes:
+    """Return the compressed bytes of one frame, if they claim the size they should.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def check_codestream(fragments: bytes, index: int, encoding: Encoding) -> None:
     Raises
     ------
     DamagedError
-        If they differ. Streams of an unknown kind pass.
+        If the code stream claims another size. Streams of an unknown kind pass.
 
     """
     from pydicom.encaps import get_frame
@@ -40,6 +40,7 @@ def check_codestream(fragments: bytes, index: int, encoding: Encoding) -> None:
     expected = (encoding.rows, encoding.columns, encoding.samples)
     if size is not None and size != expected:
         raise DamagedError("its compressed image has another size than its header says")
+    return stream
 
 
 def _size_of(stream: bytes) -> tuple[int, int, int] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_resonance.errors import DependencyError
-from napari_resonance.reading.codestream import check_codestream
+from napari_resonance.reading.codestream import frame_of
 from napari_resonance.reading.dicom_encoding import Encoding
 from napari_resonance.reading.dicom_header import (
     DEFLATED,
@@ -18,7 +19,9 @@ from napari_resonance.reading.dicom_header import (
     Header,
     inflate_checked,
     parse_errors,
+    reason_of,
 )
+from napari_resonance.reading.isolated import isolated_decoder
 
 _JPEG = "1.2.840.10008.1.2.4."
 _JPEG_EXTENDED = _JPEG + "51"
@@ -97,49 +100,79 @@ def _decoded(
 ) -> Iterator[NDArray[Any]]:
     """Decode frames of a file through pydicom and the packages it knows."""
     if encoding.syntax == _JPEG_EXTENDED and encoding.allocated > 8:
-        yield from _by_gdcm(path, encoding, indices)
+        yield from _whole_file_by_gdcm(path, encoding, indices)
         return
     if encoding.native or encoding.start is None:
-        if encoding.syntax == DEFLATED:
-            inflate_checked(path)
-        source, options = _dataset(path, encoding)
-    else:
-        source, options = _compressed(path, encoding)
+        yield from _uncompressed(path, encoding, indices)
+        return
+    fragments = _fragments(path, encoding)
     for index in indices:
-        if options:
-            check_codestream(source, index, encoding)
-        image = _by_some_plugin(source, index, options, path, encoding)
+        frame = frame_of(fragments, index, encoding)
+        yield _as_rgb(_by_some_plugin(frame, path, encoding), path, encoding)
+
+
+def _uncompressed(
+    path: Path, encoding: Encoding, indices: list[int]
+) -> Iterator[NDArray[Any]]:
+    """Read what needs rearranging only: bits, colour planes, deflated files."""
+    from pydicom import dcmread
+    from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.uid import UID
+
+    if encoding.syntax == DEFLATED:
+        inflate_checked(path)
+    dataset = dcmread(path, force=True)
+    # What a damaged header leaves out is filled in as it was understood.
+    dataset.SamplesPerPixel = encoding.samples
+    dataset.PhotometricInterpretation = encoding.photometric or "MONOCHROME2"
+    decoder = get_decoder(UID(encoding.syntax))
+    for image, _ in decoder.iter_array(dataset, indices=indices):
         yield _as_rgb(image, path, encoding)
 
 
-def _by_some_plugin(
-    source: Any, index: int, options: dict[str, Any], path: Path, encoding: Encoding
-) -> NDArray[Any]:
-    """Decode with the first package that can."""
+def _fragments(path: Path, encoding: Encoding) -> bytes:
+    """Return the encapsulated pixel data as they are.
+
+    Its items are taken by their lengths. Looking for the mark of their end instead, as
+    a parser of the whole file does, stops too early where compressed bytes resemble it.
+    """
+    with path.open("rb") as file:
+        file.seek(encoding.start or 0)
+        return file.read()
+
+
+def _by_some_plugin(frame: bytes, path: Path, encoding: Encoding) -> NDArray[Any]:
+    """Decode one frame with the first package that can."""
+    from pydicom.encaps import encapsulate
     from pydicom.pixels.decoders.base import get_decoder
     from pydicom.uid import UID
 
     decoder = get_decoder(UID(encoding.syntax))
     if not decoder.is_available:
         raise _no_decoder(encoding.syntax, path)
+    source, options = encapsulate([frame]), _options(encoding)
     failures = []
     for plugin in _plugins(encoding, decoder.available_plugins):
         try:
+            if plugin == "gdcm":
+                request = {"syntax": encoding.syntax, "options": options}
+                return isolated_decoder.decode(request, source)
             image, _ = decoder.as_array(
-                source, index=index, decoding_plugin=plugin, **options
+                source, index=0, decoding_plugin=plugin, **options
             )
         except parse_errors() as error:
-            failures.append(f"{plugin}: {type(error).__name__}")
+            failures.append(f"{plugin}: {reason_of(error)}")
         else:
             return image
-    raise DamagedError(f"no decoder can read them ({', '.join(failures)})")
+    raise DamagedError(f"no decoder can read them; {', '.join(failures)}")
 
 
 def _plugins(encoding: Encoding, available: tuple[str, ...]) -> list[str]:
-    """Choose decoders by how they bear damaged data; "" for uncompressed pixels.
+    """Choose decoders by how they bear damaged data.
 
-    pylibjpeg-rle then ends the whole process, CharLS as pyjpegls has it goes on for
-    half a minute over a picture of a stamp's size; Pillow changes some 16-bit images.
+    On such, pylibjpeg-rle ends the whole process, and CharLS as pyjpegls has it goes on
+    for half a minute over a picture of a stamp's size; gdcm ends its process, but that
+    is one of its own. Pillow changes some 16-bit images.
     """
     if encoding.syntax == _RLE:
         return ["pydicom"]
@@ -147,53 +180,16 @@ def _plugins(encoding: Encoding, available: tuple[str, ...]) -> list[str]:
         # gdcm cannot do these (pydicom.pixels.decoders.gdcm).
         can = "gdcm" in available and encoding.stored not in (6, 7)
         return ["gdcm" if can else "pyjpegls"]
-    return [name for name in ("pylibjpeg", "gdcm") if name in available] or [""]
+    return [name for name in ("pylibjpeg", "gdcm") if name in available]
 
 
-def _by_gdcm(
-    path: Path, encoding: Encoding, indices: list[int]
-) -> Iterator[NDArray[Any]]:
-    """Decode 12-bit JPEG, which pydicom does not let gdcm do."""
-    try:
-        import gdcm
-    except ImportError:
-        raise _no_decoder(encoding.syntax, path) from None
-    reader = gdcm.ImageReader()
-    reader.SetFileName(str(path))
-    if not reader.Read():
-        raise DamagedError("gdcm cannot read it")
-    # gdcm hands bytes over as text.
-    buffer = reader.GetImage().GetBuffer().encode("utf-8", "surrogateescape")
-    size = (encoding.frames, encoding.rows, encoding.columns)
-    images = np.frombuffer(buffer, encoding.dtype).reshape(size)
-    for index in indices:
-        yield images[index]
-
-
-def _dataset(path: Path, encoding: Encoding) -> tuple[Any, dict[str, Any]]:
-    from pydicom import dcmread
-
-    dataset = dcmread(path, force=True)
-    # What a damaged header leaves out is filled in as it was understood.
-    dataset.SamplesPerPixel = encoding.samples
-    dataset.PhotometricInterpretation = encoding.photometric or "MONOCHROME2"
-    return dataset, {}
-
-
-def _compressed(path: Path, encoding: Encoding) -> tuple[Any, dict[str, Any]]:
-    """Return the encapsulated fragments as they are, with what describes them.
-
-    They are taken by their lengths. Looking for the mark of their end instead, as a
-    parser of the whole file does, stops too early where compressed bytes resemble it.
-    """
-    with path.open("rb") as file:
-        file.seek(encoding.start or 0)
-        fragments = file.read()
-    return fragments, {
+def _options(encoding: Encoding) -> dict[str, Any]:
+    """Describe one frame to pydicom's decoders."""
+    return {
         "bits_allocated": encoding.allocated,
         "bits_stored": encoding.stored,
         "columns": encoding.columns,
-        "number_of_frames": encoding.frames,
+        "number_of_frames": 1,
         "photometric_interpretation": encoding.photometric or "MONOCHROME2",
         "pixel_keyword": encoding.element,
         "pixel_representation": int(encoding.signed),
@@ -201,6 +197,19 @@ def _compressed(path: Path, encoding: Encoding) -> tuple[Any, dict[str, Any]]:
         "rows": encoding.rows,
         "samples_per_pixel": encoding.samples,
     }
+
+
+def _whole_file_by_gdcm(
+    path: Path, encoding: Encoding, indices: list[int]
+) -> Iterator[NDArray[Any]]:
+    """Decode 12-bit JPEG, which pydicom does not let gdcm do."""
+    if find_spec("gdcm") is None:
+        raise _no_decoder(encoding.syntax, path)
+    request = {"path": str(path), "dtype": encoding.dtype.str}
+    size = (encoding.frames, encoding.rows, encoding.columns)
+    images = isolated_decoder.decode(request).reshape(size)
+    for index in indices:
+        yield images[index]
 
 
 def _no_decoder(syntax: str, path: Path) -> DependencyError:

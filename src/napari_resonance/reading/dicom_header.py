@@ -8,6 +8,7 @@ the image; an element that cannot be understood counts as absent.
 from __future__ import annotations
 
 import io
+import logging
 import math
 import struct
 import threading
@@ -305,17 +306,21 @@ def _inflated(file: IO[bytes]) -> tuple[IO[bytes], bool]:
 
 
 class _Quiet:
-    """Keep Python warnings of the parser from the user while files are read.
+    """Keep warnings and logs of the parsers from the user while files are read.
 
-    Each would be shown once per process and for one file of thousands; what matters is
-    said in `Scan.warnings`. The filters of a process are shared by its threads, so the
-    first reader switches them and the last one switches them back.
+    They come by the thousand and quote values of the header, perhaps a patient's name;
+    what matters is said in `Scan.warnings`. Filters and loggers belong to the process
+    and are shared by its threads, so the first reader switches them and the last one
+    switches them back.
     """
+
+    _LOGGERS = ("pydicom", "openjpeg")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._readers = 0
         self._saved = warnings.catch_warnings()
+        self._levels: list[int] = []
 
     def __enter__(self) -> None:
         with self._lock:
@@ -323,6 +328,10 @@ class _Quiet:
                 self._saved = warnings.catch_warnings()
                 self._saved.__enter__()
                 warnings.simplefilter("ignore")
+                loggers = [logging.getLogger(name) for name in self._LOGGERS]
+                self._levels = [logger.level for logger in loggers]
+                for logger in loggers:
+                    logger.setLevel(logging.CRITICAL + 1)
             self._readers += 1
 
     def __exit__(self, *_: object) -> None:
@@ -330,6 +339,8 @@ class _Quiet:
             self._readers -= 1
             if self._readers == 0:
                 self._saved.__exit__(None, None, None)
+                for name, level in zip(self._LOGGERS, self._levels, strict=True):
+                    logging.getLogger(name).setLevel(level)
 
 
 quiet = _Quiet()
