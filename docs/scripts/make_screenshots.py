@@ -9,6 +9,7 @@ waits for the answer, and takes the picture. On Linux without a screen::
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,19 +18,16 @@ from napari_resonance.samples import sample_path
 
 IMAGES = Path(__file__).parents[1] / "images"
 
-# Name of the picture: sample, and the axis that the sliders move along.
-PICTURES = {
-    "classify-panel": ("icbm-t1", "axial"),
-    "classify-oblique": ("oblique-pd", "axial"),
-    "classify-oblique-sagittal": ("oblique-pd", "sagittal"),
-}
-ORDERS = {"axial": (0, 1, 2), "sagittal": (2, 0, 1)}
+# Name of the picture: sample that it shows.
+PICTURES = {"classify-panel": "icbm-t1", "classify-oblique": "oblique-pd"}
 MAX_BYTES = 600_000
 WAIT_MS, STEP_MS, SETTLE_MS = 120_000, 20, 1500
 
 
 def main() -> None:
     """Make the pictures that are asked for, all by default."""
+    # An empty name keeps napari's settings in memory: nobody's own change the pictures.
+    os.environ["NAPARI_CONFIG"] = ""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", default=list(PICTURES), help="of pictures")
     parser.add_argument("--out", type=Path, default=IMAGES, help="folder")
@@ -48,23 +46,20 @@ def make_picture(name: str, options: argparse.Namespace) -> None:
 
     from napari_resonance.viewer.commands import panel_of
 
-    sample, plane = PICTURES[name]
     viewer = napari.Viewer(title="Resonance", show=False)
     viewer.theme = options.theme
     width, height = (int(n) for n in options.size.split("x"))
-    viewer.window.set_geometry(0, 0, width, height)
     viewer.window.show()
+    viewer.window.set_geometry(0, 0, width, height)
     panel = panel_of(viewer)
     wait_until(lambda: not panel.runner.is_busy)
     if options.model is not None:
         panel.model_picker.folder_chosen.emit(options.model)
         wait_until(lambda: not panel.runner.is_busy)
-    panel.open_paths([sample_path(sample)])
+    panel.open_paths([sample_path(PICTURES[name])])
     wait_until(lambda: bool(viewer.layers) and not panel.runner.is_busy)
     panel.run_row.run_button.click()
     wait_until(lambda: not panel.runner.is_busy)
-    viewer.dims.order = ORDERS[plane]
-    viewer.fit_to_view()
     rest(SETTLE_MS)
     save(viewer.screenshot(canvas_only=False, flash=False), options.out / f"{name}.png")
     viewer.close()

@@ -132,7 +132,7 @@ def test_the_map_keeps_its_own_values_and_cells() -> None:
     index = np.unravel_index(int(data.argmax()), data.shape)
     assert data[index] == 2.5
     assert np.allclose(to_world(record(settings).affine, index), mm)
-    assert settings["contrast_limits"] == pytest.approx((0.75, 2.5))
+    assert settings["contrast_limits"] == pytest.approx((1.25, 2.5))
     assert settings["name"] == "Grad-CAM for a"
     assert record(settings).prediction is answer
 
@@ -194,6 +194,8 @@ def test_names_tell_how_a_scan_was_taken(tmp_path: object) -> None:
     assert scan_name(time_phantom("straight")[0]) == "MR · axial · 3 volumes"
     meta = {"series_description": "t2_tse"}
     assert scan_name(phantom("straight", meta=meta)[0]) == "MR t2_tse"
+    meta = {"series_description": "MR brain"}
+    assert scan_name(phantom("straight", meta=meta)[0]) == "MR brain"
     nifti = phantom("straight", modality="", sources=("a/b/brain.nii.gz",))[0]
     assert scan_name(nifti) == "brain · axial"
     dicom = phantom("straight", sources=("DOE_JOHN/0001.dcm",))[0]

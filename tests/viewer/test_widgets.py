@@ -226,7 +226,7 @@ def test_sliders_move_the_map(viewer: Any, qtbot: Any) -> None:
     viewer.window.add_dock_widget(controls)
     controls.follow(layer)
     assert not controls.isHidden()
-    assert (controls.threshold.value(), controls.opacity.value()) == (30, 70)
+    assert (controls.threshold.value(), controls.opacity.value()) == (50, 50)
     controls.threshold.setValue(60)
     controls.opacity.setValue(40)
     assert layer.contrast_limits == pytest.approx((1.5, 2.5))

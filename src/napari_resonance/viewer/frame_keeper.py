@@ -59,6 +59,10 @@ class FrameKeeper:
         layers = [] if viewer is None else viewer.layers
         return [layer for layer in layers if layer in self._hidden]
 
+    def forget(self, layer: Any) -> None:
+        """Leave a layer hidden, also when it fits the view again."""
+        self._hidden.discard(layer)
+
     def can_resample(self, layer: Any) -> bool:
         """Tell whether the files place a layer in the same space as the view."""
         record, current = record_of(layer), self.current

@@ -44,5 +44,5 @@ class HiddenRow(QWidget):
         more = f" and {len(hidden) - 2} more" if len(hidden) > 2 else ""
         self.text.setText(
             f"Hidden, because turned against this view: {names}{more}. "
-            "Select it to turn the view, or switch to 3D."
+            "Select a layer to turn the view to it."
         )

@@ -22,6 +22,7 @@ from napari_resonance.viewer.frame import (
     frame_of_scan,
     reversed_axes,
 )
+from napari_resonance.viewer.map_grid import drawing_grid
 from napari_resonance.viewer.naming import axis_labels, scan_name
 from napari_resonance.viewer.records import KEY, LayerRecord
 
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 LayerData = tuple[Any, dict[str, Any], str]
 
 # Below this share of the peak a map is not drawn at first; the panel's slider moves it.
-DEFAULT_THRESHOLD = 0.3
-DEFAULT_OPACITY = 0.7
+DEFAULT_THRESHOLD = 0.5
+DEFAULT_OPACITY = 0.5
 
 # Enough voxels for a steady 99.5th percentile, few enough to take no time.
 _SAMPLED_VOXELS = 500_000
@@ -61,7 +62,11 @@ def scan_layer(scan: Scan) -> LayerData:
 
 
 def saliency_layer(scan: Scan, prediction: Prediction) -> LayerData:
-    """Return the layer that shows where the network looked, on the map's own grid.
+    """Return the layer that shows where the network looked.
+
+    Drawn on its own cells, divided, with linear interpolation between their centres;
+    at the centres are the map's own values. Nothing is drawn where the network saw
+    nothing.
 
     Raises
     ------
@@ -72,8 +77,10 @@ def saliency_layer(scan: Scan, prediction: Prediction) -> LayerData:
     saliency = prediction.saliency
     if saliency is None:
         raise GeometryError("the prediction carries no saliency map")
-    shown = unshear(Scan(saliency.values, saliency.affine, oriented=scan.oriented))
     straight = _right_angled(scan.affine)
+    grid = drawing_grid(saliency, straight)
+    values = resample(saliency.values, saliency.affine, grid, antialias=False)
+    shown = unshear(Scan(values, grid.affine, oriented=scan.oriented))
     frame = frame_of_scan(straight, oriented=scan.oriented)
     data, affine = _placed(np.asarray(shown.voxels), shown.affine, frame)
     peak = float(data.max())
@@ -130,8 +137,8 @@ def saliency_colormap() -> Any:
     from napari.utils.colormaps import Colormap
 
     steps = np.linspace(0, 1, 256)
-    # The dark end of the map would blacken the anatomy that it explains.
-    colors = np.array(colormaps["inferno"](0.3 + 0.7 * steps), np.float32)
+    # The dark end would blacken the anatomy that it explains, the pale one whiten it.
+    colors = np.array(colormaps["inferno"](0.3 + 0.6 * steps), np.float32)
     colors[:, 3] = np.minimum(1, 0.2 + steps)
     colors[0, 3] = 0
     return Colormap(colors, name="saliency", display_name="saliency")

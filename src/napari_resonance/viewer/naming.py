@@ -47,7 +47,9 @@ def axis_labels(frame: ViewerFrame) -> tuple[str, ...]:
 
 def _title(scan: Scan) -> str:
     if description := _description(scan):
-        return f"{scan.modality} {description}".strip()
+        if description.upper().startswith(scan.modality):
+            return description
+        return f"{scan.modality} {description}"
     for suffix in (".nii.gz", ".nii"):
         if scan.sources and scan.sources[0].name.lower().endswith(suffix):
             return scan.sources[0].name[: -len(suffix)]

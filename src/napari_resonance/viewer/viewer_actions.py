@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_resonance.viewer.attach import attach
 from napari_resonance.viewer.layers import LayerData
-from napari_resonance.viewer.records import KEY, record_of
+from napari_resonance.viewer.records import KEY, LayerRecord, record_of
 
 if TYPE_CHECKING:
     import napari
@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 def add_scans(viewer: napari.viewer.Viewer, layers: Sequence[LayerData]) -> list[Any]:
     """Add the layers of scans; the first is shown and selected, the others hidden."""
     attach(viewer)
-    added = [add_layer(viewer, data, visible=n == 0) for n, data in enumerate(layers)]
+    added: list[Any] = []
+    for data in layers:
+        if not added:
+            _hide_other_scans(viewer, data[1]["metadata"][KEY])
+        added.append(add_layer(viewer, data, visible=not added))
     if added:
         show_only(viewer, added[0])
         viewer.fit_to_view(layers=added[:1])
@@ -41,13 +45,21 @@ def add_layer(
 def show_only(viewer: napari.viewer.Viewer, layer: Any) -> None:
     """Show one scan with its maps, hide the other scans, and select it."""
     record = record_of(layer)
-    for other in viewer.layers:
-        shown = record_of(other)
-        if shown is not None and record is not None and shown.scan is not record.scan:
-            _set_visible(other, False)
+    if record is not None:
+        _hide_other_scans(viewer, record)
     # Selected first: the view turns to it before napari draws it.
     viewer.layers.selection.active = layer
     _set_visible(layer, True)
+
+
+def _hide_other_scans(viewer: napari.viewer.Viewer, record: LayerRecord) -> None:
+    """Hide all scans and maps but those of one scan, for good."""
+    keeper = attach(viewer)
+    for layer in viewer.layers:
+        shown = record_of(layer)
+        if shown is not None and shown.scan is not record.scan:
+            keeper.forget(layer)
+            _set_visible(layer, False)
 
 
 def _set_visible(layer: Any, visible: bool) -> None:
