@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -300,3 +301,13 @@ def test_weights_rounded_to_16_bits_take_half_the_room(tmp_path):
     for name, tensor in network.state_dict().items():
         torch.testing.assert_close(loaded[name], tensor, rtol=0, atol=0)
     assert half.label_weights().dtype == np.float32
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file modes")
+def test_everyone_may_read_a_saved_bundle(tmp_path):
+    plain = tmp_path / "plain"
+    plain.write_text("")
+    bundle = _save(tmp_path / "m", tiny_card(("a", "b")), statistics=_statistics(8))
+    files = [p for p in bundle.path.rglob("*") if p.is_file()]
+    assert len(files) == 6
+    assert {p.stat().st_mode for p in files} == {plain.stat().st_mode}

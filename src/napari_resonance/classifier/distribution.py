@@ -91,10 +91,11 @@ class TrainingStatistics:
 
     def save(self, path: Path) -> None:
         """Write the statistics as safetensors."""
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         arrays = {n: np.ascontiguousarray(getattr(self, n)) for n in _ARRAYS}
-        save_file(arrays | {"limit": np.array([self.limit])}, path)
+        # safetensors' save_file makes files that only their owner may read.
+        path.write_bytes(save(arrays | {"limit": np.array([self.limit])}))
         # safetensors makes files that only their owner can read.
         path.chmod(0o644)
 
