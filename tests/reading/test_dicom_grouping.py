@@ -2,13 +2,16 @@
 
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset
 from support.dicom_files import (
+    AXIAL,
     CORONAL,
     SAGITTAL,
     enhanced,
     pixels_of,
     plane,
     save,
+    set_pixels,
     write_stack,
 )
 
@@ -220,6 +223,14 @@ def test_enhanced_frames_are_grouped_like_classic_ones(tmp_path):
     assert (one.meta["echo_time_ms"], other.meta["echo_time_ms"]) == (11.0, 92.0)
 
 
+def test_frames_at_one_place_without_a_time_are_volumes_in_their_order(tmp_path):
+    frames = [{"position": (0, 0, 2 * z)} for _ in range(2) for z in range(3)]
+    pixels = np.stack([pixels_of(n) for n in range(6)])
+    save(enhanced(frames, pixels), tmp_path / "enhanced")
+    scan = read_scan(tmp_path)
+    assert [planes_of(scan, t) for t in range(2)] == [[0, 1, 2], [3, 4, 5]]
+
+
 def test_stacks_of_an_enhanced_image_are_scans_of_their_own(tmp_path):
     frames = [
         {"position": (0, 0, 4 * n), "stack": "1"}
@@ -248,3 +259,59 @@ def test_an_enhanced_image_that_does_not_describe_its_frames_is_refused(tmp_path
         ),
         ("short", "describes 3 of its 4 frames"),
     ]
+
+
+def nuclear(**tags):
+    """Return a reconstructed nuclear volume of four slices."""
+    made = plane(0, None, Modality="NM", ImageOrientationPatient=None)
+    made.ImageType = ["ORIGINAL", "PRIMARY", "RECON TOMO", "EMISSION"]
+    made.SpacingBetweenSlices, made.SliceVector = 4.0, [1, 2, 3, 4]
+    detector = Dataset()
+    detector.ImagePositionPatient = [10.0, 20.0, 30.0]
+    detector.ImageOrientationPatient = list(AXIAL)
+    made.DetectorInformationSequence = [detector]
+    set_pixels(made, np.stack([pixels_of(n) for n in range(4)]))
+    for keyword, value in tags.items():
+        setattr(made, keyword, value)
+    return made
+
+
+@pytest.mark.parametrize("step", [4.0, -4.0])
+def test_a_nuclear_volume_is_placed_by_its_detector(tmp_path, step):
+    save(nuclear(SpacingBetweenSlices=step), tmp_path / "x")
+    scan = read_scan(tmp_path)
+    assert scan.spacing == (0.75, 1.5, 4.0)
+    bottom = min(30.0, 30 + 3 * step)
+    np.testing.assert_allclose(scan.affine[:3, 3], (-10, -20, bottom))
+    assert planes_of(scan) == ([0, 1, 2, 3] if step > 0 else [3, 2, 1, 0])
+
+
+def test_a_gated_nuclear_volume_is_a_time_series(tmp_path):
+    vectors = {"SliceVector": [1, 2, 1, 2], "TimeSlotVector": [1, 1, 2, 2]}
+    save(nuclear(**vectors), tmp_path / "x")
+    scan = read_scan(tmp_path)
+    assert scan.shape == (7, 5, 2, 2)
+    assert [planes_of(scan, t) for t in range(2)] == [[0, 1], [2, 3]]
+
+
+def test_planar_nuclear_images_are_no_stack(tmp_path):
+    made = nuclear(ImageType=["ORIGINAL", "PRIMARY", "STATIC", "EMISSION"])
+    save(made, tmp_path / "x")
+    assert read_scan(tmp_path).shape == (7, 5, 1, 4)
+
+
+def test_colour_volumes_over_time_are_scans_of_their_own(tmp_path):
+    for t in range(2):
+        for n in range(3):
+            made = plane(3 * t + n, (0, 0, 2 * n), TemporalPositionIdentifier=t + 1)
+            rgb = np.stack([pixels_of(n)] * 3, axis=-1).astype(np.uint8)
+            made.SamplesPerPixel, made.PlanarConfiguration = 3, 0
+            made.PhotometricInterpretation = "RGB"
+            made.BitsAllocated, made.BitsStored, made.HighBit = 8, 8, 7
+            made.PixelRepresentation = 0
+            made.add_new("PixelData", "OB", rgb.tobytes() + b"\0")
+            save(made, tmp_path / f"{t}{n}")
+    scans = read_scans(tmp_path)
+    assert [(s.shape, s.color, s.oriented) for s in scans] == [
+        ((7, 5, 3, 3), True, True)
+    ] * 2

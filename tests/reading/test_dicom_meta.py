@@ -48,7 +48,12 @@ def test_windows_come_as_numbers_or_as_tuples(tmp_path):
 
 @pytest.mark.parametrize(
     ("tag", "vr", "value"),
-    [(0x00189087, "FD", 700.0), (0x0019100C, "IS", "700"), (0x20011003, "FL", 700.0)],
+    [
+        (0x00189087, "FD", 700.0),
+        (0x0019100C, "IS", "700"),
+        (0x20011003, "FL", 700.0),
+        (0x00431039, "IS", ["1000000700", "8", "0", "0"]),
+    ],
 )
 def test_diffusion_weighting_of_several_vendors(tmp_path, tag, vr, value):
     made = plane(0, (0, 0, 0))

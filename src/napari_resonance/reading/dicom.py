@@ -20,7 +20,7 @@ from napari_resonance.errors import (
 from napari_resonance.geometry import FloatArray
 from napari_resonance.progress import ShouldStop
 from napari_resonance.reading.dicom_decoding import through_lut
-from napari_resonance.reading.dicom_frames import Frame, frame_header, frames_of
+from napari_resonance.reading.dicom_frames import Frame, frames_of
 from napari_resonance.reading.dicom_geometry import (
     Planes,
     Stack,
@@ -37,6 +37,7 @@ from napari_resonance.reading.dicom_meta import meta_of
 from napari_resonance.reading.dicom_pixels import PixelError, Scaling, load_volumes
 from napari_resonance.reading.dicom_spacing import flat_spacing
 from napari_resonance.reading.discover import OnSkip
+from napari_resonance.reading.functional_groups import frame_header
 from napari_resonance.scan import Scan
 
 # Damaged files are left out of a series once; if it still fails, it is refused.
@@ -114,6 +115,10 @@ def plans_of(group: Group) -> list[Plan]:
     """Give each stack of a group its grid."""
     if not group.first.is_placed:
         return [_flat_plan(group)]
+    if group.first.encoding.color and len(group.volumes) > 1:
+        # A Scan has no axis left for the time of colour volumes.
+        parts = [Group((volume,), group.notes) for volume in group.volumes]
+        return [plan for part in parts for plan in plans_of(part)]
     planes = _planes(group.volumes[0])
     stacks = separate_stacks(planes)
     notes = group.notes
@@ -241,7 +246,7 @@ def _arranged(
         return (planes[0].T if len(planes) == 1 else planes.T), affine, ()
     if len(planes) == 1:
         return planes[0].transpose(2, 1, 0, 3), affine, ()
-    # A Scan has no axis left for the time of a colour film.
+    # A film: pictures without a place, which only here take the axis of depth.
     flat = planes.reshape(-1, *planes.shape[2:])
     note = "its third axis counts the pictures of a colour film, not places"
     return flat.transpose(2, 1, 0, 3), affine, (note,)

@@ -16,6 +16,9 @@ from napari_resonance.errors import ReadError
 from napari_resonance.reading.dicom_encoding import Encoding, encoding_of
 from napari_resonance.reading.dicom_header import Header, Opened, open_header
 from napari_resonance.reading.dicom_kinds import other_than_scan
+from napari_resonance.reading.diffusion import B_VALUES, b_value_of
+from napari_resonance.reading.functional_groups import frame_header
+from napari_resonance.reading.nuclear import is_reconstructed, nuclear_frames
 from napari_resonance.reading.siemens import Mosaic, is_mosaic, mosaic_of, tile_place
 
 Vector = tuple[float, ...]
@@ -36,6 +39,7 @@ APART = {
     "kvp": "KVP",
     "agent": "ContrastBolusAgent",
     "description": "SeriesDescription",
+    "windows": "EnergyWindowVector",
 }
 # What differs between time points, or diffusion volumes, of one scan.
 TIME = {
@@ -44,13 +48,12 @@ TIME = {
     "reference": "FrameReferenceTime",
     "acquisition": "AcquisitionNumber",
 }
-_B_VALUES: tuple[str | int, ...] = ("DiffusionBValue", 0x0019100C, 0x20011003)
 _GRADIENTS: tuple[str | int, ...] = ("DiffusionGradientOrientation", 0x0019100E)
 
 # All that the first pass over a file needs; the rest of the header is not kept.
 TAGS: list[int | str] = [
     *(key for key in (*APART.values(), *TIME.values())),
-    *_B_VALUES,
+    *B_VALUES,
     *_GRADIENTS,
     *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"),
     *("Modality", "SeriesNumber", "InstanceNumber", "FrameOfReferenceUID"),
@@ -166,10 +169,25 @@ def frames_of(path: Path) -> list[Frame]:
             remedy="Export it again from the archive it came from",
         )
     first = _frame(opened.header, opened, encoding, 0)
+    if is_reconstructed(opened.header):
+        return list(_nuclear_slices(first, opened.header))
     return [
         replace(first, index=n, instance=(first.instance[0], n))
         for n in range(encoding.frames)
     ]
+
+
+def _nuclear_slices(first: Frame, header: Header) -> Iterator[Frame]:
+    for n, found in enumerate(nuclear_frames(header, first.encoding.frames)):
+        yield replace(
+            first,
+            index=n,
+            instance=(first.instance[0], n),
+            position=found.position,
+            direction=unit_directions(found.direction),
+            apart=first.apart | found.apart,
+            time=first.time | found.time,
+        )
 
 
 # Enhanced CT, MR, MR colour, PET; legacy converted CT, MR, PET; enhanced XA, XRF.
@@ -193,7 +211,7 @@ def _frame(header: Header, opened: Opened, encoding: Encoding, index: int) -> Fr
         rows=encoding.rows,
         columns=encoding.columns,
         position=header.numbers("ImagePositionPatient", 3),
-        direction=_direction(header),
+        direction=unit_directions(header.numbers("ImageOrientationPatient", 6)),
         spacing=_spacing(header),
         step=_step(header),
         location=header.number("SliceLocation"),
@@ -225,9 +243,8 @@ def _series(header: Header, path: Path) -> Series:
     )
 
 
-def _direction(header: Header) -> Vector:
+def unit_directions(numbers: Vector) -> Vector:
     """Return unit row and column directions, empty unless at right angles."""
-    numbers = header.numbers("ImageOrientationPatient", 6)
     if not numbers:
         return ()
     row, column = numbers[:3], numbers[3:]
@@ -263,7 +280,8 @@ def _apart(header: Header) -> dict[str, Any]:
 
 def _time(header: Header) -> dict[str, Any]:
     found: dict[str, Any] = {n: header.numbers(key)[:1] for n, key in TIME.items()}
-    found["b_value"] = next((b for k in _B_VALUES if (b := header.numbers(k))), ())[:1]
+    b_value = b_value_of(header)
+    found["b_value"] = () if b_value is None else (b_value,)
     gradient = next((g for k in _GRADIENTS if (g := header.numbers(k, 3))), ())
     found["gradient"] = tuple(round(n, 4) for n in gradient)
     date = header.text("AcquisitionDateTime")
@@ -271,35 +289,6 @@ def _time(header: Header) -> dict[str, Any]:
         header.text("AcquisitionDate") + header.text("AcquisitionTime")
     )
     return found
-
-
-# Where the functional groups keep what a classic image has at its top level
-# (PS3.3 C.7.6.16); groups that only point to other objects are left out.
-_MACROS = (
-    *("PixelMeasuresSequence", "PlanePositionSequence", "PlaneOrientationSequence"),
-    *("FrameContentSequence", "PixelValueTransformationSequence"),
-    *("MRImageFrameTypeSequence", "CTImageFrameTypeSequence"),
-    *("PETFrameTypeSequence", "XAXRFFrameCharacteristicsSequence"),
-    *("MREchoSequence", "MRTimingAndRelatedParametersSequence"),
-    *("MRModifierSequence", "MRFOVGeometrySequence", "MRDiffusionSequence"),
-    *("CardiacSynchronizationSequence", "TemporalPositionSequence"),
-    *("CTReconstructionSequence", "CTXRayDetailsSequence", "CTExposureSequence"),
-    *("ContrastBolusUsageSequence", "FrameVOILUTSequence", "FrameAnatomySequence"),
-    "UnassignedSharedConvertedAttributesSequence",
-    "UnassignedPerFrameConvertedAttributesSequence",
-)
-
-
-def frame_header(header: Header, index: int) -> Header:
-    """Return the header of one frame: its own groups, the shared ones, then the top."""
-    own = header.items("PerFrameFunctionalGroupsSequence")[index : index + 1]
-    shared = header.items("SharedFunctionalGroupsSequence")[:1]
-    macros = []
-    for groups in (*own, *shared):
-        for macro in _MACROS:
-            macros += Header([groups]).items(macro)[:1]
-    gradient = Header(macros).items("DiffusionGradientDirectionSequence")[:1]
-    return Header([*macros, *gradient, *header.datasets])
 
 
 def _grouped_frames(opened: Opened, encoding: Encoding) -> Iterator[Frame]:

@@ -24,7 +24,7 @@ Drop = Callable[[Path, str], None]
 _SAME_DIRECTION = 2e-3
 _SAME_PLACE_MM = 0.01
 # Planes without a place make a stack only where the object is one of cross sections.
-_CROSS_SECTIONS = {"CT", "MR", "PT", "NM"}
+_CROSS_SECTIONS = {"CT", "MR", "PT"}
 
 # Attributes that number the volumes of a series, the most reliable first.
 _TIME_KEYS: tuple[tuple[str, ...], ...] = (
@@ -153,7 +153,8 @@ def places_of(frames: Sequence[Frame]) -> list[Hashable]:
 def _scans(frames: list[Frame], notes: tuple[str, ...], drop: Drop) -> list[Group]:
     """Part planes of one direction until no two of a volume share a place."""
     crowd = max(Counter(places_of(frames)).values())
-    if crowd == 1:
+    mosaics = _mosaics(frames)
+    if crowd == 1 and len(mosaics) < 2:
         return [Group((tuple(frames),), notes)]
     for name in APART:
         parts = _parted(frames, (name,))
@@ -161,10 +162,23 @@ def _scans(frames: list[Frame], notes: tuple[str, ...], drop: Drop) -> list[Grou
         # plane, and tells nothing of volumes.
         if 1 < len(parts) <= crowd:
             return [g for part in parts for g in _scans(part, notes, drop)]
-    volumes = _volumes(frames, crowd)
-    if volumes is None:
+    if len(mosaics) > 1:
+        whole, copies = _without_repeats([tiles[0] for tiles in mosaics])
+        volumes = [tiles for tiles in mosaics if tiles[0] in whole]
+        return _time_series(volumes, (*notes, *_repeated(copies, drop)), drop)
+    told_apart = _volumes(frames, crowd)
+    if told_apart is None:
         return [_by_rank(frames, notes, drop)]
-    return _time_series(volumes, notes, drop)
+    return _time_series(told_apart, notes, drop)
+
+
+def _mosaics(frames: list[Frame]) -> list[list[Frame]]:
+    """Part the tiles of mosaics by file: each is a volume, whatever the others are."""
+    parts: dict[Path, list[Frame]] = defaultdict(list)
+    for frame in frames:
+        if frame.tile is not None:
+            parts[frame.path].append(frame)
+    return sorted(parts.values(), key=_earliest)
 
 
 def _parted(frames: Iterable[Frame], names: tuple[str, ...]) -> list[list[Frame]]:
@@ -235,14 +249,10 @@ def _by_rank(frames: list[Frame], notes: tuple[str, ...], drop: Drop) -> Group:
     at: dict[Hashable, list[Frame]] = defaultdict(list)
     for frame, name in zip(frames, places_of(frames), strict=True):
         at[name].append(frame)
-    repeats: set[Path] = set()
-    stacks = [_without_repeats(stack, repeats) for stack in at.values()]
-    if repeats:
-        _drop_all(repeats, "a copy of a slice that was read already", drop)
-        notes = (
-            *notes,
-            f"{_count(len(repeats), 'file')} with slices sent twice left out",
-        )
+    distinct = [_without_repeats(stack) for stack in at.values()]
+    stacks = [stack for stack, _ in distinct]
+    copies = {path for _, repeats in distinct for path in repeats}
+    notes = (*notes, *_repeated(copies, drop))
     n_volumes = min(map(len, stacks))
     extra = {f.path for stack in stacks for f in stack[n_volumes:]}
     if extra:
@@ -255,16 +265,24 @@ def _by_rank(frames: list[Frame], notes: tuple[str, ...], drop: Drop) -> Group:
     return Group(volumes, notes)
 
 
-def _without_repeats(stack: list[Frame], repeats: set[Path]) -> list[Frame]:
+def _without_repeats(frames: list[Frame]) -> tuple[list[Frame], set[Path]]:
     """Keep one of the planes that agree in their number and all else that is known."""
     kept: dict[Hashable, Frame] = {}
-    for frame in sorted(stack, key=lambda f: (_marks(f, ("temporal",)), f.instance)):
+    repeats: set[Path] = set()
+    for frame in sorted(frames, key=lambda f: (_marks(f, ("temporal",)), f.instance)):
         # A series that lost its instance numbers may still hold several volumes.
-        number = frame.instance[0] if frame.instance[0] >= 0 else str(frame.path)
+        number = frame.instance if frame.instance[0] >= 0 else str(frame.path)
         key = (number, *_marks(frame, tuple(frame.apart | frame.time)))
         if kept.setdefault(key, frame) is not frame:
             repeats.add(frame.path)
-    return list(kept.values())
+    return list(kept.values()), repeats
+
+
+def _repeated(copies: set[Path], drop: Drop) -> tuple[str, ...]:
+    if not copies:
+        return ()
+    _drop_all(copies, "a copy of a slice that was read already", drop)
+    return (f"{_count(len(copies), 'file')} with slices sent twice left out",)
 
 
 def _unplaced(frames: list[Frame], notes: tuple[str, ...]) -> list[Group]:

@@ -178,6 +178,7 @@ class Header:
         return None
 
 
+@cache
 def _tag(key: str | int) -> int:
     from pydicom.datadict import tag_for_keyword
 

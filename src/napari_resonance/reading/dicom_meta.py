@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from napari_resonance.reading.dicom_header import Header
+from napari_resonance.reading.diffusion import b_value_of
 
 # Name in `Scan.meta`: keywords, the first that has a value wins (classic, enhanced).
 _NUMBERS: dict[str, tuple[str | int, ...]] = {
@@ -19,7 +20,6 @@ _NUMBERS: dict[str, tuple[str | int, ...]] = {
     "flip_angle_deg": ("FlipAngle",),
     "magnetic_field_strength_t": ("MagneticFieldStrength",),
     "imaging_frequency_mhz": ("ImagingFrequency", "TransmitterFrequency"),
-    "diffusion_b_value": ("DiffusionBValue", 0x0019100C, 0x20011003),
     "kvp": ("KVP",),
     "tube_current_ma": ("XRayTubeCurrent", "XRayTubeCurrentInmA"),
     "gantry_tilt_deg": ("GantryDetectorTilt",),
@@ -72,6 +72,9 @@ def meta_of(header: Header) -> Mapping[str, Any]:
         found = next((n for key in keys if (n := header.number(key)) is not None), None)
         if found is not None:
             meta[name] = found
+    b_value = b_value_of(header)
+    if b_value is not None:
+        meta["diffusion_b_value"] = b_value
     for name, key in _TEXTS.items():
         if parts := header.texts(key):
             meta[name] = parts[0] if len(parts) == 1 else parts

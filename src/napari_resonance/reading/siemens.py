@@ -45,6 +45,9 @@ def mosaic_of(header: Header) -> Mosaic | str:
     n_tiles = int(count[0]) if count else 0
     if not 1 <= n_tiles <= _MAX_TILES:
         return "its CSA header lacks the number of slices"
+    across = math.ceil(math.sqrt(n_tiles))
+    if any((header.integer(key) or 0) % across for key in ("Rows", "Columns")):
+        return f"its size does not divide into {across} × {across} tiles"
     if normal is None or len(normal) != 3 or not 0.9 < np.linalg.norm(normal) < 1.1:
         return "its CSA header lacks the slice direction"
     return Mosaic(n_tiles, (normal[0], normal[1], normal[2]))
