@@ -34,6 +34,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     },
     "3D shortcut A": {"depth": 10, "dimensions": 3, "shortcut_type": "A"},
     "3D anisotropic": {"depth": 10, "dimensions": 3, "conv1_t_stride": [1, 2, 2]},
+    "3D dilated": {"depth": 10, "dimensions": 3, "dilations": [1, 1, 2, 4]},
     "2D": {"depth": 18, "dimensions": 2, "in_channels": 3},
     "2D bottleneck": {"depth": 50, "dimensions": 2, "conv1_t_stride": 2},
 }

@@ -19,8 +19,8 @@ STEMS = {
     "pooled": {"conv1_t_size": 7, "conv1_t_stride": 1},
     "stride 2, pooled": {"conv1_t_size": 7, "conv1_t_stride": 2},
     "shortcut A": {"conv1_t_size": 7, "conv1_t_stride": 2, "shortcut_type": "A"},
+    "dilated": {"conv1_t_size": 7, "conv1_t_stride": 2, "dilations": [1, 1, 2, 4]},
 }
-CELLS = 33
 
 
 def _linear_network(definition: dict[str, Any]) -> Any:
@@ -70,7 +70,7 @@ def test_a_cell_is_centred_at_stride_times_its_index(dimensions, depth, stem):
     settings = {"n_labels": 2, "widths": (4, 8, 16, 32), **STEMS[stem]}
     definition = resnet_definition(depth, dimensions=dimensions, **settings)
     stride = total_stride(definition)[0]
-    center, cell = _center_of_reach(definition, 0, CELLS * stride)
+    center, cell = _center_of_reach(definition, 0, 1025)
     assert cell > 10
     assert center == pytest.approx(stride * cell, abs=1e-6)
 

@@ -277,7 +277,7 @@ def _check_target(target: Path, *, convert: bool) -> None:
 
 
 def _write_weights(network: torch.nn.Module, path: Path) -> str:
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     from napari_resonance.classifier.network import state_dict_of
 
@@ -286,9 +286,8 @@ def _write_weights(network: torch.nn.Module, path: Path) -> str:
     halves = {k: t.half() if t.is_floating_point() else t for k, t in tensors.items()}
     # Weights that 16 bits hold exactly take no more than 16 bits on disk.
     exact = all(bool((halves[k].to(t.dtype) == t).all()) for k, t in tensors.items())
-    save_file(halves if exact else tensors, path)
-    # safetensors makes files that only their owner can read.
-    path.chmod(0o644)
+    # safetensors' save_file makes files that only their owner may read.
+    path.write_bytes(save(halves if exact else tensors))
     return file_sha256(path)
 
 

@@ -96,8 +96,6 @@ class TrainingStatistics:
         arrays = {n: np.ascontiguousarray(getattr(self, n)) for n in _ARRAYS}
         # safetensors' save_file makes files that only their owner may read.
         path.write_bytes(save(arrays | {"limit": np.array([self.limit])}))
-        # safetensors makes files that only their owner can read.
-        path.chmod(0o644)
 
     @classmethod
     def from_file(cls, path: Path) -> TrainingStatistics:
