@@ -169,6 +169,17 @@ def test_senseless_values_leave_the_image_readable_or_refused(tmp_path, tags):
     assert np.isfinite(scan.affine).all()
 
 
+@pytest.mark.parametrize("number", [1e300, -1e9, 1e-300])
+@pytest.mark.parametrize("key", ["ImagePositionPatient", "PixelSpacing"])
+def test_absurd_numbers_in_a_series_are_no_crash(tmp_path, number, key):
+    for n in range(4):
+        count = 3 if key == "ImagePositionPatient" else 2
+        tags = {key: [f"{number * (n + 1):.3g}"] * count}
+        save(plane(n, (0, 0, 2 * n), **tags), tmp_path / str(n))
+    for scan in read_scans(tmp_path):
+        assert np.isfinite(scan.affine).all()
+
+
 def test_numbers_that_are_none_count_as_absent(tmp_path):
     path = save(plane(2, (0, 0, 0)), tmp_path / "x")
     content = path.read_bytes()

@@ -171,6 +171,21 @@ def test_an_instance_sent_twice_is_read_once(tmp_path):
     assert [why for _, why in skips] == ["a copy of an instance that was read already"]
 
 
+def test_one_identifier_for_all_instances_loses_none(tmp_path):
+    write_stack(tmp_path, DEPTHS, SOPInstanceUID="1.2.3.99")
+    assert planes_of(read_scan(tmp_path)) == [0, 1, 2, 3]
+
+
+def test_volumes_that_creep_by_microns_lose_no_plane(tmp_path):
+    for t in range(12):
+        depths = [depth + 0.008 * t for depth in (0.0, 0.05, 0.1)]
+        tags = {"TemporalPositionIdentifier": t + 1}
+        write_stack(tmp_path / str(t), depths, first=3 * t, **tags)
+    scans = read_scans(tmp_path)
+    n_planes = sum(scan.grid_shape[2] * scan.n_times for scan in scans)
+    assert n_planes == 36
+
+
 def test_a_slice_sent_again_under_another_uid_is_read_once(tmp_path):
     write_stack(tmp_path / "a", DEPTHS)
     save(plane(2, (10.0, 20.0, 6.0)), tmp_path / "again")

@@ -106,7 +106,13 @@ def read_dicom(
                 on_skip(path, error.message)
         scans: list[Scan] = []
         for group in group_frames(frames, on_skip):
-            for plan in plans_of(group):
+            try:
+                plans = plans_of(group)
+            except (ReadError, GeometryError) as error:
+                paths = {f.path for v in group.volumes for f in v}
+                _refuse(sorted(paths), error, named, on_skip)
+                continue
+            for plan in plans:
                 scans += _loaded(plan, named, on_skip, should_stop)
         return scans
 
@@ -146,6 +152,8 @@ def _planes(frames: Iterable[Frame]) -> Planes:
 
 def _aligned(volumes: tuple[tuple[Frame, ...], ...]) -> list[list[Frame]]:
     """Order the planes of all volumes as those of the first, by their place."""
+    if len(volumes) == 1:
+        return [list(volumes[0])]
     names = iter(places_of([f for volume in volumes for f in volume]))
     at = [{next(names): frame for frame in volume} for volume in volumes]
     return [[volume[name] for name in at[0]] for volume in at]
@@ -185,15 +193,15 @@ def _loaded(
                 if attempt + 1 < _ATTEMPTS:
                     again += _without(current, error.failed.keys())
             except (ReadError, GeometryError, DependencyError) as error:
-                _refuse(current, error, named, on_skip)
+                _refuse(current.paths, error, named, on_skip)
         waiting = again
 
 
 def _refuse(
-    plan: Plan, error: ResonanceError, named: set[Path], on_skip: OnSkip
+    paths: Iterable[Path], error: ResonanceError, named: set[Path], on_skip: OnSkip
 ) -> None:
     """Raise for a named file; leave out all files of the scan otherwise."""
-    for path in plan.paths:
+    for path in paths:
         if path in named and isinstance(error, GeometryError):
             raise ReadError(error.message, source=path) from error
         if path in named:

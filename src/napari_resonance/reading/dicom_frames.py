@@ -27,6 +27,9 @@ Vector = tuple[float, ...]
 # it lies beside them.
 _ANOTHER_KIND = {"LOCALIZER", "MIP", "MINIP", "MPR", "PROJECTION IMAGE", "SCOUT"}
 
+# Beyond this, in mm, a number is a mistake and no place.
+_FARTHEST_MM = 1e5
+
 # What differs between scans that share their place: name, keyword.
 APART = {
     "image_type": "ImageType",
@@ -210,7 +213,7 @@ def _frame(header: Header, opened: Opened, encoding: Encoding, index: int) -> Fr
         tile=None,
         rows=encoding.rows,
         columns=encoding.columns,
-        position=header.numbers("ImagePositionPatient", 3),
+        position=_position(header),
         direction=unit_directions(header.numbers("ImageOrientationPatient", 6)),
         spacing=_spacing(header),
         step=_step(header),
@@ -243,6 +246,11 @@ def _series(header: Header, path: Path) -> Series:
     )
 
 
+def _position(header: Header) -> Vector:
+    position = header.numbers("ImagePositionPatient", 3)
+    return position if position and max(map(abs, position)) < _FARTHEST_MM else ()
+
+
 def unit_directions(numbers: Vector) -> Vector:
     """Return unit row and column directions, empty unless at right angles."""
     if not numbers:
@@ -258,14 +266,19 @@ def unit_directions(numbers: Vector) -> Vector:
 
 def _spacing(header: Header) -> Vector:
     spacing = header.numbers("PixelSpacing", 2)
-    return spacing if spacing and min(spacing) > 0 else ()
+    return spacing if spacing and all(map(_is_size, spacing)) else ()
+
+
+def _is_size(millimetres: float) -> bool:
+    return 1e-6 < millimetres < _FARTHEST_MM
 
 
 def _step(header: Header) -> float | None:
     # SpacingBetweenSlices is, with some vendors, the gap and not the distance.
     thickness = abs(header.number("SliceThickness") or 0)
     between = abs(header.number("SpacingBetweenSlices") or 0)
-    return max(thickness, between) or None
+    step = max(thickness, between)
+    return step if _is_size(step) else None
 
 
 def _apart(header: Header) -> dict[str, Any]:

@@ -110,7 +110,8 @@ def _without_copies(
     copies: set[Path] = set()
     for frame in sorted(frames, key=lambda f: (f.instance, str(f.path))):
         uid = frame.series.instance_uid or str(frame.path)
-        key = (uid, frame.index, frame.tile)
+        # Some anonymisers give all instances one identifier; their places differ.
+        key = (uid, frame.instance, frame.tile, frame.position)
         if key in kept and kept[key].path != frame.path:
             copies.add(frame.path)
         else:
@@ -144,17 +145,19 @@ def places_of(frames: Sequence[Frame]) -> list[Hashable]:
     tolerance = min(_SAME_PLACE_MM, 0.2 * min(frames[0].spacing or (1.0,)))
     names = np.zeros(positions.shape, np.int64)
     for axis in range(3):
-        order = np.argsort(positions[:, axis])
-        jumps = np.diff(positions[order, axis]) > tolerance
-        names[order[1:], axis] = np.cumsum(jumps)
+        start, name = -np.inf, -1
+        for n in np.argsort(positions[:, axis]):
+            if positions[n, axis] - start > tolerance:
+                start, name = positions[n, axis], name + 1
+            names[n, axis] = name
     return [tuple(map(int, name)) for name in names]
 
 
 def _scans(frames: list[Frame], notes: tuple[str, ...], drop: Drop) -> list[Group]:
     """Part planes of one direction until no two of a volume share a place."""
     crowd = max(Counter(places_of(frames)).values())
-    mosaics = _mosaics(frames)
-    if crowd == 1 and len(mosaics) < 2:
+    mosaics, by_time = _mosaics(frames), _declared_volumes(frames)
+    if crowd == 1 and len(mosaics) < 2 and not by_time:
         return [Group((tuple(frames),), notes)]
     for name in APART:
         parts = _parted(frames, (name,))
@@ -166,7 +169,7 @@ def _scans(frames: list[Frame], notes: tuple[str, ...], drop: Drop) -> list[Grou
         whole, copies = _without_repeats([tiles[0] for tiles in mosaics])
         volumes = [tiles for tiles in mosaics if tiles[0] in whole]
         return _time_series(volumes, (*notes, *_repeated(copies, drop)), drop)
-    told_apart = _volumes(frames, crowd)
+    told_apart = by_time or _volumes(frames, crowd)
     if told_apart is None:
         return [_by_rank(frames, notes, drop)]
     return _time_series(told_apart, notes, drop)
@@ -179,6 +182,19 @@ def _mosaics(frames: list[Frame]) -> list[list[Frame]]:
         if frame.tile is not None:
             parts[frame.path].append(frame)
     return sorted(parts.values(), key=_earliest)
+
+
+def _declared_volumes(frames: list[Frame]) -> list[list[Frame]]:
+    """Part planes by temporal position, if that makes volumes of one size.
+
+    It is the one attribute that says outright which volume a plane belongs to, and
+    holds even where the patient or the table moved in between.
+    """
+    parts = _parted(frames, ("temporal",))
+    sizes = {len(part) for part in parts}
+    if len(parts) < 2 or len(sizes) > 1 or min(sizes) < 2:
+        return []
+    return [] if any(_is_crowded(part) for part in parts) else parts
 
 
 def _parted(frames: Iterable[Frame], names: tuple[str, ...]) -> list[list[Frame]]:
@@ -227,7 +243,9 @@ def _time_series(
     names = iter(places_of([f for part in parts for f in part]))
     grids: dict[frozenset[Hashable], list[list[Frame]]] = defaultdict(list)
     for part in parts:
-        grids[frozenset(next(names) for _ in part)].append(part)
+        grid = frozenset(next(names) for _ in part)
+        # Where places blur into one another, only the volume itself is its grid.
+        grids[grid if len(grid) == len(part) else frozenset([id(part)])].append(part)
     whole = max(grids, key=lambda grid: (len(grids[grid]), len(grid)))
     cut = {g for g in grids if g < whole and len(grids[whole]) > 1}
     for grid in cut:
