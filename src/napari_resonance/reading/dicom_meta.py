@@ -52,7 +52,7 @@ _TEXTS = {
     "units": "Units",
     "suv_type": "SUVType",
     "decay_correction": "DecayCorrection",
-    "frame_of_reference": "FrameOfReferenceUID",
+    "frame_of_reference_uid": "FrameOfReferenceUID",
 }
 # Free texts, decoded with the character set of the file.
 _WORDS = {
