@@ -289,7 +289,12 @@ def test_patient_axes_are_turned_in_one_place() -> None:
 def _project_texts() -> list[Path]:
     folders = (".ci", ".github", "benchmarks", "docs", "sample_data", "src", "tests")
     suffixes = {"", ".cff", ".json", ".md", ".py", ".toml", ".yaml", ".yml"}
-    files = [path for path in ROOT.glob("*") if path.is_file()]
+    made_by_tools = (".coverage",)
+    files = [
+        path
+        for path in ROOT.glob("*")
+        if path.is_file() and not path.name.startswith(made_by_tools)
+    ]
     for folder in folders:
         files += [path for path in (ROOT / folder).rglob("*") if path.is_file()]
     return [p for p in files if p.suffix in suffixes and "__pycache__" not in p.parts]
