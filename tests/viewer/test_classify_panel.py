@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,19 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QApplication
-from support.answers import map_with_peak_at, prediction
-from support.bundles import spot_bundle
-from support.phantoms import phantom, write_dicom_series, write_nifti
+from support.panels import (
+    TIMEOUT,
+    SlowWork,
+    add_phantom,
+    open_panel,
+    press_run,
+    wait_for_threads,
+    wait_idle,
+)
+from support.phantoms import phantom
 
 from napari_resonance.classifier.bundle import load_bundle
-from napari_resonance.errors import CancelledError, UnsuitableScanError
+from napari_resonance.errors import UnsuitableScanError
 from napari_resonance.geometry import to_world
 from napari_resonance.viewer import classify_panel
 from napari_resonance.viewer.attach import attach
@@ -26,78 +32,6 @@ from napari_resonance.viewer.classification import classified
 from napari_resonance.viewer.layers import scan_layer
 from napari_resonance.viewer.records import record_of
 from napari_resonance.viewer.viewer_actions import add_scans
-
-TIMEOUT = 60_000
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return spot_bundle(tmp_path_factory.mktemp("models") / "spot")
-
-
-@pytest.fixture
-def panel(viewer: Any, qtbot: Any) -> Iterator[Any]:
-    """Return the panel, idle, in the window of `viewer`."""
-    panel = open_panel(viewer, qtbot)
-    yield panel
-    wait_for_threads(qtbot)
-
-
-def open_panel(viewer: Any, qtbot: Any) -> Any:
-    _, panel = viewer.window.add_plugin_dock_widget("napari-resonance", "Classify")
-    qtbot.waitUntil(lambda: not panel.runner.is_busy, timeout=TIMEOUT)
-    return panel
-
-
-def wait_for_threads(qtbot: Any) -> None:
-    qtbot.waitUntil(
-        lambda: (
-            not [t for t in threading.enumerate() if t.name.startswith("resonance")]
-        ),
-        timeout=TIMEOUT,
-    )
-
-
-def add_phantom(viewer: Any, name: str = "oblique") -> Any:
-    (layer,) = add_scans(viewer, [scan_layer(phantom(name)[0])])
-    return layer
-
-
-class SlowWork:
-    """Stands for `classify`: waits until it is let go, or asked to stop."""
-
-    def __init__(self) -> None:
-        self.started, self.go_on = threading.Event(), threading.Event()
-        self.thread = 0
-        self.result: Callable[[Any], Any] = lambda options: classified(
-            scan := options.scan(), prediction(map_with_peak_at(scan, np.zeros(3)))
-        )
-
-    def __call__(self, options: Any, progress: Any, should_stop: Any) -> Any:
-        self.thread = threading.get_ident()
-        progress(1, 3, "running the network")
-        self.started.set()
-        while not self.go_on.wait(0.005):
-            if should_stop():
-                raise CancelledError("stopped")
-        return self.result(options)
-
-
-@pytest.fixture
-def slow(monkeypatch: pytest.MonkeyPatch, panel: Any, bundle: Path) -> SlowWork:
-    """Replace the classification by one that the test lets go."""
-    work = SlowWork()
-    monkeypatch.setattr(classify_panel, "classify", work)
-    panel.model_picker.add_model(load_bundle(bundle))
-    return work
-
-
-def press_run(panel: Any) -> None:
-    panel.run_row.run_button.click()
-
-
-def wait_idle(panel: Any, qtbot: Any) -> None:
-    qtbot.waitUntil(lambda: not panel.runner.is_busy, timeout=TIMEOUT)
 
 
 def test_run_without_a_scan_says_so(panel: Any) -> None:
@@ -133,8 +67,10 @@ def test_the_button_leads_to_answer_and_map(
     # The peak's cell is the one that holds the bright voxel.
     index = np.unravel_index(int(overlay.data.argmax()), overlay.data.shape)
     there = np.array(overlay.data_to_world(index))
-    wanted = to_world(attach(viewer).frame.from_ras, mm)
-    cell = np.abs(np.diag(np.asarray(overlay.affine))[:3])
+    frame = attach(viewer).frame
+    assert np.allclose(there, to_world(frame.from_ras, answer.saliency.peak_mm))
+    wanted = to_world(frame.from_ras, mm)
+    cell = np.abs(frame.axes @ answer.saliency.affine[:3, :3]).max(axis=1)
     assert (np.abs(there - wanted) <= 0.75 * cell).all()
     # And the sliders stand there.
     step = np.abs(np.diag(np.asarray(image.affine))[:3])
@@ -302,102 +238,6 @@ def test_closing_during_work_leaves_nothing(
         assert open_panel(viewer, qtbot) is not panel
 
 
-def test_a_study_folder_opens_in_the_background(
-    viewer: Any, panel: Any, qtbot: Any, tmp_path: Path
-) -> None:
-    write_dicom_series(phantom("oblique")[0], tmp_path / "study" / "a", SeriesNumber=1)
-    write_dicom_series(phantom("sagittal")[0], tmp_path / "study" / "b", SeriesNumber=2)
-    (tmp_path / "study" / "letter.txt").write_text("not a scan")
-    panel.drop_area.dropped.emit([tmp_path / "study"])
-    assert panel.runner.is_busy
-    wait_idle(panel, qtbot)
-    assert sorted(layer.name for layer in viewer.layers) == [
-        "MR · oblique axial",
-        "MR · sagittal",
-    ]
-    assert [layer.visible for layer in viewer.layers] == [True, False]
-    assert panel.message.sentence().startswith("2 scans opened.")
-    assert panel.scan_picker.box.count() == 2
-    assert panel.scan_picker.layer is viewer.layers[0]
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "expected"),
-    [
-        ("missing.nii", None, "missing.nii"),
-        ("text.dcm", b"I am not a scan", "text.dcm"),
-        ("short.nii.gz", b"\x1f\x8b\x08\x00", "short.nii.gz"),
-        ("empty", "folder", "no scan was found"),
-    ],
-)
-def test_what_cannot_be_opened_is_a_sentence(
-    panel: Any, qtbot: Any, tmp_path: Path, name: str, content: Any, expected: str
-) -> None:
-    path = tmp_path / name
-    if content == "folder":
-        path.mkdir()
-    elif content is not None:
-        path.write_bytes(content)
-    panel.open_paths([path])
-    wait_idle(panel, qtbot)
-    assert expected in panel.message.sentence()
-    assert panel.run_row.run_button.isEnabled()
-
-
-def test_a_broken_model_folder_is_a_sentence(
-    panel: Any, qtbot: Any, tmp_path: Path, bundle: Path
-) -> None:
-    panel.model_picker.folder_chosen.emit(tmp_path)
-    wait_idle(panel, qtbot)
-    assert str(tmp_path) in panel.message.sentence()
-    panel.model_picker.folder_chosen.emit(bundle)
-    wait_idle(panel, qtbot)
-    assert panel.message.sentence() == ""
-    assert panel.model_picker.model.path == bundle
-    assert panel.model_picker.target_box.count() == 3
-
-
-def test_a_turned_scan_can_be_resampled_to_the_view(
-    viewer: Any, panel: Any, qtbot: Any
-) -> None:
-    layers = [scan_layer(phantom(n, study="1")[0]) for n in ("straight", "oblique")]
-    one, two = add_scans(viewer, layers)
-    two.visible = True
-    viewer.layers.selection.active = two
-    assert attach(viewer).hidden_layers() == [one]
-    assert panel.hidden_row.isVisibleTo(panel)
-    panel.hidden_row.button.click()
-    wait_idle(panel, qtbot)
-    added = viewer.layers[-1]
-    assert added.name == "MR · axial, resampled"
-    assert added.visible
-    assert two.visible
-    assert added.data.shape == two.data.shape
-
-
-def test_a_plain_image_is_asked_what_it_is(
-    viewer: Any, panel: Any, qtbot: Any, bundle: Path
-) -> None:
-    scan, _ = phantom("straight")
-    data = np.asarray(scan.voxels).T
-    plain = viewer.add_image(data, scale=(2.5, 1.3, 0.9), name="from elsewhere")
-    assert panel.scan_picker.orientation.isVisibleTo(panel)
-    panel.scan_picker.modality.setCurrentText("MR")
-    panel.scan_picker.orientation.setCurrentText("Axes in NIfTI order (x, y, z)")
-    index = panel.scan_picker.orientation.findData("SPL")
-    panel.scan_picker.orientation.setCurrentIndex(index)
-    panel.model_picker.add_model(load_bundle(bundle))
-    press_run(panel)
-    wait_idle(panel, qtbot)
-    assert not plain.visible
-    image = panel.scan_picker.layer
-    assert record_of(image).scan.orientation == "LPS"
-    assert record_of(image).scan.modality == "MR"
-    assert np.allclose(record_of(image).scan.spacing, (0.9, 1.3, 2.5))
-    assert viewer.layers["Grad-CAM for spot"].visible
-    assert not panel.scan_picker.orientation.isVisibleTo(panel)
-
-
 def test_the_answer_follows_the_scan_that_is_picked(
     viewer: Any, panel: Any, qtbot: Any, slow: SlowWork
 ) -> None:
@@ -416,20 +256,6 @@ def test_the_answer_follows_the_scan_that_is_picked(
     viewer.layers.selection.active = one
     assert panel.scan_picker.layer is one
     assert panel.result.isVisibleTo(panel)
-
-
-def test_a_nifti_can_be_dropped(
-    viewer: Any, panel: Any, qtbot: Any, tmp_path: Path
-) -> None:
-    scan, mm = phantom("oblique")
-    path = write_nifti(scan, tmp_path / "brain.nii.gz")
-    panel.drop_area.dropped.emit([path])
-    wait_idle(panel, qtbot)
-    (layer,) = viewer.layers
-    index = np.unravel_index(int(layer.data.argmax()), layer.data.shape)
-    there = attach(viewer).frame.from_ras[:3, :3].T @ layer.data_to_world(index)
-    assert np.allclose(there, mm, atol=1e-3)
-    assert panel.message.sentence() == ""
 
 
 def test_a_map_of_nothing_moves_nothing(

@@ -9,6 +9,7 @@ import napari
 import pytest
 from qtpy.QtWidgets import QFileDialog
 from support.answers import map_with_peak_at, prediction
+from support.panels import TIMEOUT
 from support.phantoms import phantom, write_nifti
 
 from napari_resonance.errors import ReadError
@@ -28,7 +29,7 @@ def window(monkeypatch: pytest.MonkeyPatch, viewer: Any) -> Any:
 def test_paths_open_with_the_panel(window: Any, qtbot: Any, tmp_path: Path) -> None:
     path = write_nifti(phantom()[0], tmp_path / "brain.nii")
     opening.open_paths([str(path)])
-    qtbot.waitUntil(lambda: len(window.layers) == 1, timeout=30_000)
+    qtbot.waitUntil(lambda: len(window.layers) == 1, timeout=TIMEOUT)
     assert window.layers[0].name == "brain · oblique axial"
     assert not panel_of(window).runner.is_busy
 
@@ -49,7 +50,7 @@ def test_an_answer_opens_with_its_map(window: Any, qtbot: Any) -> None:
         "MR · oblique axial",
         "Grad-CAM for a",
     ]
-    qtbot.waitUntil(lambda: not panel.runner.is_busy, timeout=30_000)
+    qtbot.waitUntil(lambda: not panel.runner.is_busy, timeout=TIMEOUT)
 
 
 def test_an_answer_without_a_map_is_shown_too(window: Any, qtbot: Any) -> None:
@@ -57,7 +58,7 @@ def test_an_answer_without_a_map_is_shown_too(window: Any, qtbot: Any) -> None:
     panel = panel_of(window)
     assert panel.result.label.text() == "a  91.0 %"
     assert len(window.layers) == 1
-    qtbot.waitUntil(lambda: not panel.runner.is_busy, timeout=30_000)
+    qtbot.waitUntil(lambda: not panel.runner.is_busy, timeout=TIMEOUT)
 
 
 @pytest.mark.parametrize("command", [open_folder, open_files])
@@ -68,7 +69,7 @@ def test_the_commands_open_panel_and_dialog(
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
     monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *_: ([str(path)], ""))
     command(viewer)
-    qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=30_000)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=TIMEOUT)
 
 
 def test_what_was_left_out_is_summed_up(tmp_path: Path) -> None:

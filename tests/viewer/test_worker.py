@@ -14,7 +14,7 @@ from napari_resonance.errors import CancelledError, ReadError
 from napari_resonance.viewer.job_runner import JobRunner
 from napari_resonance.viewer.worker import Job, sentence_of
 
-TIMEOUT = 10_000
+TIMEOUT = 60_000
 
 
 def threads() -> list[threading.Thread]:

@@ -70,7 +70,15 @@ def show_prediction(
 
     panel = panel_of(viewer)
     (layer,) = add_scans(viewer, [scan_layer(scan)])
-    panel.show_result(layer, classified(scan, prediction))
+    shown = classified(scan, prediction, body_part=_body_part(prediction.model))
+    panel.show_result(layer, shown)
+
+
+def _body_part(model: str) -> str:
+    from napari_resonance.classifier.bundle import list_models
+
+    cards = (bundle.card for bundle in list_models())
+    return next((card.body_part for card in cards if card.name == model), "")
 
 
 def _window() -> napari.viewer.Viewer:
