@@ -52,7 +52,7 @@ def make_picture(name: str, options: argparse.Namespace) -> None:
     viewer.window.show()
     viewer.window.set_geometry(0, 0, width, height)
     panel = panel_of(viewer)
-    wait_until(lambda: not panel.runner.is_busy)
+    wait_until(lambda: not panel.model_search.is_busy)
     if options.model is not None:
         panel.model_picker.folder_chosen.emit(options.model)
         wait_until(lambda: not panel.runner.is_busy)

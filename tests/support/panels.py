@@ -30,7 +30,7 @@ def wait_for_threads(qtbot: Any) -> None:
 
 def open_panel(viewer: Any, qtbot: Any) -> Any:
     _, panel = viewer.window.add_plugin_dock_widget("napari-resonance", "Classify")
-    qtbot.waitUntil(lambda: not panel.runner.is_busy, timeout=TIMEOUT)
+    qtbot.waitUntil(lambda: not panel.model_search.is_busy, timeout=TIMEOUT)
     return panel
 
 

@@ -193,3 +193,13 @@ def test_thick_slices_are_shown_in_their_own_plane(
     viewer.dims.order = (1, 0, 2)
     add(viewer, phantom("oblique")[0])
     assert viewer.dims.order == (1, 0, 2)
+
+
+def test_layers_that_were_there_before_are_followed(viewer: Any) -> None:
+    one, two = (
+        add_layer(viewer, scan_layer(phantom(name)[0]))
+        for name in ("oblique", "straight")
+    )
+    viewer.layers.selection.active = one
+    assert attach(viewer).current is one.metadata["resonance"]
+    assert (one.visible, two.visible) == (True, False)

@@ -31,7 +31,10 @@ def test_paths_open_with_the_panel(window: Any, qtbot: Any, tmp_path: Path) -> N
     opening.open_paths([str(path)])
     qtbot.waitUntil(lambda: len(window.layers) == 1, timeout=TIMEOUT)
     assert window.layers[0].name == "brain · oblique axial"
-    assert not panel_of(window).runner.is_busy
+    # The models are there too, although the scan was asked for at once.
+    panel = panel_of(window)
+    qtbot.waitUntil(lambda: not panel.model_search.is_busy, timeout=TIMEOUT)
+    assert panel.model_picker.device_box.count() > 1
 
 
 def test_a_path_that_is_not_there_opens_no_window(window: Any, tmp_path: Path) -> None:
@@ -50,7 +53,7 @@ def test_an_answer_opens_with_its_map(window: Any, qtbot: Any) -> None:
         "MR · oblique axial",
         "Grad-CAM for a",
     ]
-    qtbot.waitUntil(lambda: not panel.runner.is_busy, timeout=TIMEOUT)
+    qtbot.waitUntil(lambda: not panel.model_search.is_busy, timeout=TIMEOUT)
 
 
 def test_an_answer_without_a_map_is_shown_too(window: Any, qtbot: Any) -> None:
@@ -58,7 +61,7 @@ def test_an_answer_without_a_map_is_shown_too(window: Any, qtbot: Any) -> None:
     panel = panel_of(window)
     assert panel.result.label.text() == "a  91.0 %"
     assert len(window.layers) == 1
-    qtbot.waitUntil(lambda: not panel.runner.is_busy, timeout=TIMEOUT)
+    qtbot.waitUntil(lambda: not panel.model_search.is_busy, timeout=TIMEOUT)
 
 
 @pytest.mark.parametrize("command", [open_folder, open_files])

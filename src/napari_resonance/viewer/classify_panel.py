@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 NO_SCAN = "Choose a scan first: drop one above, or open a folder."
 NO_MODEL = "Choose a model first."
+NO_MODEL_YET = "The models are still being looked for. Try again in a moment."
 SCAN_CLOSED = "The scan was closed in the meantime; its result was dropped."
 
 _WIDTH = 330
@@ -61,6 +62,8 @@ class ClassifyPanel(QWidget):
         self._viewer = real_viewer(viewer)
         self.keeper = attach(self._viewer)
         self.runner = JobRunner(self)
+        # Of its own, so that a scan opened meanwhile does not cut the search short.
+        self.model_search = JobRunner(self)
         self.drop_area = DropArea()
         self.scan_picker = ScanPicker(self._viewer)
         self.model_picker = ModelPicker()
@@ -71,13 +74,14 @@ class ClassifyPanel(QWidget):
         self.saliency_controls = SaliencyControls()
         self._lay_out()
         self._connect()
-        self.runner.run(find_choices, self._on_choices)
+        self.model_search.run(find_choices, self._on_choices)
 
     def changeEvent(self, event: Any) -> None:  # noqa: N802  (Qt's name)
         """End with the dock: napari takes the panel out of it and keeps it."""
         super().changeEvent(event)
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.runner.abandon()
+            self.model_search.abandon()
             self.deleteLater()
 
     def open_paths(self, paths: Iterable[str | PathLike[str]]) -> None:
@@ -89,7 +93,8 @@ class ClassifyPanel(QWidget):
         """Classify the chosen scan in the background."""
         layer, model = self.scan_picker.layer, self.model_picker.model
         if layer is None or model is None:
-            self.message.show_error(NO_SCAN if layer is None else NO_MODEL)
+            searching = NO_MODEL_YET if self.model_search.is_busy else NO_MODEL
+            self.message.show_error(NO_SCAN if layer is None else searching)
             return
         record = record_of(layer)
         answers = self.scan_picker.answers()
@@ -152,6 +157,7 @@ class ClassifyPanel(QWidget):
         self.runner.busy_changed.connect(self.run_row.set_busy)
         self.runner.progressed.connect(self.run_row.show_progress)
         self.runner.failed.connect(self.message.show_error)
+        self.model_search.failed.connect(self.message.show_error)
         self.hidden_row.resample_wanted.connect(self._resample)
         self.result.peak_wanted.connect(self._go_to_peak)
 

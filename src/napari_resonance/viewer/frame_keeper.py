@@ -41,10 +41,10 @@ class FrameKeeper:
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.selection.events.active.connect(self._on_active)
-        viewer.dims.events.ndisplay.connect(self._on_ndisplay)
+        viewer.dims.events.ndisplay.connect(self._express_all)
         # Coming back from 3D, napari slices a layer before any plugin can hide it.
         warnings.filterwarnings("ignore", message="Non-orthogonal slicing")
-        for layer in viewer.layers:
+        for layer in (*viewer.layers, viewer.layers.selection.active):
             self._follow(layer)
 
     @property
@@ -103,9 +103,6 @@ class FrameKeeper:
     def _on_active(self, event: Any) -> None:
         if event.value is not None:
             self._follow(event.value)
-
-    def _on_ndisplay(self) -> None:
-        self._express_all()
 
     def _follow(self, layer: Any) -> None:
         """Take the frame of a layer of ours and stay at the same place in it."""

@@ -38,6 +38,7 @@ class ModelPicker(QWidget):
         self._models: list[Bundle] = []
         self.box = narrow_box()
         self.box.setAccessibleName("Model")
+        self.box.setPlaceholderText("looking for models")
         self.box.currentIndexChanged.connect(self._on_model)
         self.browse = QPushButton("Other…")
         self.browse.setToolTip("Use a model from a folder (a MONAI Bundle)")
@@ -93,6 +94,7 @@ class ModelPicker(QWidget):
         for model in models:
             self.add_model(model)
         self.box.setCurrentIndex(0 if models else -1)
+        self.box.setPlaceholderText("no model was found")
 
     def _choose_folder(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Open the folder of a model")
