@@ -63,9 +63,13 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=15)
-    runs = parser.parse_args().runs
+    parser.add_argument("--only", default="", help="cases whose name begins so")
+    options = parser.parse_args()
+    runs = options.runs
     print(f"ours: target at most {TARGET} × the prediction alone")
     for name, (settings, shape) in CASES.items():
+        if not name.startswith(options.only):
+            continue
         with tempfile.TemporaryDirectory() as folder:
             bundle = _bundle(Path(folder) / "bundle", settings)
             scan = _scan(shape)
