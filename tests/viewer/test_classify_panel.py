@@ -281,3 +281,17 @@ def test_a_map_of_nothing_moves_nothing(
     assert [layer.visible for layer in viewer.layers] == [True, False]
     assert viewer.dims.point == pytest.approx(before)
     assert panel.saliency_controls.isHidden()
+
+
+def test_nothing_is_cut_off_at_the_edge_of_the_dock(
+    viewer: Any, panel: Any, qtbot: Any, slow: SlowWork
+) -> None:
+    long = "a_name_without_any_gap_in_it_that_is_far_too_long_for_a_dock.nii"
+    add_phantom(viewer).name = long
+    panel.model_picker.box.addItem(long)
+    panel.message.show_error(f"/{long}/{long}: is not a scan.")
+    slow.go_on.set()
+    press_run(panel)
+    wait_idle(panel, qtbot)
+    content = panel.run_row.parentWidget()
+    assert content.minimumSizeHint().width() <= panel.minimumWidth() - 20

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QLayout, QSizePolicy, QWidget
 
 # As wide as the longest label, "Orientation", in napari's font.
 _LABEL_WIDTH = 86
+
+# Room for the names of models and classes; longer ones are cut.
+_BOX_WIDTH = 110
 
 
 def new_form(parent: QWidget) -> QFormLayout:
@@ -29,8 +32,6 @@ def add_field(form: QFormLayout, text: str, field: QWidget | QLayout) -> None:
 def narrow_box() -> QComboBox:
     """Return a list that cuts a long entry rather than widen the dock."""
     box = QComboBox()
-    box.setSizeAdjustPolicy(
-        QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-    )
-    box.setMinimumContentsLength(10)
+    box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    box.setMinimumWidth(_BOX_WIDTH)
     return box
