@@ -167,12 +167,29 @@ def choose_threshold(
     return float(max(0.5, top[order][good[-1]]))
 
 
-def calibrate(answers: HeldOut, accuracy: float = 0.98) -> Calibration:
-    """Return the temperature and threshold that held-out answers support."""
-    temperature = fit_temperature(answers.logits, answers.targets)
+def calibrate(
+    answers: HeldOut,
+    harder: HeldOut | None = None,
+    *,
+    accuracy: float = 0.98,
+    coverage: float = 0.9,
+) -> Calibration:
+    """Return the temperature and threshold that held-out answers support.
+
+    The temperature is fitted on `answers` and on `harder` ones together (whole sites
+    left out), for scans from elsewhere are less sure than those of a known site.
+    The threshold is the strictest that leaves the share `coverage` of the scans as
+    acquired sure, and never less strict than what makes sure answers right in the
+    share `accuracy` of all held-out scans.
+    """
+    fitted = HeldOut.joined([answers, harder]) if harder else answers
+    temperature = fit_temperature(fitted.logits, fitted.targets)
     probabilities = Calibration(temperature).probabilities(answers.logits)
     threshold = choose_threshold(probabilities, answers.targets, accuracy)
-    return Calibration(temperature, {"rule": "threshold", "probability": threshold})
+    acquired = probabilities[answers.variants == "as acquired"].max(axis=1)
+    covering = np.quantile(acquired, 1 - coverage, method="lower")
+    rule = {"rule": "threshold", "probability": max(threshold, float(covering))}
+    return Calibration(temperature, rule)
 
 
 def interval(

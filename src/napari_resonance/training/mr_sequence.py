@@ -211,7 +211,8 @@ def train_mr_sequence(options: argparse.Namespace, console: Console) -> dict[str
     work = Workplace(options.work, options.jobs, console)
     network, answers = train_all(heads, runs, options.steps, work)
     by_patient = HeldOut.joined([a for r, a in answers.items() if "patient" in r.fold])
-    calibration = calibrate(by_patient)
+    by_site = [a for r, a in answers.items() if "site" in r.fold]
+    calibration = calibrate(by_patient, HeldOut.joined(by_site) if by_site else None)
     limit = float(np.quantile(by_patient.distances, _WITHIN_LIMIT))
     performance = performance_of(answers, calibration, limit)
     for name, value in performance.items():
