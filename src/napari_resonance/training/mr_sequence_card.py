@@ -35,8 +35,10 @@ LIMITS = (
 )
 
 
-def make_card(labels: Sequence[str], performance: Mapping[str, Any]) -> ModelCard:
-    """Return the model card with the measured figures."""
+def make_card(
+    labels: Sequence[str], performance: Mapping[str, Any], how: str
+) -> ModelCard:
+    """Return the model card with the measured figures, and how they were measured."""
     return ModelCard(
         name="mr-sequence",
         version="1.0.0",
@@ -53,5 +55,5 @@ def make_card(labels: Sequence[str], performance: Mapping[str, Any]) -> ModelCar
             "Sorting brain MR series for research, where series descriptions are "
             "missing or wrong; not a medical device"
         ),
-        limits=LIMITS,
+        limits=(*LIMITS, how),
     )
