@@ -29,7 +29,9 @@ LIMITS = (
     "Only the upper 10 cm of the head are looked at; scans that show less than half of "
     "that are called unlike the training data",
     "Proton density, diffusion, susceptibility and other contrasts are no label; they "
-    "should come out unsure or as unlike the training data",
+    "should come out unsure or as unlike the training data. Without a skull, images "
+    "whose fluid is brightest (diffusivity, T1 maps, some proton density) can still "
+    "pass for T2w, because the network sees ranks and not how much brighter fluid is",
     "FLAIR of large ventricles or heavy white-matter disease at low resolution is the "
     "hardest kind",
 )
