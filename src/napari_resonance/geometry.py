@@ -25,6 +25,8 @@ FloatArray = NDArray[np.float64]
 LPS_TO_RAS: FloatArray = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 _LETTERS = (("L", "R"), ("P", "A"), ("I", "S"))
+# A direction is named by every body axis within 75° of it, as DICOM viewers do.
+_NAMED_COSINE = 0.26
 _AXIS_OF_LETTER = {c: axis for axis, pair in enumerate(_LETTERS) for c in pair}
 
 
@@ -64,6 +66,17 @@ def orientation_of(affine: ArrayLike) -> str:
     return "".join(
         _LETTERS[axis][int(s > 0)] for axis, s in zip(order, signs, strict=True)
     )
+
+
+def letters_towards(direction: ArrayLike) -> str:
+    """Name a RAS+ direction by its body axes, the closest first ("L", "PS", ...).
+
+    Axes that it hardly leans towards are left out, as DICOM viewers do.
+    """
+    vector = np.asarray(direction, np.float64)
+    order = np.argsort(-np.abs(vector))
+    named = [n for n in order if abs(vector[n]) > _NAMED_COSINE]
+    return "".join(_LETTERS[n][int(vector[n] > 0)] for n in named)
 
 
 def _closest_axes(affine: ArrayLike) -> tuple[list[int], list[int]]:

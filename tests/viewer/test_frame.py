@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 from support.phantoms import BRIGHT, NAMES, phantom, rotation
 
-from napari_resonance.geometry import spacing_of, to_world, unshear
+from napari_resonance.geometry import letters_towards, spacing_of, to_world, unshear
 from napari_resonance.viewer.frame import (
     ViewerFrame,
     embedded,
     frame_of_scan,
-    letters_towards,
     reversed_axes,
 )
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from napari_resonance.geometry import (
     FloatArray,
     Grid,
+    letters_towards,
     reorient,
     resample,
     to_index,
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from napari_resonance.classifier.prediction import Saliency
     from napari_resonance.scan import Scan
 
-# A direction is named by every body axis within this of it: cos 75°.
-_NAMED_COSINE = 0.26
 
 # Name, direction to the right, downwards and out of the plane, as (axis, sign) of a
 # frame whose axes grow to R, A and S.
@@ -215,15 +214,12 @@ def _plane(
 
 def _letters(axes: FloatArray) -> tuple[str, str, str, str]:
     right, down = axes[:, 0], axes[:, 1]
-    return _towards(-right), _towards(right), _towards(-down), _towards(down)
-
-
-def _towards(direction: FloatArray) -> str:
-    """Name a direction by its body axes, strongest first, as DICOM viewers do."""
-    pairs = ("LR", "PA", "IS")
-    order = np.argsort(-np.abs(direction))
-    named = [n for n in order if abs(direction[n]) > _NAMED_COSINE]
-    return "".join(pairs[n][int(direction[n] > 0)] for n in named)
+    return (
+        letters_towards(-right),
+        letters_towards(right),
+        letters_towards(-down),
+        letters_towards(down),
+    )
 
 
 def _part_near(grid: Grid, scan: Scan) -> tuple[tuple[slice, ...], FloatArray]:

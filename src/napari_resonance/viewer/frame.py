@@ -14,15 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_resonance.geometry import FloatArray, reorient
+from napari_resonance.geometry import FloatArray, letters_towards, reorient
 
 # Axes whose direction cosines differ by less count as parallel: a quarter of a
 # millimetre at the edge of a 250 mm volume, far above the rounding of any file format.
 PARALLEL_TOLERANCE = 1e-3
-
-# A direction is named by every body axis within 75° of it, as DICOM viewers do.
-_NAMED_COSINE = 0.26
-_LETTERS = ("LR", "PA", "IS")
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,14 +140,6 @@ def embedded(affine: FloatArray, ndim: int) -> FloatArray:
     matrix = np.eye(ndim + 1)
     matrix[-4:, -4:] = affine
     return matrix
-
-
-def letters_towards(direction: ArrayLike) -> str:
-    """Name a RAS+ direction by its body axes, the closest first ("L", "PS", ...)."""
-    vector = np.asarray(direction, np.float64)
-    order = np.argsort(-np.abs(vector))
-    named = [n for n in order if abs(vector[n]) > _NAMED_COSINE]
-    return "".join(_LETTERS[n][int(vector[n] > 0)] for n in named)
 
 
 def _directions(affine: ArrayLike) -> FloatArray:
