@@ -145,8 +145,8 @@ class Scan:
         """Return one volume's physical values, float32 ``(i, j, k)``; HU for CT."""
         stored = self.stored(time)
         if self.slope == 1 and self.intercept == 0:
-            return stored.astype(np.float32)
-        return (stored * np.float64(self.slope) + self.intercept).astype(np.float32)
+            return _as_float32(stored)
+        return _as_float32(stored * np.float64(self.slope) + self.intercept)
 
     def slice(self, k: int, time: int = 0) -> NDArray[np.float32]:
         """Return the physical values of plane `k`, float32 ``(i, j)``."""
@@ -180,6 +180,12 @@ class Scan:
 
 def _restored(state: dict[str, Any]) -> Scan:
     return Scan(**state)
+
+
+def _as_float32(values: NDArray[Any]) -> NDArray[np.float32]:
+    # What float32 cannot hold becomes infinite, and is told as such when prepared.
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
 
 
 def _read_only(voxels: ArrayLike) -> Any:

@@ -1,5 +1,7 @@
 """Statistics of the training scans: what is far away is flagged, and told why."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -109,6 +111,39 @@ def test_damaged_statistics_are_refused(tmp_path):
     path.write_bytes(b"\x10\0\0\0\0\0\0\0not safetensors")
     with pytest.raises(ModelError, match="damaged"):
         TrainingStatistics.from_file(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"limit": float("nan")},
+        {"limit": 0.0},
+        {"means": np.full((3, 8), np.nan)},
+        {"means": np.zeros(8)},
+        {"lowest": np.zeros(2)},
+        {"whitening": np.zeros((3, 3))},
+    ],
+)
+def test_statistics_that_do_not_fit_are_refused(statistics, tmp_path, change):
+    replace(statistics, **change).save(tmp_path / "s.safetensors")
+    with pytest.raises(ModelError, match="do not fit together"):
+        TrainingStatistics.from_file(tmp_path / "s.safetensors")
+
+
+def test_a_volume_without_orientation_is_never_like_the_training_scans(
+    statistics, head
+):
+    lost = Scan(np.ones((3, 3, 3), np.int16), np.eye(4), oriented=False)
+    odd = statistics.assess(10 * np.eye(8)[0], network_input(head), lost)
+    assert odd.flag
+    assert "orientation is not known" in odd.why
+
+
+def test_the_slices_of_a_2d_input_are_described_together(head):
+    slices = head.transpose(2, 1, 0)[:, None].astype(np.float32)
+    y, x, z = head.shape[1], head.shape[0], head.shape[2]
+    flat = NetworkInput(slices, Grid((y, x, z), np.eye(4)))
+    np.testing.assert_allclose(describe(flat), describe(network_input(head)))
 
 
 def test_a_blank_input_has_descriptors():

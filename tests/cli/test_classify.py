@@ -156,3 +156,67 @@ def test_a_two_dimensional_model_takes_single_images(resonance, tmp_path):
     ran = resonance("classify", path, *arguments)
     assert ran.code == 0
     assert Path(ran.document["results"][0]["picture"]).exists()
+
+
+def test_a_scan_without_orientation_has_no_side(resonance, embedded, tmp_path):
+    voxels = np.asarray(phantom()[0].voxels)
+    image = nibabel.Nifti1Image(voxels, np.diag([2.0, 2.0, 2.0, 1.0]))
+    image.set_sform(None, 0)
+    image.set_qform(None, 0)
+    nibabel.save(image, tmp_path / "lost.nii.gz")
+    arguments = ("--saliency", "gradcam", "--out", "out", "--json")
+    ran = resonance("classify", tmp_path / "lost.nii.gz", *arguments)
+    (result,) = ran.document["results"]
+    assert "orientation is not known" in result["place"]
+    assert result["peak_mm"] is None
+    header = nibabel.load(result["saliency"]).header
+    assert int(header["sform_code"]) == int(header["qform_code"]) == 0
+
+
+def test_an_absurd_voxel_size_fails_its_scan_only(resonance, embedded, scan, tmp_path):
+    huge = nibabel.Nifti1Image(
+        np.ones((9, 9, 9), np.int16), np.diag([1e7, 1e7, 1e7, 1])
+    )
+    nibabel.save(huge, tmp_path / "huge.nii.gz")
+    ran = resonance("classify", tmp_path / "huge.nii.gz", scan, "--json")
+    assert ran.code in (0, 3)
+    assert str(scan) in {r["source"] for r in ran.document["results"]}
+
+
+def test_a_name_that_is_no_text_is_written_all_the_same(resonance, embedded, scan):
+    odd = scan.with_name("\udcff\udcfe.nii.gz")
+    scan.rename(odd)
+    ran = resonance("classify", odd, "--out", "out", "--json")
+    assert ran.code == 0
+    assert Path("out/results.csv").read_text(encoding="utf-8").count("\n") == 2
+
+
+def test_a_picture_that_cannot_be_written_costs_no_answer(
+    resonance, embedded, scan, tmp_path
+):
+    arguments = ("--saliency", "gradcam", "--out", "out", "--json")
+    (result,) = resonance("classify", scan, *arguments).document["results"]
+    picture = Path(result["picture"])
+    picture.unlink()
+    picture.mkdir()
+    ran = resonance("classify", scan, *arguments)
+    assert ran.code == 3
+    assert len(ran.document["results"]) == 1
+    assert ran.document["failed"][0]["type"] == "ExportError"
+    assert Path("out/results.csv").exists()
+
+
+def test_a_table_of_an_earlier_run_does_not_stay(resonance, embedded, scan):
+    resonance("classify", scan, "--out", "out")
+    resonance("classify", scan.with_name("missing.nii"), "--out", "out")
+    assert not Path("out/results.csv").exists()
+
+
+def test_control_characters_do_not_reach_the_terminal(resonance, embedded, scan):
+    odd = scan.with_name("e\x1b[31mvil.nii.gz")
+    scan.rename(odd)
+    ran = resonance("inspect", odd)
+    assert "\x1b[31m" not in ran.out
+    assert (
+        resonance("classify", odd.with_name("x\x1b[31m.nii")).err.count("\x1b[31m") == 0
+    )

@@ -169,3 +169,9 @@ def test_the_head_crop_sits_under_the_top_of_the_head():
     assert volume.shape == (49, 57, 34)
     assert filled[:, 2].max() == 33
     assert abs(filled[:, 0].min() + filled[:, 0].max() - 48) <= 1
+
+
+def test_a_grid_that_no_memory_holds_is_refused():
+    scan = Scan(np.ones((40, 40, 40), np.int16), np.diag([1e4, 1e4, 1e4, 1.0]))
+    with pytest.raises(PreprocessingError, match="would make"):
+        recipe(SPACING).apply(scan)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -50,3 +52,18 @@ def test_sides_are_the_patients_however_the_scan_is_stored():
 
 def test_an_empty_map_has_no_place():
     assert describe_place(_map(None)) == "nowhere: nothing in the scan speaks for T1w"
+
+
+def test_sides_that_hardly_differ_are_told_together():
+    saliency = _map((4, 0, 2))
+    saliency.values[2, 0, 2] = 0.95
+    assert "(the other hemisphere hardly less)" in describe_place(saliency)
+    saliency.values[2, 0, 2] = 0.8
+    assert "other" not in describe_place(saliency)
+
+
+def test_without_an_orientation_no_side_is_named():
+    saliency = replace(_map((4, 0, 2)), oriented=False)
+    words = describe_place(saliency)
+    assert "orientation is not known" in words
+    assert "right" not in words

@@ -75,6 +75,9 @@ class TrainingStatistics:
         """
         score = self.distance(features) / self.limit
         reasons = list(_header_reasons(scan))
+        is_volume = network_input.array.ndim == 5
+        if is_volume and not scan.oriented:
+            reasons.append("its orientation is not known")
         values = describe(network_input)
         for value, low, high, (below, above) in zip(
             values, self.lowest, self.highest, DESCRIPTORS.values(), strict=True
@@ -120,10 +123,21 @@ class TrainingStatistics:
                 source=path,
                 remedy="Get the model again",
             ) from error
-        n_features = values["means"].shape[-1]
-        if values["whitening"].shape != (n_features, n_features) or limit <= 0:
+        if not _fit_together(values) or not 0 < limit < np.inf:
             raise ModelError("the training statistics do not fit together", source=path)
         return cls(**values, limit=limit)
+
+
+def _fit_together(values: Mapping[str, FloatArray]) -> bool:
+    means = values["means"]
+    shapes = {
+        "whitening": (means.shape[-1],) * 2 if means.ndim == 2 else (),
+        "lowest": (len(DESCRIPTORS),),
+        "highest": (len(DESCRIPTORS),),
+    }
+    finite = all(bool(np.isfinite(v).all()) for v in values.values())
+    right = all(values[n].shape == shape for n, shape in shapes.items())
+    return finite and right and means.ndim == 2 and means.size > 0
 
 
 _ARRAYS = ("means", "whitening", "lowest", "highest")
@@ -151,13 +165,16 @@ def _is_diffusion(meta: Mapping[str, Any], b_value: object) -> bool:
 
 
 def describe(network_input: NetworkInput) -> FloatArray:
-    """Return the descriptors of a 3D network input, in the order of `DESCRIPTORS`.
+    """Return the descriptors of a network input, in the order of `DESCRIPTORS`.
 
     The share of the box that is foreground, the mean difference between neighbouring
     foreground voxels, the correlation of the left half with the mirrored right half,
     and the share of slices with foreground.
     """
-    volume = network_input.array[0, 0].astype(np.float64)
+    array = network_input.array
+    # The slices of a 2D input are one volume; columns run from side to side.
+    volume = array[0, 0] if array.ndim == 5 else array[:, 0].transpose(2, 1, 0)
+    volume = volume.astype(np.float64)
     inside = volume > 0
     foreground = float(inside.mean())
     differences, pairs = 0.0, 0

@@ -165,6 +165,7 @@ class Classifier:
         chosen = None
         if saliency is not None:
             chosen = self._explain(prepared, answer, target or prediction.label)
+            chosen = replace(chosen, oriented=scan.oriented)
         steps.end()
         return replace(
             prediction,

@@ -54,6 +54,9 @@ class Saliency:
     extent
         The region the network saw: ``(shape, affine)`` of its input grid. The map says
         nothing outside of it.
+    oriented
+        False where the scan's file gives no orientation: the affine then says nothing
+        of the patient's sides.
 
     """
 
@@ -62,6 +65,7 @@ class Saliency:
     method: str
     target: str
     extent: tuple[tuple[int, int, int], FloatArray]
+    oriented: bool = True
 
     @property
     def peak_mm(self) -> tuple[float, float, float]:

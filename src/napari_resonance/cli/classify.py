@@ -111,10 +111,20 @@ class Job:
                 for number, scan in enumerate(scans, 1):
                     self._one(scan, progress(f"Scan {number} of {len(scans)}: "))
             say_left_out(skipped)
-        if self.out is not None and self.results:
-            from napari_resonance.export.table import write_predictions
+        if self.out is not None:
+            self._write_table(self.out / "results.csv")
 
-            write_predictions(self.results, self.out / "results.csv")
+    def _write_table(self, path: Path) -> None:
+        from napari_resonance.export.table import write_predictions
+
+        if not self.results:
+            # A table of an earlier run would pass for this one's.
+            path.unlink(missing_ok=True)
+            return
+        try:
+            write_predictions(self.results, path)
+        except ResonanceError as error:
+            self.errors.append(error)
 
     def _one(self, scan: "Scan", progress: Progress) -> None:
         from napari_resonance.cli.scans import code_of, description_of
@@ -130,9 +140,16 @@ class Job:
         except ResonanceError as error:
             self.errors.append(error)
             return
+        except MemoryError as error:
+            self.errors.append(_too_large(scan, error))
+            return
         if self.out is not None and prediction.saliency is not None:
             stem = self.out / code_of(scan, self._codes)
-            prediction = write_files(scan, prediction, stem)
+            try:
+                prediction = write_files(scan, prediction, stem)
+            except ResonanceError as error:
+                # The answer is there; only its files are not.
+                self.errors.append(error)
         self.results.append(prediction)
         self.descriptions.append(description_of(scan))
 
@@ -168,6 +185,14 @@ class Job:
             say(f"Written to {self.out}")
         for error in self.errors:
             say(f"Error: {sentence(error)}")
+
+
+def _too_large(scan: "Scan", error: MemoryError) -> ResonanceError:
+    return ResonanceError(
+        f"there is not enough memory for it: {error}",
+        source=scan.sources[0] if scan.sources else None,
+        remedy="Check its voxel size and shape, or use a machine with more memory",
+    )
 
 
 @contextmanager

@@ -58,7 +58,12 @@ def messages() -> Console:
 
 def say(text: str) -> None:
     """Print a message for people on stderr, as it is: no markup, no line breaks."""
-    messages().print(text, markup=False, soft_wrap=True)
+    messages().print(plain(text), markup=False, soft_wrap=True)
+
+
+def plain(text: str) -> str:
+    """Return text without control characters, which a header or a name may hold."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def say_left_out(skipped: Sequence[tuple[str, str]]) -> None:

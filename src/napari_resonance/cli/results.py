@@ -19,7 +19,8 @@ def entry(prediction: Prediction, classifier: Classifier) -> dict[str, Any]:
     document = prediction.to_json() | {"device": classifier.device}
     if prediction.saliency is not None:
         document["place"] = place(prediction, classifier)
-        document["peak_mm"] = list(prediction.saliency.peak_mm)
+        known = prediction.saliency.oriented
+        document["peak_mm"] = list(prediction.saliency.peak_mm) if known else None
     return document
 
 
@@ -43,9 +44,10 @@ def facts(prediction: Prediction, classifier: Classifier) -> dict[str, str]:
     saliency = prediction.saliency
     if saliency is not None:
         named["Looked at"] = place(prediction, classifier).removeprefix("at ")
-        position = place_mm(saliency.peak_mm)
-        name = method_name(saliency.method)
-        named[""] = f"{position} (peak of {name} for {saliency.target})"
+        if saliency.oriented:
+            position = place_mm(saliency.peak_mm)
+            name = method_name(saliency.method)
+            named[""] = f"{position} (peak of {name} for {saliency.target})"
     titles = {"picture": "Picture", "saliency": "Saliency"}
     return named | {titles[k]: str(path) for k, path in prediction.files.items()}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from napari_resonance.cli.output import plain
 from napari_resonance.cli.scans import shortened, told_apart
 from napari_resonance.export.wording import (
     RESEARCH_USE,
@@ -83,7 +84,8 @@ def sources_table(
     taken[-1] = min(taken[-1], _LAST_COLUMN)
     widest = max(24, console.width - sum(taken) - 2)
     for source, *cells in rows:
-        table.add_row(Text(shortened(source, widest)), *cells)
+        shown = [plain(c) if isinstance(c, str) else c for c in cells]
+        table.add_row(Text(plain(shortened(source, widest))), *shown)
     return table
 
 
@@ -96,7 +98,7 @@ def facts_table(facts: Mapping[str, str]) -> Table:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in facts.items():
-        table.add_row(name, Text(value))
+        table.add_row(name, Text(plain(value)))
     return table
 
 

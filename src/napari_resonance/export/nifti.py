@@ -33,7 +33,8 @@ def write_saliency(saliency: Saliency, path: str | PathLike[str]) -> None:
     """Write a saliency map as float32 NIfTI on its own grid, in its own units.
 
     sform and qform carry the code "aligned to another file", for the map lies where its
-    scan lies; opened over the scan, any viewer shows it in its place.
+    scan lies; opened over the scan, any viewer shows it in its place. Where the scan
+    has no orientation, neither has the map.
 
     Parameters
     ----------
@@ -49,7 +50,7 @@ def write_saliency(saliency: Saliency, path: str | PathLike[str]) -> None:
 
     """
     image = _image(np.asarray(saliency.values, np.float32), saliency.affine)
-    _place(image, saliency.affine, ALIGNED)
+    _place(image, saliency.affine, ALIGNED if saliency.oriented else UNKNOWN)
     image.header["descrip"] = _ascii(f"{saliency.method} for {saliency.target}", 79)
     image.header["intent_name"] = _ascii(saliency.method, 15)
     _save(image, path)

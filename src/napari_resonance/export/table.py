@@ -57,7 +57,9 @@ def write_predictions(
     columns = [*_FIRST, *(f"p_{name}" for name in labels), *_LAST]
     with (
         replacing(path) as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as file,
+        open(
+            temporary, "w", newline="", encoding="utf-8", errors="backslashreplace"
+        ) as file,
     ):
         table = csv.writer(file, lineterminator="\n")
         table.writerow([_cell(column) for column in columns])

@@ -18,6 +18,10 @@ from napari_resonance.geometry import (
     to_world,
 )
 
+# Far above any network's input (a whole body at 1 mm has 0.3 thousand million), and low
+# enough to be refused before memory runs out.
+_MOST_VOXELS = 10**9
+
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
@@ -79,6 +83,12 @@ def _resampled(
     change = np.diag([*scale, 1.0])
     change[:3, 3] = first
     x, y, z = (int(n) for n in shape)
+    if min(x, y, z) < 1 or x * y * z > _MOST_VOXELS:
+        size = " × ".join(f"{s:.3g}" for s in spacing_of(volume.affine))
+        raise PreprocessingError(
+            f"resampling would make {x} × {y} × {z} voxels of it",
+            remedy=f"Check the voxel size in its header: {size} mm",
+        )
     target = Grid((x, y, z), volume.affine @ change)
     values = resample(volume.values, volume.affine, target, antialias=antialias)
     return volume.moved(values, target.affine)

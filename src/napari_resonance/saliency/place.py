@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_resonance.classifier.prediction import Saliency
-from napari_resonance.geometry import to_world
+from napari_resonance.geometry import to_index, to_world
 
 _BRAIN = ("head", "brain")
+# Sides that differ by less than a tenth are told together: noise decides between them.
+_NEARLY = 0.9
 
 
 def describe_place(saliency: Saliency, body_part: str = "brain") -> str:
@@ -30,6 +33,8 @@ def describe_place(saliency: Saliency, body_part: str = "brain") -> str:
     """
     if not saliency.values.max() > 0:
         return f"nowhere: nothing in the scan speaks for {saliency.target}"
+    if not saliency.oriented:
+        return "at a place without a name: the scan's orientation is not known"
     shape, affine = saliency.extent
     center = to_world(affine, (np.array(shape) - 1) / 2)
     right, _, up = (float(v) for v in np.array(saliency.peak_mm) - center)
@@ -38,8 +43,24 @@ def describe_place(saliency: Saliency, body_part: str = "brain") -> str:
     part = body_part.lower()
     in_head = any(word in part for word in _BRAIN)
     box = "head box" if in_head else "region seen"
-    sideways = _side(right, float(half_x), "hemisphere" if in_head else "half", box)
+    noun = "hemisphere" if in_head else "half"
+    sideways = _side(right, float(half_x), noun, box)
+    if _is_two_sided(saliency, center):
+        sideways += f" (the other {noun} hardly less)"
     return f"{sideways}, {_level(up)} (± {round(max(half_x, half_z))} mm)"
+
+
+def _is_two_sided(saliency: Saliency, center: NDArray[np.float64]) -> bool:
+    """Tell whether the mirror image of the peak is nearly as bright as the peak."""
+    peak = np.array(saliency.peak_mm)
+    mirrored = peak.copy()
+    mirrored[0] = 2 * center[0] - peak[0]
+    cell = np.rint(to_index(saliency.affine, mirrored)).astype(int)
+    here = np.unravel_index(int(saliency.values.argmax()), saliency.values.shape)
+    inside = ((cell >= 0) & (cell < saliency.values.shape)).all()
+    if not inside or tuple(cell) == tuple(here):
+        return False
+    return bool(saliency.values[tuple(cell)] >= _NEARLY * saliency.values.max())
 
 
 def _side(right: float, half_cell: float, noun: str, box: str) -> str:
