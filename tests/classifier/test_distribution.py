@@ -37,7 +37,7 @@ def statistics(head):
     random = np.random.default_rng(0)
     targets = np.repeat([0, 1, 2], 60)
     features = random.normal(size=(180, 8)) + 10 * np.eye(3, 8)[targets]
-    middle = describe(network_input(head))
+    middle = describe(network_input(head).array)
     reach = np.array([0.2, 0.05, 0.3, 0.3])
     limits = (middle - reach, middle + reach)
     return fit_statistics(features, targets, 6.0, limits)
@@ -143,8 +143,10 @@ def test_the_slices_of_a_2d_input_are_described_together(head):
     slices = head.transpose(2, 1, 0)[:, None].astype(np.float32)
     y, x, z = head.shape[1], head.shape[0], head.shape[2]
     flat = NetworkInput(slices, Grid((y, x, z), np.eye(4)))
-    np.testing.assert_allclose(describe(flat), describe(network_input(head)))
+    np.testing.assert_allclose(
+        describe(flat.array), describe(network_input(head).array)
+    )
 
 
 def test_a_blank_input_has_descriptors():
-    assert np.isfinite(describe(network_input(np.zeros((4, 5, 6))))).all()
+    assert np.isfinite(describe(network_input(np.zeros((4, 5, 6))).array)).all()

@@ -78,7 +78,7 @@ class TrainingStatistics:
         is_volume = network_input.array.ndim == 5
         if is_volume and not scan.oriented:
             reasons.append("its orientation is not known")
-        values = describe(network_input)
+        values = describe(network_input.array)
         for value, low, high, (below, above) in zip(
             values, self.lowest, self.highest, DESCRIPTORS.values(), strict=True
         ):
@@ -164,14 +164,13 @@ def _is_diffusion(meta: Mapping[str, Any], b_value: object) -> bool:
     return weighted or bool(kinds & {"DIFFUSION", "ADC", "TRACEW", "FA"})
 
 
-def describe(network_input: NetworkInput) -> FloatArray:
-    """Return the descriptors of a network input, in the order of `DESCRIPTORS`.
+def describe(array: NDArray[np.float32]) -> FloatArray:
+    """Return the descriptors of a `NetworkInput.array`, in the order of `DESCRIPTORS`.
 
     The share of the box that is foreground, the mean difference between neighbouring
     foreground voxels, the correlation of the left half with the mirrored right half,
     and the share of slices with foreground.
     """
-    array = network_input.array
     # The slices of a 2D input are one volume; columns run from side to side.
     volume = array[0, 0] if array.ndim == 5 else array[:, 0].transpose(2, 1, 0)
     volume = volume.astype(np.float64)
@@ -187,7 +186,7 @@ def describe(network_input: NetworkInput) -> FloatArray:
     mirrored = volume[::-1].ravel()
     spread = volume.std()
     symmetry = float(np.corrcoef(volume.ravel(), mirrored)[0, 1]) if spread > 0 else 0.0
-    coverage = float(inside.any(axis=(0, 1)).mean()) if volume.ndim == 3 else 1.0
+    coverage = float(inside.any(axis=(0, 1)).mean())
     return np.array([foreground, roughness, symmetry, coverage])
 
 

@@ -131,11 +131,6 @@ def build_network(definition: Mapping[str, Any]) -> ResNet:
         raise ModelError(f"the network definition is not valid: {error}") from error
 
 
-def parameter_count(network: torch.nn.Module) -> int:
-    """Return the number of trainable values."""
-    return sum(p.numel() for p in network.parameters())
-
-
 def round_to_half(network: torch.nn.Module) -> None:
     """Round the weights in place to what 16 bits hold, to halve a stored network."""
     with torch.no_grad():

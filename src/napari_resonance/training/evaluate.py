@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 from napari_resonance.classifier.calibration import Calibration, fit_temperature
 from napari_resonance.classifier.distribution import TrainingStatistics, describe
 from napari_resonance.classifier.network import ResNet
-from napari_resonance.geometry import Grid
 from napari_resonance.preprocessing.intensity import foreground_ranks
-from napari_resonance.preprocessing.recipe import NetworkInput
 from napari_resonance.training.heads import FloatVolumes, HeadSet, without_margin
 
 FloatArray = NDArray[np.float64]
@@ -111,19 +109,18 @@ def answer(
 
 
 def held_out(
-    network: ResNet, heads: HeadSet, statistics: TrainingStatistics | None = None
+    network: ResNet, heads: HeadSet, statistics: TrainingStatistics
 ) -> HeldOut:
     """Return the network's answers to heads and to their degraded variants.
 
-    Distances are NaN where no `statistics` of the training heads are given.
+    `statistics` are those of the heads it was trained on.
     """
     parts = []
     for name, boxes in variants_of(heads).items():
         inputs = network_inputs(boxes)
         logits, features = answer(network, inputs)
-        grid = Grid(heads.shape, np.eye(4))
-        descriptors = [describe(NetworkInput(i[None], grid)) for i in inputs]
-        distances = [statistics.distance(f) if statistics else np.nan for f in features]
+        descriptors = [describe(i[None]) for i in inputs]
+        distances = [statistics.distance(f) for f in features]
         parts.append(
             HeldOut(
                 logits,
