@@ -7,7 +7,8 @@ from pathlib import Path
 from napari_resonance.errors import ReadError
 from napari_resonance.reading.dicom_header import Header, open_header, quiet
 from napari_resonance.reading.dicom_kinds import MEDIA_DIRECTORY
-from napari_resonance.reading.discover import Found, OnSkip, kind_of
+from napari_resonance.reading.discover import Found, OnSkip
+from napari_resonance.reading.file_kinds import kind_of
 
 
 def follow_indices(found: Found, on_skip: OnSkip) -> None:

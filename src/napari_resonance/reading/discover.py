@@ -8,33 +8,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import Literal
 
 from napari_resonance.errors import CancelledError, ReadError
 from napari_resonance.progress import ShouldStop
+from napari_resonance.reading.file_kinds import Kind, head_of, kind_of, kind_of_head
 
 OnSkip = Callable[[Path, str], None]
 """Called with a file that is left out, and the reason in a few words."""
 
-_NIFTI_ENDINGS = (".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz")
-_HEADER_BYTES = 540
-_HEADER_SIZES = {
-    (348).to_bytes(4, "little"),
-    (348).to_bytes(4, "big"),
-    (540).to_bytes(4, "little"),
-    (540).to_bytes(4, "big"),
-}
-_KNOWN_JUNK = {
-    b"%PDF": "a PDF document",
-    b"\x89PNG": "a PNG picture",
-    b"\xff\xd8\xff": "a JPEG picture",
-    b"GIF8": "a GIF picture",
-    b"PK\x03\x04": "a zip archive; unpack it first",
-    b"\x1f\x8b": "a gzip archive; unpack it first",
-}
-_VALUE_TYPES = re.compile(rb"[A-Z]{2}")
-
-Kind = Literal["dicom", "nifti"]
+_DIGITS = re.compile(r"(\d+)")
 
 
 @dataclass
@@ -74,141 +56,115 @@ def discover(
         If `should_stop` returned True.
 
     """
-    found, seen = Found(), set[tuple[int, int]]()
+    # Names stay texts until all are known: a Path costs as much as reading the head
+    # of a file that is in the cache. Dicts, for an order in which each is once.
+    candidates: dict[Kind, dict[str, None]] = {"dicom": {}, "nifti": {}}
+    named: set[Path] = set()
+    seen: set[tuple[int, int]] = set()
     for path in map(Path, paths):
-        if not path.exists():
+        if not os.path.lexists(path) or not path.exists():
             raise ReadError(
                 "there is no such file or folder",
                 source=path,
                 remedy="Check the path",
             )
         if not path.is_dir():
-            _add_named(found, path)
+            candidates[_kind_of_named(path)][str(path)] = None
+            named.add(path)
             continue
-        for file in _files_in(path, on_skip, seen):
+        for file, name in _files_in(str(path), on_skip, seen):
             if should_stop():
                 raise CancelledError("reading was stopped", source=path)
-            _add(found, file, on_skip)
-    found.dicom = list(dict.fromkeys(found.dicom))
-    found.nifti = list(dict.fromkeys(map(_one_of_pair, found.nifti)))
-    found.named |= {_one_of_pair(path) for path in found.named}
-    return found
+            try:
+                kind, why = kind_of_head(head_of(file), name)
+            except OSError as error:
+                kind, why = None, _unreadable(error)
+            if kind is None:
+                on_skip(Path(file), why)
+            else:
+                candidates[kind][file] = None
+    images = map(_one_of_pair, map(Path, candidates["nifti"]))
+    return Found(
+        dicom=[Path(name) for name in candidates["dicom"]],
+        nifti=list(dict.fromkeys(images)),
+        named=named | {_one_of_pair(path) for path in named},
+    )
 
 
-def _add_named(found: Found, path: Path) -> None:
+def _kind_of_named(path: Path) -> Kind:
     try:
         kind, why = kind_of(path)
     except OSError as error:
-        kind, why = None, f"unreadable: {error.strerror or error}"
+        raise ReadError(
+            _unreadable(error),
+            source=path,
+            remedy="Check that you may read it",
+        ) from error
     if kind is None:
         raise ReadError(
-            f"is neither DICOM nor NIfTI but {why}"
-            if not why.startswith("unreadable")
-            else why,
+            f"is neither DICOM nor NIfTI but {why}",
             source=path,
             remedy="Name a DICOM or NIfTI file, or the folder that holds the images",
         )
-    getattr(found, kind).append(path)
-    found.named.add(path)
+    return kind
 
 
-def _add(found: Found, path: Path, on_skip: OnSkip) -> None:
-    try:
-        kind, why = kind_of(path)
-    except OSError as error:
-        kind, why = None, f"unreadable: {error.strerror or error}"
-    if kind is None:
-        on_skip(path, why)
-    else:
-        getattr(found, kind).append(path)
-
-
-def kind_of(path: Path) -> tuple[Kind | None, str]:
-    """Tell DICOM and NIfTI by the first bytes; None comes with what it is instead.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be opened.
-
-    """
-    if not path.is_file():
-        return None, "no regular file"
-    with path.open("rb") as file:
-        head = file.read(_HEADER_BYTES)
-    if head[128:132] == b"DICM":
-        return "dicom", ""
-    if path.name.lower().endswith(_NIFTI_ENDINGS):
-        return "nifti", ""
-    if head[:4] in _HEADER_SIZES and len(head) >= 348:
-        return "nifti", ""
-    if _looks_like_headless_dicom(head):
-        return "dicom", ""
-    return None, _what_else(head)
-
-
-def _what_else(head: bytes) -> str:
-    if not head:
-        return "an empty file"
-    known = (what for start, what in _KNOWN_JUNK.items() if head.startswith(start))
-    return next(known, "a file of another kind")
-
-
-def _looks_like_headless_dicom(head: bytes) -> bool:
-    """Tell a DICOM file without preamble: it starts with an element of group 2 or 8."""
-    if len(head) < 8:
-        return False
-    orders: tuple[Literal["little", "big"], ...] = ("little", "big")
-    for order in orders:
-        group = int.from_bytes(head[:2], order)
-        element = int.from_bytes(head[2:4], order)
-        if group not in (0x0002, 0x0008) or element > 0x0120:
-            continue
-        length = int.from_bytes(head[4:8], order)
-        if _VALUE_TYPES.fullmatch(head[4:6]) or length <= 1024:
-            return True
-    return False
+def _unreadable(error: OSError) -> str:
+    return f"unreadable: {error.strerror or error}"
 
 
 def _files_in(
-    folder: Path, on_skip: OnSkip, seen: set[tuple[int, int]]
-) -> Iterator[Path]:
-    """Yield the files of a folder in depth; a folder is entered only once."""
+    folder: str, on_skip: OnSkip, seen: set[tuple[int, int]]
+) -> Iterator[tuple[str, str]]:
+    """Yield path and name of the files of a folder in depth, each folder only once."""
     waiting = [folder]
     while waiting:
         current = waiting.pop()
         folders = []
-        for path in _entries(current, on_skip, seen):
-            if path.name.startswith(".") or path.name == "__MACOSX":
-                on_skip(path, "hidden")
-            elif path.is_dir():
-                folders.append(path)
+        for entry in _entries(current, on_skip, seen):
+            if entry.name.startswith(".") or entry.name == "__MACOSX":
+                on_skip(Path(entry.path), "hidden")
+            elif _is(entry.is_dir):
+                folders.append(entry.path)
+            elif _is(entry.is_file):
+                yield entry.path, entry.name
             else:
-                yield path
+                on_skip(Path(entry.path), "no regular file")
         waiting += reversed(folders)
 
 
-def _entries(folder: Path, on_skip: OnSkip, seen: set[tuple[int, int]]) -> list[Path]:
+def _is(kind: Callable[[], bool]) -> bool:
+    """Ask an entry for its kind; a loop of links, say, has none."""
     try:
-        here = folder.stat()
-        names = sorted(os.listdir(folder), key=natural)
+        return kind()
+    except OSError:
+        return False
+
+
+def _entries(
+    folder: str, on_skip: OnSkip, seen: set[tuple[int, int]]
+) -> list[os.DirEntry[str]]:
+    try:
+        here = os.stat(folder)
+        # A link back to a folder above would be followed for ever.
+        if (here.st_dev, here.st_ino) in seen and here.st_ino:
+            on_skip(Path(folder), "a folder that was searched already")
+            return []
+        with os.scandir(folder) as listing:
+            entries = sorted(listing, key=lambda entry: natural(entry.name))
     except OSError as error:
-        on_skip(folder, f"unreadable: {error.strerror or error}")
-        return []
-    # A link back to a folder above would be followed for ever.
-    if (here.st_dev, here.st_ino) in seen and here.st_ino:
-        on_skip(folder, "a folder that was searched already")
+        on_skip(Path(folder), _unreadable(error))
         return []
     seen.add((here.st_dev, here.st_ino))
-    return [folder / name for name in names]
+    return entries
 
 
-def natural(name: str) -> list[tuple[int, str]]:
+def natural(name: str) -> list[str | int]:
     """Return a key that sorts ``IM2`` before ``IM10``."""
-    return [
-        (int(part), "") if part.isdecimal() else (-1, part.lower())
-        for part in re.split(r"(\d+)", name)
-    ]
+    # Texts at even places, numbers at odd ones: no text is compared with a number.
+    parts: list[str | int] = [*_DIGITS.split(name.lower())]
+    parts[1::2] = map(int, parts[1::2])
+    return parts
 
 
 def _one_of_pair(path: Path) -> Path:
