@@ -20,7 +20,7 @@ from napari_resonance.errors import (
 from napari_resonance.geometry import FloatArray
 from napari_resonance.progress import ShouldStop
 from napari_resonance.reading.dicom_decoding import through_lut
-from napari_resonance.reading.dicom_frames import Frame, frames_of
+from napari_resonance.reading.dicom_frames import Frame
 from napari_resonance.reading.dicom_geometry import (
     Planes,
     Stack,
@@ -37,6 +37,7 @@ from napari_resonance.reading.dicom_meta import meta_of
 from napari_resonance.reading.dicom_pixels import PixelError, Scaling, load_volumes
 from napari_resonance.reading.dicom_spacing import flat_spacing
 from napari_resonance.reading.discover import OnSkip
+from napari_resonance.reading.frame_reader import FrameReader
 from napari_resonance.reading.functional_groups import frame_header
 from napari_resonance.scan import Scan
 
@@ -95,11 +96,12 @@ def read_dicom(
     """
     with quiet:
         frames: list[Frame] = []
+        reader = FrameReader()
         for path in paths:
             if should_stop():
                 raise CancelledError("reading was stopped", source=path)
             try:
-                frames += frames_of(path)
+                frames += reader.frames_of(path)
             except ReadError as error:
                 if path in named:
                     raise

@@ -224,14 +224,19 @@ def _pixel_element(opened: Opened) -> _Element:
     )
 
 
-def _check_size(encoding: Encoding, there: int, path: Path) -> None:
+def holds(encoding: Encoding, there: int) -> bool:
+    """Tell whether so many bytes from the pixels on can hold what the header says."""
     wanted = encoding.frame_bytes * encoding.frames
-    if not encoding.native:
-        believed = max(_ALWAYS_BELIEVED, _LARGEST_EXPANSION * there)
-        if encoding.syntax == DEFLATED or wanted <= believed:
-            return
-    elif wanted <= there:
+    if encoding.native:
+        return wanted <= there
+    believed = max(_ALWAYS_BELIEVED, _LARGEST_EXPANSION * there)
+    return encoding.syntax == DEFLATED or wanted <= believed
+
+
+def _check_size(encoding: Encoding, there: int, path: Path) -> None:
+    if holds(encoding, there):
         return
+    wanted = encoding.frame_bytes * encoding.frames
     raise ReadError(
         f"is cut short: its header announces {wanted:,} bytes of pixels, "
         f"{there:,} are there",

@@ -53,19 +53,24 @@ TIME = {
 }
 _GRADIENTS: tuple[str | int, ...] = ("DiffusionGradientOrientation", 0x0019100E)
 
-# All that the first pass over a file needs; the rest of the header is not kept.
-TAGS: list[int | str] = [
-    *(key for key in (*APART.values(), *TIME.values())),
+TIME_TAGS: tuple[str | int, ...] = (
+    *TIME.values(),
     *B_VALUES,
     *_GRADIENTS,
+    *("AcquisitionDateTime", "AcquisitionDate", "AcquisitionTime"),
+)
+
+# All that the first pass over a file needs; the rest of the header is not kept.
+TAGS: list[int | str] = [
+    *APART.values(),
+    *TIME_TAGS,
     *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"),
     *("Modality", "SeriesNumber", "InstanceNumber", "FrameOfReferenceUID"),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "BitsAllocated"),
     *("BitsStored", "HighBit", "PixelRepresentation", "PlanarConfiguration"),
     *("PhotometricInterpretation", "PixelSpacing", "SliceThickness", "SliceLocation"),
     *("SpacingBetweenSlices", "ImagePositionPatient", "ImageOrientationPatient"),
-    *("RescaleSlope", "RescaleIntercept", "AcquisitionDateTime", "AcquisitionDate"),
-    *("AcquisitionTime", "Manufacturer", 0x60000100, 0x60003000, 0x0008002A),
+    *("RescaleSlope", "RescaleIntercept", "Manufacturer", 0x60000100, 0x60003000),
 ]
 
 
@@ -77,7 +82,6 @@ class Series:
     uid: str
     number: float
     modality: str
-    instance_uid: str
     frame_of_reference: str
 
 
@@ -113,6 +117,8 @@ class Frame:
     instance
         InstanceNumber (-1 where it is missing) and frame number: the order in which it
         was stored.
+    uid
+        SOPInstanceUID of its file.
 
     """
 
@@ -133,6 +139,7 @@ class Frame:
     apart: dict[str, Any]
     time: dict[str, Any]
     instance: tuple[float, int]
+    uid: str
 
     @property
     def is_placed(self) -> bool:
@@ -150,7 +157,19 @@ def frames_of(path: Path) -> list[Frame]:
         message starts with a verb, so that it can follow the file's name.
 
     """
-    opened = open_header(path, TAGS)
+    return frames_in(open_header(path, TAGS))
+
+
+def frames_in(opened: Opened) -> list[Frame]:
+    """Describe the planes of a file by what `open_header` kept of `TAGS`.
+
+    Raises
+    ------
+    ReadError
+        As `frames_of` does.
+
+    """
+    path = opened.path
     if kind := other_than_scan(opened.header, opened.transfer_syntax):
         raise ReadError(
             f"is {kind}, not a scan",
@@ -206,6 +225,9 @@ def _is_enhanced(header: Header) -> bool:
 
 def _frame(header: Header, opened: Opened, encoding: Encoding, index: int) -> Frame:
     """Describe a plane by a header in which its own values come first."""
+    slope, intercept = scale_of(
+        header.numbers("RescaleSlope"), header.numbers("RescaleIntercept")
+    )
     return Frame(
         path=opened.path,
         encoding=encoding,
@@ -213,23 +235,24 @@ def _frame(header: Header, opened: Opened, encoding: Encoding, index: int) -> Fr
         tile=None,
         rows=encoding.rows,
         columns=encoding.columns,
-        position=_position(header),
+        position=checked_position(header.numbers("ImagePositionPatient")),
         direction=unit_directions(header.numbers("ImageOrientationPatient", 6)),
         spacing=_spacing(header),
         step=_step(header),
         location=header.number("SliceLocation"),
-        slope=header.number("RescaleSlope") or 1.0,
-        intercept=header.number("RescaleIntercept") or 0.0,
+        slope=slope,
+        intercept=intercept,
         series=_series(opened.header, opened.path),
         apart=_apart(header),
-        time=_time(header),
-        instance=(_instance_number(opened.header), index),
+        time=marks_of_time(header),
+        instance=(instance_number(opened.header.numbers("InstanceNumber")), index),
+        uid=opened.header.text("SOPInstanceUID"),
     )
 
 
-def _instance_number(header: Header) -> float:
-    number = header.number("InstanceNumber")
-    return -1.0 if number is None else number
+def instance_number(numbers: Vector) -> float:
+    """Return the number of an image in its series, -1 where it is missing."""
+    return numbers[0] if numbers else -1.0
 
 
 def _series(header: Header, path: Path) -> Series:
@@ -241,14 +264,20 @@ def _series(header: Header, path: Path) -> Series:
         uid=uid or f"folder {path.parent}",
         number=math.inf if number is None else number,
         modality=header.text("Modality").upper(),
-        instance_uid=header.text("SOPInstanceUID"),
         frame_of_reference=header.text("FrameOfReferenceUID"),
     )
 
 
-def _position(header: Header) -> Vector:
-    position = header.numbers("ImagePositionPatient", 3)
-    return position if position and max(map(abs, position)) < _FARTHEST_MM else ()
+def checked_position(numbers: Vector) -> Vector:
+    """Return three numbers that may be a place in mm, else nothing."""
+    good = len(numbers) == 3 and max(map(abs, numbers)) < _FARTHEST_MM
+    return numbers if good else ()
+
+
+def scale_of(slopes: Vector, intercepts: Vector) -> tuple[float, float]:
+    """Return slope and intercept from stored to physical values."""
+    slope = slopes[0] if slopes else 1.0
+    return slope or 1.0, intercepts[0] if intercepts else 0.0
 
 
 def unit_directions(numbers: Vector) -> Vector:
@@ -291,17 +320,20 @@ def _apart(header: Header) -> dict[str, Any]:
     return found
 
 
-def _time(header: Header) -> dict[str, Any]:
+def marks_of_time(header: Header) -> dict[str, Any]:
+    """Return what tells an image from others at its place, by the names of `TIME`."""
     found: dict[str, Any] = {n: header.numbers(key)[:1] for n, key in TIME.items()}
     b_value = b_value_of(header)
     found["b_value"] = () if b_value is None else (b_value,)
     gradient = next((g for k in _GRADIENTS if (g := header.numbers(k, 3))), ())
     found["gradient"] = tuple(round(n, 4) for n in gradient)
-    date = header.text("AcquisitionDateTime")
-    found["clock"] = date or (
-        header.text("AcquisitionDate") + header.text("AcquisitionTime")
-    )
+    found["clock"] = _clock(header)
     return found
+
+
+def _clock(header: Header) -> str:
+    moment = header.text("AcquisitionDateTime")
+    return moment or header.text("AcquisitionDate") + header.text("AcquisitionTime")
 
 
 def _grouped_frames(opened: Opened, encoding: Encoding) -> Iterator[Frame]:

@@ -109,7 +109,7 @@ def _without_copies(
     kept: dict[Hashable, Frame] = {}
     copies: set[Path] = set()
     for frame in sorted(frames, key=lambda f: (f.instance, str(f.path))):
-        uid = frame.series.instance_uid or str(frame.path)
+        uid = frame.uid or str(frame.path)
         # Some anonymisers give all instances one identifier; their places differ.
         key = (uid, frame.instance, frame.tile, frame.position)
         if key in kept and kept[key].path != frame.path:

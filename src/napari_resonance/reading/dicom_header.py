@@ -97,13 +97,7 @@ class Header:
         found = self._raw(key)
         if found is None:
             return ()
-        value, _, _ = found
-        if isinstance(value, bytes):
-            value = value.decode("latin-1").rstrip("\0 ").split("\\")
-        elif not isinstance(value, list | tuple):
-            value = [value]
-        parts = tuple(str(part).strip("\0 ") for part in value)
-        return parts if any(parts) else ()
+        return texts_of(found[0])
 
     def decoded(self, key: str) -> str | tuple[str, ...]:
         """Return a text in the character set that the file declares."""
@@ -122,13 +116,8 @@ class Header:
         found = self._raw(key)
         if found is None:
             return ()
-        value, kind, little = found
-        try:
-            numbers = tuple(map(float, _unpacked(value, kind, little)))
-        except (ValueError, TypeError, struct.error):
-            return ()
-        good = all(map(math.isfinite, numbers)) and count in (None, len(numbers))
-        return numbers if good else ()
+        numbers = numbers_of(*found)
+        return numbers if count in (None, len(numbers)) else ()
 
     def number(self, key: str | int) -> float | None:
         """Return the first number, None if there is none."""
@@ -162,7 +151,7 @@ class Header:
 
     def _raw(self, key: str | int) -> tuple[Any, str, bool] | None:
         """Return value, value representation and byte order of an element."""
-        tag = _tag(key)
+        tag = tag_of(key)
         for dataset in self._datasets:
             try:
                 element: Any = dataset.get_item(tag)
@@ -173,13 +162,14 @@ class Header:
             little = getattr(element, "is_little_endian", True)
             kind = element.VR
             if kind in (None, "UN"):
-                kind = _dictionary_type(tag)
+                kind = dictionary_kind(tag)
             return element.value, str(kind), little
         return None
 
 
 @cache
-def _tag(key: str | int) -> int:
+def tag_of(key: str | int) -> int:
+    """Return the tag of a keyword, 0 for an unknown one."""
     from pydicom.datadict import tag_for_keyword
 
     if isinstance(key, int):
@@ -187,13 +177,34 @@ def _tag(key: str | int) -> int:
     return tag_for_keyword(key) or 0
 
 
-def _dictionary_type(tag: int) -> str:
+@cache
+def dictionary_kind(tag: int) -> str:
+    """Return the value representation that the standard gives an element, or "UN"."""
     from pydicom.datadict import dictionary_VR
 
     try:
         return dictionary_VR(tag)
     except KeyError:
         return "UN"
+
+
+def texts_of(value: Any) -> tuple[str, ...]:
+    """Return all parts of an undecoded text, stripped; empty if all are."""
+    if isinstance(value, bytes):
+        value = value.decode("latin-1").rstrip("\0 ").split("\\")
+    elif not isinstance(value, list | tuple):
+        value = [value]
+    parts = tuple(str(part).strip("\0 ") for part in value)
+    return parts if any(parts) else ()
+
+
+def numbers_of(value: Any, kind: str, little: bool) -> tuple[float, ...]:
+    """Return the finite numbers of an undecoded value, empty if it holds others."""
+    try:
+        numbers = tuple(map(float, _unpacked(value, kind, little)))
+    except (ValueError, TypeError, struct.error):
+        return ()
+    return numbers if all(map(math.isfinite, numbers)) else ()
 
 
 def _unpacked(value: Any, kind: str, little: bool) -> Iterable[Any]:
