@@ -53,8 +53,9 @@ def test_a_study_full_of_other_things_is_read_and_the_rest_is_named(tmp_path):
         "notes.txt": "a text file",
         "text.dcm": "a text file",
         "empty": "an empty file",
-        "study.zip": "a zip archive; unpack it first",
-        "x.dcm.gz": "a gzip archive; unpack it first",
+        "study.zip": "is a damaged archive: file is not a zip file",
+        "x.dcm.gz": "damaged: compressed file ended before the end-of-stream marker "
+        "was reached",
     }
 
 

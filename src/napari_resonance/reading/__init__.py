@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
-from napari_resonance.errors import CancelledError, GeometryError, ReadError
+from napari_resonance.errors import (
+    CancelledError,
+    GeometryError,
+    ReadError,
+    ResonanceError,
+)
 from napari_resonance.progress import ShouldStop, never
-from napari_resonance.reading.discover import Found, OnSkip, discover
+from napari_resonance.reading.discover import Found, OnSkip
+from napari_resonance.reading.gathering import gather
 from napari_resonance.scan import Scan
 
 __all__ = ["read_scan", "read_scans"]
@@ -31,9 +39,9 @@ def read_scans(
     Parameters
     ----------
     path_or_paths
-        DICOM files with any name, NIfTI and Analyze files, folders. Files of one list
-        that belong to one series make one scan. A DICOMDIR stands for the files that
-        it lists.
+        DICOM files with any name, NIfTI and Analyze files, folders, zip and tar
+        archives, gzipped files. Files of one list that belong to one series make one
+        scan. A DICOMDIR stands for the files that it lists.
     on_skip
         Called with each file that is left out, and the reason.
     should_stop
@@ -43,7 +51,8 @@ def read_scans(
     -------
     list of Scan
         NIfTI images first, in the order of the paths, then DICOM series in the order of
-        their numbers; empty where folders hold no scan.
+        their numbers, then likewise the scans of each archive; empty where folders hold
+        no scan. What comes from an archive has ``archive.zip/inner/path`` as source.
 
     Raises
     ------
@@ -57,14 +66,10 @@ def read_scans(
     """
     if isinstance(path_or_paths, str | PathLike):
         path_or_paths = [path_or_paths]
-    found = discover(path_or_paths, on_skip, should_stop)
-    scans = _nifti_scans(found, on_skip, should_stop)
-    if found.dicom:
-        from napari_resonance.reading.dicom import read_dicom
-        from napari_resonance.reading.dicomdir import follow_indices
-
-        follow_indices(found, on_skip)
-        scans += read_dicom(found.dicom, found.named, on_skip, should_stop)
+    scans: list[Scan] = []
+    with closing(gather(path_or_paths, on_skip, should_stop)) as batches:
+        for found in batches:
+            scans += _scans_of(found, on_skip, should_stop)
     return scans
 
 
@@ -106,6 +111,29 @@ def read_scan(path: str | PathLike[str]) -> Scan:
     )
 
 
+def _scans_of(found: Found, on_skip: OnSkip, should_stop: ShouldStop) -> list[Scan]:
+    """Read one batch; all that is said of its files names them as the user does."""
+
+    def skip(path: Path, reason: str) -> None:
+        on_skip(found.origin(path), reason)
+
+    try:
+        scans = _nifti_scans(found, skip, should_stop)
+        if found.dicom:
+            from napari_resonance.reading.dicom import read_dicom
+
+            scans += read_dicom(found.dicom, found.named, skip, should_stop)
+    except ResonanceError as error:
+        if error.source is not None:
+            error.source = str(found.origin(Path(error.source)))
+        raise
+    if not found.is_temporary:
+        return scans
+    return [
+        replace(scan, sources=tuple(map(found.origin, scan.sources))) for scan in scans
+    ]
+
+
 def _where(scan: Scan) -> str:
     description = scan.meta.get("series_description")
     return repr(description) if description else scan.sources[0].name
@@ -121,7 +149,7 @@ def _nifti_scans(found: Found, on_skip: OnSkip, should_stop: ShouldStop) -> list
         if should_stop():
             raise CancelledError("reading was stopped", source=path)
         try:
-            scans.append(read_nifti(path))
+            scans.append(read_nifti(path, in_memory=found.is_temporary))
         except (ReadError, GeometryError) as error:
             if path in found.named:
                 raise ReadError(

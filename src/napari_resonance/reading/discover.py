@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
+from typing import get_args
 
 from napari_resonance.errors import CancelledError, ReadError
 from napari_resonance.progress import ShouldStop
@@ -21,17 +22,45 @@ _DIGITS = re.compile(r"(\d+)")
 
 @dataclass
 class Found:
-    """Files that may hold a scan, in a stable order, each once."""
+    """Files that may hold a scan, in a stable order, each once.
+
+    Parameters
+    ----------
+    dicom, nifti
+        Candidates of each format.
+    packed
+        Archives and compressed files, and how they are packed.
+    named
+        Those of all these that the caller asked for by name.
+    origins
+        Folders of unpacked files, and the archive (or the folder of the compressed
+        file) that each stands for; empty where files lie where the user put them.
+
+    """
 
     dicom: list[Path] = field(default_factory=list)
     nifti: list[Path] = field(default_factory=list)
+    packed: dict[Path, Kind] = field(default_factory=dict)
     named: set[Path] = field(default_factory=set)
+    origins: dict[Path, Path] = field(default_factory=dict)
+
+    @property
+    def is_temporary(self) -> bool:
+        """Whether the files are gone once they were read."""
+        return bool(self.origins)
+
+    def origin(self, path: Path) -> Path:
+        """Return where a file came from: itself, or ``archive.zip/inner/path``."""
+        for folder in path.parents if self.origins else ():
+            if folder in self.origins:
+                return self.origins[folder] / path.relative_to(folder)
+        return path
 
 
 def discover(
     paths: Iterable[str | PathLike[str]], on_skip: OnSkip, should_stop: ShouldStop
 ) -> Found:
-    """Sort the files that `paths` name or hold into DICOM and NIfTI candidates.
+    """Sort the files that `paths` name or hold into DICOM, NIfTI and archives.
 
     Parameters
     ----------
@@ -58,7 +87,7 @@ def discover(
     """
     # Names stay texts until all are known: a Path costs as much as reading the head
     # of a file that is in the cache. Dicts, for an order in which each is once.
-    candidates: dict[Kind, dict[str, None]] = {"dicom": {}, "nifti": {}}
+    candidates: dict[Kind, dict[str, None]] = {kind: {} for kind in get_args(Kind)}
     named: set[Path] = set()
     seen: set[tuple[int, int]] = set()
     for path in map(Path, paths):
@@ -83,10 +112,12 @@ def discover(
                 on_skip(Path(file), why)
             else:
                 candidates[kind][file] = None
+    packings: tuple[Kind, ...] = ("zip", "tar", "gzip")
     images = map(_one_of_pair, map(Path, candidates["nifti"]))
     return Found(
         dicom=[Path(name) for name in candidates["dicom"]],
         nifti=list(dict.fromkeys(images)),
+        packed={Path(name): kind for kind in packings for name in candidates[kind]},
         named=named | {_one_of_pair(path) for path in named},
     )
 

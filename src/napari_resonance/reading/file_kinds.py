@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import Literal
 
-Kind = Literal["dicom", "nifti"]
+Kind = Literal["dicom", "nifti", "zip", "tar", "gzip"]
 
 HEAD_BYTES = 540
 """How many of the first bytes tell what a file is: a NIfTI-2 header."""
@@ -27,8 +27,7 @@ _KNOWN_JUNK = {
     b"BM": "a bitmap picture",
     b"II*\0": "a TIFF picture",
     b"MM\0*": "a TIFF picture",
-    b"PK\x03\x04": "a zip archive; unpack it first",
-    b"\x1f\x8b": "a gzip archive; unpack it first",
+    b"PK\x03\x04": "a document or program packed as a zip archive",
     b"BZh": "a bzip2 archive; unpack it first",
     b"\xfd7zXZ": "an xz archive; unpack it first",
     b"7z\xbc\xaf": "a 7-zip archive; unpack it first",
@@ -43,6 +42,11 @@ _KNOWN_JUNK = {
     b"<!DOCTYPE": "an HTML document",
     b"<html": "an HTML document",
 }
+# Documents, programs and arrays that are zip archives under another name.
+_ZIPPED_OTHERS = (
+    *(".docx", ".xlsx", ".pptx", ".odt", ".ods", ".odp", ".epub", ".jar", ".apk"),
+    *(".whl", ".npz", ".pt", ".pth", ".ckpt", ".keras", ".sketch", ".kmz"),
+)
 _TEXT = bytes({7, 8, 9, 10, 12, 13, 27, *range(0x20, 0x7F), *range(0x80, 0x100)})
 # Every type of value that the standard knows, as an explicit element names it.
 _VALUE_TYPES = frozenset(
@@ -55,7 +59,7 @@ _OPENING |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 
 
 def kind_of(path: Path) -> tuple[Kind | None, str]:
-    """Tell DICOM and NIfTI by the first bytes; None comes with what it is instead.
+    """Tell scans and archives by the first bytes; None comes with what it is instead.
 
     Pipes, sockets and devices are never opened.
 
@@ -87,16 +91,30 @@ def head_of(path: str) -> bytes:
 
 
 def kind_of_head(head: bytes, name: str) -> tuple[Kind | None, str]:
-    """Tell DICOM and NIfTI by the first bytes and the name of a file."""
+    """Tell scans and archives by the first bytes and the name of a file."""
     if head[128:132] == b"DICM":
         return "dicom", ""
     if name.lower().endswith(_NIFTI_ENDINGS):
         return "nifti", ""
     if head[:4] in _HEADER_SIZES and len(head) >= 348:
         return "nifti", ""
+    packing = _packing_of(head, name)
+    if packing:
+        return packing, ""
     if _looks_like_headless_dicom(head):
         return "dicom", ""
     return None, _what_else(head)
+
+
+def _packing_of(head: bytes, name: str) -> Kind | None:
+    if head.startswith(b"\x1f\x8b"):
+        return "gzip"
+    if head[257:262] == b"ustar":
+        return "tar"
+    # The second is an archive without a member.
+    if not head.startswith((b"PK\3\4", b"PK\5\6")):
+        return None
+    return None if name.lower().endswith(_ZIPPED_OTHERS) else "zip"
 
 
 def _what_else(head: bytes) -> str:

@@ -30,13 +30,15 @@ _CHUNK = 1 << 24
 _COMPONENT_INTENTS = range(1004, 1011)
 
 
-def read_nifti(path: Path) -> Scan:
+def read_nifti(path: Path, *, in_memory: bool = False) -> Scan:
     """Read one NIfTI-1, NIfTI-2 or Analyze image.
 
     Parameters
     ----------
     path
         ``.nii``, ``.nii.gz``, or either file of an ``.hdr``/``.img`` pair.
+    in_memory
+        Whether the file may go away: then nothing stays mapped to it.
 
     Returns
     -------
@@ -54,7 +56,10 @@ def read_nifti(path: Path) -> Scan:
     header = read_nifti_header(path)
     layout = _layout_of(header)
     place = place_of(header)
-    voxels, notes = _native(_voxels(header, layout), layout, header.path)
+    stored = _voxels(header, layout)
+    if in_memory and isinstance(stored, np.memmap):
+        stored = np.array(stored, order="F", subok=False)
+    voxels, notes = _native(stored, layout, header.path)
     slope, intercept = header.scaling if not layout.channels else (1.0, 0.0)
     facts = facts_beside(path)
     return Scan(
