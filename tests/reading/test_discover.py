@@ -221,7 +221,7 @@ def test_a_dicomdir_with_some_files_missing_reads_the_others(tmp_path):
         ("rtdose.dcm", "a radiotherapy dose"),
         ("liver_1frame.dcm", "a segmentation"),
         ("waveform_ecg.dcm", "a waveform"),
-        ("UN_sequence.dcm", "an object without an image"),
+        ("UN_sequence.dcm", "an image object whose pixels were left out"),
     ],
 )
 def test_other_objects_are_left_out_by_their_kind(name, kind):

@@ -170,7 +170,7 @@ def frames_in(opened: Opened) -> list[Frame]:
 
     """
     path = opened.path
-    if kind := other_than_scan(opened.header, opened.transfer_syntax):
+    if kind := other_than_scan(opened):
         raise ReadError(
             f"is {kind}, not a scan",
             source=path,
