@@ -12,20 +12,20 @@ from napari_resonance.errors import ResonanceError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from napari_resonance.scan import Scan
+    from napari_resonance.reading.outline import Outline
 
 
 def inspect(paths: Paths, as_json: Json = False) -> Report:
     """List the scans in files and folders: one row a series."""
     from napari_resonance.cli.results import without_source
-    from napari_resonance.cli.scans import scans_at
+    from napari_resonance.cli.scans import outlines_at
 
     series: list[dict[str, Any]] = []
     skipped: list[tuple[str, str]] = []
     errors: list[ResonanceError] = []
     for path in paths:
         try:
-            series += [describe(scan) for scan in scans_at(path, skipped)]
+            series += [describe(scan) for scan in outlines_at(path, skipped)]
         except ResonanceError as error:
             error.source = error.source or str(path)
             errors.append(error)
@@ -40,7 +40,7 @@ def inspect(paths: Paths, as_json: Json = False) -> Report:
     return Report(document, partial(_show, series, skipped), code)
 
 
-def describe(scan: "Scan") -> dict[str, Any]:
+def describe(scan: "Outline") -> dict[str, Any]:
     """Return one entry of ``series``."""
     from napari_resonance.cli.scans import description_of, format_of, source_of
 

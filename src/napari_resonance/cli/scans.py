@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from napari_resonance.errors import ReadError
 
 if TYPE_CHECKING:
+    from napari_resonance.reading.outline import Outline
     from napari_resonance.scan import Scan
 
 _NIFTI_ENDINGS = (".nii", ".nii.gz", ".hdr", ".img")
@@ -28,20 +29,39 @@ def scans_at(path: Path, skipped: list[tuple[str, str]]) -> list[Scan]:
     """
     from napari_resonance.reading import read_scans
 
+    return _found(read_scans, path, skipped)
+
+
+def outlines_at(path: Path, skipped: list[tuple[str, str]]) -> list[Outline]:
+    """Describe the scans of a file or folder without reading their pixels.
+
+    Parameters and errors are those of `scans_at`.
+    """
+    from napari_resonance.reading import outline_scans
+
+    return _found(outline_scans, path, skipped)
+
+
+_Found = TypeVar("_Found")
+
+
+def _found(
+    read: Callable[..., list[_Found]], path: Path, skipped: list[tuple[str, str]]
+) -> list[_Found]:
     def skip(source: object, reason: str) -> None:
         skipped.append((str(source), reason))
 
-    scans = read_scans(path, on_skip=skip)
-    if not scans:
+    found = read(path, on_skip=skip)
+    if not found:
         raise ReadError(
             "there is no scan in this folder",
             source=path,
             remedy="Name a folder that holds DICOM or NIfTI files",
         )
-    return scans
+    return found
 
 
-def source_of(scan: Scan) -> str:
+def source_of(scan: Scan | Outline) -> str:
     """Return the file of a scan, or the folder that holds its files."""
     if len(scan.sources) == 1:
         return str(scan.sources[0])
@@ -49,7 +69,7 @@ def source_of(scan: Scan) -> str:
     return os.path.commonpath(folders) if folders else ""
 
 
-def description_of(scan: Scan) -> str:
+def description_of(scan: Scan | Outline) -> str:
     """Return what the scanner's operator called the series; often empty."""
     return str(scan.meta.get("series_description", ""))
 
@@ -63,7 +83,7 @@ def told_apart(entries: Sequence[tuple[str, str]]) -> list[str]:
     ]
 
 
-def format_of(scan: Scan) -> str:
+def format_of(scan: Scan | Outline) -> str:
     """Return "NIfTI" or "DICOM"."""
     names = [path.name.lower() for path in scan.sources[:1]]
     is_nifti = any(name.endswith(_NIFTI_ENDINGS) for name in names)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
+from typing import TypeVar
 
 from napari_resonance.errors import (
     CancelledError,
@@ -17,9 +18,10 @@ from napari_resonance.errors import (
 from napari_resonance.progress import ShouldStop, never
 from napari_resonance.reading.discover import Found, OnSkip
 from napari_resonance.reading.gathering import gather
+from napari_resonance.reading.outline import Outline, outline_of
 from napari_resonance.scan import Scan
 
-__all__ = ["read_scan", "read_scans"]
+__all__ = ["outline_scans", "read_scan", "read_scans"]
 
 _LISTED = 8
 
@@ -69,8 +71,29 @@ def read_scans(
     scans: list[Scan] = []
     with closing(gather(path_or_paths, on_skip, should_stop)) as batches:
         for found in batches:
-            scans += _scans_of(found, on_skip, should_stop)
+            scans += _of_batch(found, _scans_in, on_skip, should_stop)
     return scans
+
+
+def outline_scans(
+    path_or_paths: str | PathLike[str] | Iterable[str | PathLike[str]],
+    *,
+    on_skip: OnSkip = _ignore,
+    should_stop: ShouldStop = never,
+) -> list[Outline]:
+    """Describe every scan in files and folders as `read_scans` would read it.
+
+    Of DICOM series only the headers are read, so a folder of thousands of files is
+    described in a second. Parameters, order and errors are those of `read_scans`, but
+    what only the pixels of a DICOM file tell does not come to light.
+    """
+    if isinstance(path_or_paths, str | PathLike):
+        path_or_paths = [path_or_paths]
+    outlines: list[Outline] = []
+    with closing(gather(path_or_paths, on_skip, should_stop)) as batches:
+        for found in batches:
+            outlines += _of_batch(found, _outlines_in, on_skip, should_stop)
+    return outlines
 
 
 def read_scan(path: str | PathLike[str]) -> Scan:
@@ -111,27 +134,47 @@ def read_scan(path: str | PathLike[str]) -> Scan:
     )
 
 
-def _scans_of(found: Found, on_skip: OnSkip, should_stop: ShouldStop) -> list[Scan]:
+_Described = TypeVar("_Described", Scan, Outline)
+_Read = Callable[[Found, OnSkip, ShouldStop], list[_Described]]
+
+
+def _of_batch(
+    found: Found, read: _Read[_Described], on_skip: OnSkip, should_stop: ShouldStop
+) -> list[_Described]:
     """Read one batch; all that is said of its files names them as the user does."""
 
     def skip(path: Path, reason: str) -> None:
         on_skip(found.origin(path), reason)
 
     try:
-        scans = _nifti_scans(found, skip, should_stop)
-        if found.dicom:
-            from napari_resonance.reading.dicom import read_dicom
-
-            scans += read_dicom(found.dicom, found.named, skip, should_stop)
+        described = read(found, skip, should_stop)
     except ResonanceError as error:
         if error.source is not None:
             error.source = str(found.origin(Path(error.source)))
         raise
     if not found.is_temporary:
-        return scans
-    return [
-        replace(scan, sources=tuple(map(found.origin, scan.sources))) for scan in scans
-    ]
+        return described
+    return [replace(d, sources=tuple(map(found.origin, d.sources))) for d in described]
+
+
+def _scans_in(found: Found, on_skip: OnSkip, should_stop: ShouldStop) -> list[Scan]:
+    scans = list(_nifti_scans(found, on_skip, should_stop))
+    if found.dicom:
+        from napari_resonance.reading.dicom import read_dicom
+
+        scans += read_dicom(found.dicom, found.named, on_skip, should_stop)
+    return scans
+
+
+def _outlines_in(
+    found: Found, on_skip: OnSkip, should_stop: ShouldStop
+) -> list[Outline]:
+    outlines = list(map(outline_of, _nifti_scans(found, on_skip, should_stop)))
+    if found.dicom:
+        from napari_resonance.reading.dicom import outline_dicom
+
+        outlines += outline_dicom(found.dicom, found.named, on_skip, should_stop)
+    return outlines
 
 
 def _where(scan: Scan) -> str:
@@ -139,21 +182,21 @@ def _where(scan: Scan) -> str:
     return repr(description) if description else scan.sources[0].name
 
 
-def _nifti_scans(found: Found, on_skip: OnSkip, should_stop: ShouldStop) -> list[Scan]:
+def _nifti_scans(
+    found: Found, on_skip: OnSkip, should_stop: ShouldStop
+) -> Iterator[Scan]:
     if not found.nifti:
-        return []
+        return
     from napari_resonance.reading.nifti import read_nifti
 
-    scans = []
     for path in found.nifti:
         if should_stop():
             raise CancelledError("reading was stopped", source=path)
         try:
-            scans.append(read_nifti(path, in_memory=found.is_temporary))
+            yield read_nifti(path, in_memory=found.is_temporary)
         except (ReadError, GeometryError) as error:
             if path in found.named:
                 raise ReadError(
                     error.message, source=path, remedy=error.remedy
                 ) from error
             on_skip(path, error.message)
-    return scans

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from napari_resonance.errors import (
     ReadError,
     ResonanceError,
 )
-from napari_resonance.geometry import FloatArray
 from napari_resonance.progress import ShouldStop
 from napari_resonance.reading.dicom_decoding import through_lut
 from napari_resonance.reading.dicom_frames import Frame
@@ -32,13 +31,15 @@ from napari_resonance.reading.dicom_grouping import (
     group_frames,
     places_of,
 )
-from napari_resonance.reading.dicom_header import open_header, quiet
+from napari_resonance.reading.dicom_header import Header, open_header, quiet
 from napari_resonance.reading.dicom_meta import meta_of
-from napari_resonance.reading.dicom_pixels import PixelError, Scaling, load_volumes
+from napari_resonance.reading.dicom_pixels import PixelError, Scaling
 from napari_resonance.reading.dicom_spacing import flat_spacing
 from napari_resonance.reading.discover import OnSkip
 from napari_resonance.reading.frame_reader import FrameReader
 from napari_resonance.reading.functional_groups import frame_header
+from napari_resonance.reading.outline import Outline
+from napari_resonance.reading.volumes import Volumes
 from napari_resonance.scan import Scan
 
 # Damaged files are left out of a series once; if it still fails, it is refused.
@@ -95,28 +96,56 @@ def read_dicom(
 
     """
     with quiet:
-        frames: list[Frame] = []
-        reader = FrameReader()
-        for path in paths:
-            if should_stop():
-                raise CancelledError("reading was stopped", source=path)
+        plans = _plans(paths, named, on_skip, should_stop)
+        return [s for p in plans for s in _loaded(p, named, on_skip, should_stop)]
+
+
+def outline_dicom(
+    paths: Iterable[Path],
+    named: set[Path],
+    on_skip: OnSkip,
+    should_stop: ShouldStop,
+) -> list[Outline]:
+    """Describe all scans that DICOM files hold from their headers, without pixels.
+
+    Parameters, order and errors are those of `read_dicom`.
+    """
+    outlines = []
+    with quiet:
+        for plan in _plans(paths, named, on_skip, should_stop):
             try:
-                frames += reader.frames_of(path)
-            except ReadError as error:
-                if path in named:
-                    raise
-                on_skip(path, error.message)
-        scans: list[Scan] = []
-        for group in group_frames(frames, on_skip):
-            try:
-                plans = plans_of(group)
+                outlines.append(_outline(plan, _header_of(plan)))
             except (ReadError, GeometryError) as error:
-                paths = {f.path for v in group.volumes for f in v}
-                _refuse(sorted(paths), error, named, on_skip)
-                continue
-            for plan in plans:
-                scans += _loaded(plan, named, on_skip, should_stop)
-        return scans
+                _refuse(plan.paths, error, named, on_skip)
+    return outlines
+
+
+def _plans(
+    paths: Iterable[Path],
+    named: set[Path],
+    on_skip: OnSkip,
+    should_stop: ShouldStop,
+) -> list[Plan]:
+    """Read all headers, and plan the scans that their planes make."""
+    frames: list[Frame] = []
+    reader = FrameReader()
+    for path in paths:
+        if should_stop():
+            raise CancelledError("reading was stopped", source=path)
+        try:
+            frames += reader.frames_of(path)
+        except ReadError as error:
+            if path in named:
+                raise
+            on_skip(path, error.message)
+    plans: list[Plan] = []
+    for group in group_frames(frames, on_skip):
+        try:
+            plans += plans_of(group)
+        except (ReadError, GeometryError) as error:
+            files = {f.path for v in group.volumes for f in v}
+            _refuse(sorted(files), error, named, on_skip)
+    return plans
 
 
 def plans_of(group: Group) -> list[Plan]:
@@ -225,41 +254,62 @@ def _without(plan: Plan, damaged: Iterable[Path]) -> list[Plan]:
 
 def _scan(plan: Plan, should_stop: ShouldStop) -> Scan:
     frames = [f for v in plan.volumes for f in v]
-    first = frames[0]
     scaling = Scaling.of(frames)
-    planes = load_volumes(plan.volumes, plan.stack, should_stop)
-    color = first.encoding.color
-    header = frame_header(open_header(first.path).header, first.index)
-    planes, lut_notes = through_lut(planes, header)
-    voxels, affine, notes = _arranged(planes, color, plan.stack.affine)
+    planes = Volumes.of(plan.volumes, plan.stack).load(should_stop)
+    header = _header_of(plan)
+    planes, _ = through_lut(planes, header)
+    outline = _outline(plan, header)
     return Scan(
-        voxels=voxels,
-        affine=affine,
-        modality=first.series.modality,
+        voxels=_arranged(planes, outline.color),
         slope=scaling.slope,
         intercept=scaling.intercept,
-        color=color,
+        **{
+            f.name: getattr(outline, f.name)
+            for f in fields(outline)
+            if f.name != "shape"
+        },
+    )
+
+
+def _arranged(planes: NDArray[Any], color: bool) -> NDArray[Any]:
+    """Turn ``(time, plane, row, column[, 3])`` into the axes of a Scan, as a view."""
+    volume: NDArray[Any] = planes[0] if len(planes) == 1 else planes
+    if not color:
+        return volume.T
+    # A film: pictures without a place, which only here take the axis of depth.
+    film: NDArray[Any] = volume.reshape(-1, *planes.shape[2:])
+    return film.transpose(2, 1, 0, 3)
+
+
+def _header_of(plan: Plan) -> Header:
+    first = plan.volumes[0][0]
+    return frame_header(open_header(first.path).header, first.index)
+
+
+def _outline(plan: Plan, header: Header) -> Outline:
+    """Describe the scan that a plan will make; `header` is that of its first plane."""
+    first, n_times = plan.volumes[0][0], len(plan.volumes)
+    shape: tuple[int, ...] = (first.columns, first.rows, plan.stack.n_planes)
+    _, notes = through_lut(np.zeros((1, 1), first.encoding.dtype), header)
+    if first.encoding.color:
+        shape = (*shape[:2], shape[2] * n_times, 3)
+        if n_times > 1:
+            note = "its third axis counts the pictures of a colour film, not places"
+            notes = (*notes, note)
+    elif n_times > 1:
+        shape = (*shape, n_times)
+    return Outline(
+        shape=shape,
+        affine=plan.stack.affine,
+        modality=first.series.modality,
+        color=first.encoding.color,
         oriented=plan.oriented,
         study=first.series.study,
         series=first.series.uid,
         sources=plan.paths,
         meta={**meta_of(header), **_over_time(plan)},
-        warnings=(*plan.warnings, *lut_notes, *notes),
+        warnings=(*plan.warnings, *notes),
     )
-
-
-def _arranged(
-    planes: NDArray[Any], color: bool, affine: FloatArray
-) -> tuple[NDArray[Any], FloatArray, tuple[str, ...]]:
-    """Turn ``(time, plane, row, column[, 3])`` into the axes of a Scan, as a view."""
-    if not color:
-        return (planes[0].T if len(planes) == 1 else planes.T), affine, ()
-    if len(planes) == 1:
-        return planes[0].transpose(2, 1, 0, 3), affine, ()
-    # A film: pictures without a place, which only here take the axis of depth.
-    flat = planes.reshape(-1, *planes.shape[2:])
-    note = "its third axis counts the pictures of a colour film, not places"
-    return flat.transpose(2, 1, 0, 3), affine, (note,)
 
 
 def _over_time(plan: Plan) -> dict[str, Any]:
