@@ -15,15 +15,13 @@ _FRAME_STARTS = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
 
 
-def frame_of(fragments: bytes, index: int, encoding: Encoding) -> bytes:
+def checked_stream(stream: bytes, encoding: Encoding) -> bytes:
     """Return the compressed bytes of one frame, if they claim the size they should.
 
     Parameters
     ----------
-    fragments
-        The encapsulated pixel data of a file, from its offset table on.
-    index
-        Frame number from 0.
+    stream
+        The joined fragments of a frame.
     encoding
         What the header says.
 
@@ -33,9 +31,6 @@ def frame_of(fragments: bytes, index: int, encoding: Encoding) -> bytes:
         If the code stream claims another size. Streams of an unknown kind pass.
 
     """
-    from pydicom.encaps import get_frame
-
-    stream = get_frame(fragments, index, number_of_frames=encoding.frames)
     size = _size_of(stream)
     expected = (encoding.rows, encoding.columns, encoding.samples)
     if size is not None and size != expected:

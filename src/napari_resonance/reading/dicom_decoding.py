@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_resonance.errors import DependencyError
-from napari_resonance.reading.codestream import frame_of
+from napari_resonance.reading.decoder_pool import decoder_pool
+from napari_resonance.reading.decoding_helper import decode_here
 from napari_resonance.reading.dicom_encoding import Encoding
 from napari_resonance.reading.dicom_header import (
     DEFLATED,
@@ -21,14 +22,19 @@ from napari_resonance.reading.dicom_header import (
     parse_errors,
     reason_of,
 )
-from napari_resonance.reading.isolated import isolated_decoder
 
 _JPEG = "1.2.840.10008.1.2.4."
 _JPEG_EXTENDED = _JPEG + "51"
 _RLE = "1.2.840.10008.1.2.5"
 _JPEG_LS = (_JPEG + "80", _JPEG + "81")
+# Decoders that may work in this process. pydicom's own is plain Python; OpenJPEG bore
+# 29,000 damaged images without a crash or a hang. All others broke down over some.
+_ROBUST = {_RLE: "pydicom", _JPEG + "90": "pylibjpeg", _JPEG + "91": "pylibjpeg"}
+# Every so many rows and columns are looked at first.
+_SAMPLED = 16
 # Which package of the plain installation decodes what.
 _DECODED_BY = {
+    _RLE: "pylibjpeg-rle",
     **{_JPEG + n: "python-gdcm" for n in ("50", "51", "57", "70")},
     **{_JPEG + n: "pyjpegls" for n in ("80", "81")},
     **{
@@ -38,10 +44,19 @@ _DECODED_BY = {
 }
 
 
+def is_framed(encoding: Encoding) -> bool:
+    """Tell whether each frame is compressed by itself, for `decode_frame`."""
+    return not (encoding.native or encoding.start is None or _is_wide_jpeg(encoding))
+
+
+def _is_wide_jpeg(encoding: Encoding) -> bool:
+    return encoding.syntax == _JPEG_EXTENDED and encoding.allocated > 8
+
+
 def images_of(
     path: Path, encoding: Encoding, indices: list[int]
 ) -> Iterator[NDArray[Any]]:
-    """Yield frames ``(row, column[, 3])`` of a file, by frame number from 0.
+    """Yield frames ``(row, column[, 3])`` of a file that is not framed.
 
     Raises
     ------
@@ -51,8 +66,11 @@ def images_of(
         If the decoder of its compression is not installed.
 
     """
-    frames = _stored if encoding.is_direct else _decoded
-    return frames(path, encoding, indices)
+    if encoding.is_direct:
+        return _stored(path, encoding, indices)
+    if _is_wide_jpeg(encoding):
+        return _whole_file_by_gdcm(path, encoding, indices)
+    return _rearranged(path, encoding, indices)
 
 
 def _stored(
@@ -90,28 +108,16 @@ def mend_bits(plane: NDArray[Any], encoding: Encoding) -> None:
         return
     if encoding.hides_overlay:
         plane &= plane.dtype.type((1 << bits) - 1)
+    # One negative value shows that the sign is extended; air outside a patient, which
+    # a few pixels find, spares a pass over most planes.
+    if not encoding.signed or plane[::_SAMPLED, ::_SAMPLED].min() < 0:
+        return
     half = 1 << (bits - 1)
-    if encoding.signed and plane.min() >= 0 and half <= plane.max() < 2 * half:
+    if plane.min() >= 0 and half <= plane.max() < 2 * half:
         plane[plane >= half] |= plane.dtype.type(-2 * half)
 
 
-def _decoded(
-    path: Path, encoding: Encoding, indices: list[int]
-) -> Iterator[NDArray[Any]]:
-    """Decode frames of a file through pydicom and the packages it knows."""
-    if encoding.syntax == _JPEG_EXTENDED and encoding.allocated > 8:
-        yield from _whole_file_by_gdcm(path, encoding, indices)
-        return
-    if encoding.native or encoding.start is None:
-        yield from _uncompressed(path, encoding, indices)
-        return
-    fragments = _fragments(path, encoding)
-    for index in indices:
-        frame = frame_of(fragments, index, encoding)
-        yield _as_rgb(_by_some_plugin(frame, path, encoding), path, encoding)
-
-
-def _uncompressed(
+def _rearranged(
     path: Path, encoding: Encoding, indices: list[int]
 ) -> Iterator[NDArray[Any]]:
     """Read what needs rearranging only: bits, colour planes, deflated files."""
@@ -130,57 +136,74 @@ def _uncompressed(
         yield _as_rgb(image, path, encoding)
 
 
-def _fragments(path: Path, encoding: Encoding) -> bytes:
-    """Return the encapsulated pixel data as they are.
+def decode_frame(
+    stream: bytes,
+    path: Path,
+    encoding: Encoding,
+    out: NDArray[Any] | None = None,
+    *,
+    is_lone: bool = False,
+) -> NDArray[Any]:
+    """Return an image ``(row, column[, 3])`` decoded by the first package that can.
 
-    Its items are taken by their lengths. Looking for the mark of their end instead, as
-    a parser of the whole file does, stops too early where compressed bytes resemble it.
+    Parameters
+    ----------
+    stream
+        The compressed bytes of one frame.
+    path
+        Its file.
+    encoding
+        What the file's header says.
+    out
+        Filled and returned if it is contiguous, of the shape and type of the image.
+    is_lone
+        It is one of few, for which no process is started if a robust decoder can have
+        it.
+
+    Raises
+    ------
+    DamagedError
+        If no package can decode it.
+    DependencyError
+        If no package that could is installed.
+
     """
-    with path.open("rb") as file:
-        file.seek(encoding.start or 0)
-        return file.read()
-
-
-def _by_some_plugin(frame: bytes, path: Path, encoding: Encoding) -> NDArray[Any]:
-    """Decode one frame with the first package that can."""
-    from pydicom.encaps import encapsulate
     from pydicom.pixels.decoders.base import get_decoder
     from pydicom.uid import UID
 
     decoder = get_decoder(UID(encoding.syntax))
     if not decoder.is_available:
         raise _no_decoder(encoding.syntax, path)
-    source, options = encapsulate([frame]), _options(encoding)
+    request = {"syntax": encoding.syntax, "options": _options(encoding)}
+    plugins = _plugins(encoding, decoder.available_plugins)
+    robust = _ROBUST.get(encoding.syntax)
+    here = is_lone and robust in plugins and not decoder_pool.is_running
     failures = []
-    for plugin in _plugins(encoding, decoder.available_plugins):
+    for plugin in [robust] if here else plugins:
+        asked = request | {"plugin": plugin}
         try:
-            if plugin == "gdcm":
-                request = {"syntax": encoding.syntax, "options": options}
-                return isolated_decoder.decode(request, source)
-            image, _ = decoder.as_array(
-                source, index=0, decoding_plugin=plugin, **options
-            )
+            if here:
+                image = decode_here(asked, stream)
+            else:
+                image = decoder_pool.decode(asked, stream, out)
         except parse_errors() as error:
             failures.append(f"{plugin}: {reason_of(error)}")
         else:
-            return image
+            return _as_rgb(image, path, encoding)
     raise DamagedError(f"no decoder can read them; {', '.join(failures)}")
 
 
 def _plugins(encoding: Encoding, available: tuple[str, ...]) -> list[str]:
     """Choose decoders by how they bear damaged data.
 
-    On such, pylibjpeg-rle ends the whole process, and CharLS as pyjpegls has it goes on
-    for half a minute over a picture of a stamp's size; gdcm ends its process, but that
-    is one of its own. Pillow changes some 16-bit images.
+    On such, CharLS as pyjpegls has it goes on for half a minute over a picture of a
+    stamp's size. Pillow changes some 16-bit images. pydicom's own, for RLE, is slow.
     """
-    if encoding.syntax == _RLE:
-        return ["pydicom"]
     if encoding.syntax in _JPEG_LS:
         # gdcm cannot do these (pydicom.pixels.decoders.gdcm).
         can = "gdcm" in available and encoding.stored not in (6, 7)
         return ["gdcm" if can else "pyjpegls"]
-    return [name for name in ("pylibjpeg", "gdcm") if name in available]
+    return [name for name in ("pylibjpeg", "gdcm", "pydicom") if name in available]
 
 
 def _options(encoding: Encoding) -> dict[str, Any]:
@@ -207,7 +230,7 @@ def _whole_file_by_gdcm(
         raise _no_decoder(encoding.syntax, path)
     request = {"path": str(path), "dtype": encoding.dtype.str}
     size = (encoding.frames, encoding.rows, encoding.columns)
-    images = isolated_decoder.decode(request).reshape(size)
+    images = decoder_pool.decode(request).reshape(size)
     for index in indices:
         yield images[index]
 

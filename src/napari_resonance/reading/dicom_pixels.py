@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from napari_resonance.errors import CancelledError, ReadError
 from napari_resonance.progress import ShouldStop
-from napari_resonance.reading.dicom_decoding import images_of, mend_bits, read_frame
+from napari_resonance.reading.decoder_pool import decoder_pool
+from napari_resonance.reading.dicom_decoding import (
+    decode_frame,
+    images_of,
+    is_framed,
+    mend_bits,
+    read_frame,
+)
 from napari_resonance.reading.dicom_encoding import Encoding
 from napari_resonance.reading.dicom_frames import Frame
-from napari_resonance.reading.dicom_geometry import Stack
 from napari_resonance.reading.dicom_header import DamagedError, parse_errors, reason_of
+from napari_resonance.reading.fragments import Fragments
+from napari_resonance.reading.sharing import share_out
+
+Job = tuple[Frame, NDArray[Any]]
+"""A plane of a file, and the array it goes into."""
+
+# Threads that read: more than there are cores, since they wait for disks or networks.
+_READERS, _FILES_PER_READER = 4, 8
+# A helper process takes a third of a second to start, which less is not worth.
+_BYTES_PER_DECODER, _BYTES_OF_LONE_FRAMES = 1 << 21, 1 << 20
 
 
 class PixelError(ReadError):
@@ -51,18 +67,15 @@ class Scaling:
         return cls(1.0, 0.0, True)
 
 
-def load_volumes(
-    volumes: Sequence[Sequence[Frame]], stack: Stack, should_stop: ShouldStop
-) -> NDArray[Any]:
-    """Decode planes into ``(time, plane, row, column[, 3])``.
+def fill_planes(jobs: Sequence[Job], rescale: bool, should_stop: ShouldStop) -> None:
+    """Read or decode planes into the arrays they are given, on all cores.
 
     Parameters
     ----------
-    volumes
-        The planes of each time point, in the order of the stack.
-    stack
-        The grid; planes that it has and the files have not are interpolated between
-        their neighbours, in the dtype of the files.
+    jobs
+        Planes of any number of files.
+    rescale
+        Apply slope and intercept of each plane.
     should_stop
         Asked before each file.
 
@@ -72,103 +85,111 @@ def load_volumes(
         If files are damaged; it names all of them.
     DependencyError
         If the decoder of their compression is not installed.
+    CancelledError
+        If `should_stop` returned True.
 
     """
-    frames = [f for volume in volumes for f in volume]
-    scaling = Scaling.of(frames)
-    dtype = np.result_type(*{f.encoding.dtype for f in frames})
-    if scaling.is_applied:
-        dtype = np.dtype(np.float32)
-    first = frames[0]
-    size = (first.rows, first.columns) + ((3,) if first.encoding.color else ())
-    out = _reserve((len(volumes), stack.n_planes, *size), dtype, first.path)
-    whole = stack.is_even or all(a == round(a) for a in stack.at)
-    jobs: list[tuple[Frame, NDArray[Any]]] = []
-    loose: list[NDArray[Any]] = []
-    for volume, target in zip(volumes, out, strict=True):
-        planes = [target[round(a)] for a in stack.at]
-        if not whole:
-            loose.append(_reserve((len(volume), *size), dtype, first.path))
-            planes = list(loose[-1])
-        jobs += zip(volume, planes, strict=True)
-    _decode(jobs, scaling.is_applied, should_stop)
-    for n, target in enumerate(out):
-        if not stack.is_even:
-            given = target[[round(a) for a in stack.at]] if whole else loose[n]
-            _fill_between(given, stack.at, target)
-    return out
-
-
-def _reserve(shape: tuple[int, ...], dtype: np.dtype[Any], path: Path) -> NDArray[Any]:
-    try:
-        return np.empty(shape, dtype)
-    except (MemoryError, ValueError) as error:
-        raise ReadError(
-            f"needs more memory than there is for its {shape} voxels",
-            source=path,
-            remedy="Read it on a machine with more memory",
-        ) from error
-
-
-def _fill_between(
-    given: NDArray[Any], at: Sequence[float], target: NDArray[Any]
-) -> None:
-    """Interpolate linearly along the stack wherever a grid plane is not a given one."""
-    for k in range(len(target)):
-        above = int(np.searchsorted(at, k))
-        if above < len(at) and abs(at[above] - k) < 1e-9:
-            target[k] = given[above]
-            continue
-        above = min(max(above, 1), len(at) - 1)
-        share = (k - at[above - 1]) / (at[above] - at[above - 1])
-        between = (1 - share) * given[above - 1] + share * given[above].astype(
-            np.float64
-        )
-        target[k] = between if target.dtype.kind == "f" else np.round(between)
-
-
-def _decode(
-    jobs: Iterable[tuple[Frame, NDArray[Any]]], rescale: bool, should_stop: ShouldStop
-) -> None:
-    failed: dict[Path, str] = {}
-    by_file: dict[Path, list[tuple[Frame, NDArray[Any]]]] = defaultdict(list)
+    by_file: dict[Path, list[Job]] = defaultdict(list)
     for job in jobs:
         by_file[job[0].path].append(job)
-    for path, planes in by_file.items():
+    failed: dict[Path, str] = {}
+    tasks = _tasks(by_file, rescale, failed, should_stop)
+    share_out(tasks, _n_threads(jobs, len(by_file)))
+    if failed:
+        # In the order of the planes, not in that in which threads met them.
+        raise PixelError({path: failed[path] for path in by_file if path in failed})
+
+
+def _n_threads(jobs: Sequence[Job], n_files: int) -> int:
+    framed = [f.encoding for f, _ in jobs if is_framed(f.encoding)]
+    if framed:
+        n_bytes = sum(encoding.frame_bytes for encoding in framed)
+        worth = max(1, n_bytes // _BYTES_PER_DECODER)
+        return min(decoder_pool.size, len(framed), worth)
+    return max(1, min(_READERS, n_files // _FILES_PER_READER))
+
+
+def _tasks(
+    by_file: dict[Path, list[Job]],
+    rescale: bool,
+    failed: dict[Path, str],
+    should_stop: ShouldStop,
+) -> Iterator[Callable[[], None]]:
+    """Yield what is to be done, a file or a compressed frame at a time."""
+    n_bytes = sum(f.encoding.frame_bytes for jobs in by_file.values() for f, _ in jobs)
+    is_lone = n_bytes <= _BYTES_OF_LONE_FRAMES
+    for path, jobs in by_file.items():
         if should_stop():
             raise CancelledError("reading was stopped", source=path)
+        encoding = jobs[0][0].encoding
+        if not is_framed(encoding):
+            yield partial(_attempt, failed, path, partial(_fill_file, jobs, rescale))
+            continue
         try:
-            _decode_file(path, planes, rescale)
+            for stream, planes in _streams(path, encoding, jobs):
+                fill = partial(_fill_frame, stream, planes, rescale, is_lone)
+                yield partial(_attempt, failed, path, fill)
         except parse_errors() as error:
             failed[path] = reason_of(error)
-    if failed:
-        raise PixelError(failed)
 
 
-def _decode_file(
-    path: Path, planes: list[tuple[Frame, NDArray[Any]]], rescale: bool
-) -> None:
-    encoding = planes[0][0].encoding
-    if encoding.is_direct and not rescale and _fit(encoding, planes):
-        with path.open("rb", buffering=0) as file:
-            for frame, plane in planes:
+def _attempt(failed: dict[Path, str], path: Path, fill: Callable[[], None]) -> None:
+    """Fill planes of a file, unless others of it could not be filled."""
+    if path in failed:
+        return
+    try:
+        fill()
+    except parse_errors() as error:
+        failed[path] = reason_of(error)
+
+
+def _streams(
+    path: Path, encoding: Encoding, jobs: list[Job]
+) -> Iterator[tuple[bytes, list[Job]]]:
+    """Yield the compressed frames of a file, each with the planes that it holds."""
+    jobs.sort(key=_index)
+    with path.open("rb") as file:
+        fragments = Fragments(file, encoding)
+        for index, planes in groupby(jobs, key=_index):
+            yield fragments.stream(index), list(planes)
+
+
+def _index(job: Job) -> int:
+    return job[0].index
+
+
+def _fill_frame(stream: bytes, jobs: list[Job], rescale: bool, is_lone: bool) -> None:
+    frame, plane = jobs[0]
+    into = None if rescale or len(jobs) > 1 or frame.tile is not None else plane
+    image = decode_frame(stream, frame.path, frame.encoding, into, is_lone=is_lone)
+    if image is into:
+        mend_bits(plane, frame.encoding)
+        return
+    for frame, plane in jobs:
+        _put(_cut(image, frame), frame, plane, rescale)
+
+
+def _fill_file(jobs: list[Job], rescale: bool) -> None:
+    path, encoding = jobs[0][0].path, jobs[0][0].encoding
+    if encoding.is_direct and not rescale and _fit(encoding, jobs):
+        with open(path, "rb", buffering=0) as file:
+            for frame, plane in jobs:
                 read_frame(file, encoding, frame.index, plane)
                 mend_bits(plane, encoding)
         return
-    planes.sort(key=lambda job: job[0].index)
-    indices = sorted({f.index for f, _ in planes})
-    frames = images_of(path, encoding, indices)
-    for _, group in groupby(planes, key=lambda job: job[0].index):
-        image = next(frames)
+    jobs.sort(key=_index)
+    images = images_of(path, encoding, sorted({f.index for f, _ in jobs}))
+    for _, group in groupby(jobs, key=_index):
+        image = next(images)
         for frame, plane in group:
             _put(_cut(image, frame), frame, plane, rescale)
 
 
-def _fit(encoding: Encoding, planes: list[tuple[Frame, NDArray[Any]]]) -> bool:
+def _fit(encoding: Encoding, jobs: list[Job]) -> bool:
     """Tell whether the bytes of the file can go into the planes as they are."""
     return all(
         f.tile is None and plane.dtype == encoding.dtype and plane.flags.c_contiguous
-        for f, plane in planes
+        for f, plane in jobs
     )
 
 

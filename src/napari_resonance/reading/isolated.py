@@ -1,18 +1,11 @@
-"""Decoding by gdcm in a process of its own.
+"""One helper process that decodes frames: started, used, watched and replaced.
 
-On some damaged images gdcm ends the process it runs in (a C++ exception that nobody
-catches), and no ``except`` can help. So it runs in a helper process: started when first
-needed, used for many frames, ended with this process, and replaced if it dies or takes
-too long. What it prints goes nowhere.
-
-Messages are a line of JSON with the number of bytes that follow it, then those bytes.
+It is started when first needed, used for many frames, ended with this process, and
+replaced if it dies or takes too long. What it prints goes nowhere.
 """
 
 from __future__ import annotations
 
-import atexit
-import json
-import os
 import subprocess
 import sys
 import threading
@@ -21,42 +14,55 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_resonance.reading.dicom_header import DamagedError, parse_errors, quiet
+from napari_resonance.reading.decoding_helper import (
+    receive_data,
+    receive_text,
+    send,
+)
+from napari_resonance.reading.dicom_header import DamagedError
 
-_MODULE = "napari_resonance.reading.isolated"
-_SECONDS_PER_FRAME = 60.0
+# What a decoder may take for a frame, and for each million pixels of it. Far above what
+# any does on a busy machine; a start from a slow disk has to fit in as well.
+_SECONDS, _SECONDS_PER_MEGAPIXEL = 30.0, 2.0
+_PIPE_BYTES = 1 << 20
 
 
 class IsolatedDecoder:
-    """A helper process that decodes frames, one at a time.
+    """A helper process that decodes frames, one at a time, for one thread at a time.
 
     Parameters
     ----------
     seconds
-        Time limit for one frame; the process is ended when it passes.
+        Time limit for a small frame; the process is ended when it passes.
     command
         How the helper is started.
 
     """
 
     def __init__(
-        self, seconds: float = _SECONDS_PER_FRAME, command: tuple[str, ...] = ()
+        self, seconds: float = _SECONDS, command: tuple[str, ...] = ()
     ) -> None:
         self._seconds = seconds
-        self._command = command or (sys.executable, "-m", _MODULE)
+        self._command = command
         self._process: subprocess.Popen[bytes] | None = None
-        self._lock = threading.Lock()
 
-    def decode(self, request: dict[str, Any], data: bytes = b"") -> NDArray[Any]:
+    def decode(
+        self,
+        request: dict[str, Any],
+        data: bytes = b"",
+        out: NDArray[Any] | None = None,
+    ) -> NDArray[Any]:
         """Return the decoded image.
 
         Parameters
         ----------
         request
-            ``syntax`` and ``options`` for pydicom's decoders, or ``path`` of a file
-            that gdcm is to read as a whole.
+            ``syntax``, ``plugin`` and ``options`` for pydicom's decoders, or ``path``
+            of a file that gdcm is to read as a whole.
         data
-            One encapsulated frame.
+            The compressed bytes of one frame.
+        out
+            Filled and returned if it is contiguous, of the shape and type of the image.
 
         Raises
         ------
@@ -64,55 +70,70 @@ class IsolatedDecoder:
             If the image cannot be decoded, or the helper died or was too slow over it.
 
         """
-        with self._lock:
-            process = self._running()
-            timer = threading.Timer(self._seconds, process.kill)
-            timer.start()
-            try:
-                _send(_pipe(process.stdin), request, data)
-                reply, content = _receive(_pipe(process.stdout))
-            except (OSError, EOFError, ValueError):
-                self._close()
-                raise DamagedError("its decoder broke down over them") from None
-            finally:
-                timer.cancel()
-        if "shape" not in reply:
-            raise DamagedError(f"gdcm cannot read them ({reply.get('error')})")
-        return np.frombuffer(content, reply["dtype"]).reshape(reply["shape"])
+        options = request.get("options", {})
+        n_pixels = options.get("rows", 0) * options.get("columns", 0)
+        seconds = self._seconds + _SECONDS_PER_MEGAPIXEL * n_pixels / 1e6
+        process = self.start()
+        timer = threading.Timer(seconds, process.kill)
+        timer.daemon = True
+        timer.start()
+        try:
+            send(_pipe(process.stdin), request | {"seconds": seconds + 5}, data)
+            return _received(_pipe(process.stdout), out)
+        except (OSError, EOFError, OverflowError, ValueError) as error:
+            if isinstance(error, DamagedError):
+                raise
+            self.close()
+            raise DamagedError("its decoder broke down over them") from None
+        except BaseException:
+            # Interrupted halfway through an answer, which nobody may take for the next.
+            self.close()
+            raise
+        finally:
+            timer.cancel()
 
-    def close(self) -> None:
-        """End the helper; the next frame starts another."""
-        with self._lock:
-            self._close()
-
-    def _running(self) -> subprocess.Popen[bytes]:
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start the helper, unless it runs; it then gets ready by itself."""
         if self._process is not None and self._process.poll() is None:
             return self._process
-        self._close()
+        self.close()
         self._process = subprocess.Popen(
-            self._command,
+            self._command or _own_command(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            bufsize=0,
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
+        _widen(self._process)
         return self._process
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """End the helper; the next frame starts another."""
         process, self._process = self._process, None
         if process is None:
             return
         process.kill()
         for pipe in (process.stdin, process.stdout):
-            try:
-                _pipe(pipe).close()
-            except OSError:
-                continue  # what was left in it has no reader any more
+            _pipe(pipe).close()
         process.wait()
 
+    def forget(self) -> None:
+        """Leave the helper to the process that started it, after a fork."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.returncode = 0  # no child of this process, so nothing to wait for
+            for pipe in (process.stdin, process.stdout):
+                _pipe(pipe).close()
 
-isolated_decoder = IsolatedDecoder()
-atexit.register(isolated_decoder.close)
+
+def _own_command() -> tuple[str, ...]:
+    # The helper finds the packages that this process finds, in no other folder.
+    code = (
+        f"import sys; sys.path[:] = {sys.path!r}; "
+        "from napari_resonance.reading.decoding_helper import main; main()"
+    )
+    return (sys.executable, "-P", "-c", code)
 
 
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
@@ -121,72 +142,30 @@ def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
     return pipe
 
 
-def _send(pipe: IO[bytes], message: dict[str, Any], data: bytes) -> None:
-    line = json.dumps(message | {"n_bytes": len(data)}).encode()
-    pipe.write(line + b"\n" + data)
-    pipe.flush()
+def _widen(process: subprocess.Popen[bytes]) -> None:
+    """Let a whole image into a pipe, where the system can, to spare turns of it."""
+    try:
+        import fcntl
+
+        for pipe in (process.stdin, process.stdout):
+            fcntl.fcntl(_pipe(pipe), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    except (ImportError, AttributeError, OSError):
+        return
 
 
-def _receive(pipe: IO[bytes]) -> tuple[dict[str, Any], bytes]:
-    line = pipe.readline()
-    if not line:
-        raise EOFError
-    message: dict[str, Any] = json.loads(line)
-    data = pipe.read(message["n_bytes"])
-    if len(data) < message["n_bytes"]:
-        raise EOFError
-    return message, data
-
-
-def _answer(request: dict[str, Any], data: bytes) -> NDArray[Any]:
-    if "path" in request:
-        return _whole_file(request["path"], request["dtype"])
-    from pydicom.pixels.decoders.base import get_decoder
-    from pydicom.uid import UID
-
-    image, _ = get_decoder(UID(request["syntax"])).as_array(
-        data, index=0, decoding_plugin="gdcm", **request["options"]
-    )
-    return image
-
-
-def _whole_file(path: str, dtype: str) -> NDArray[Any]:
-    """Read a file by gdcm alone, which pydicom does not let do some encodings."""
-    import gdcm
-
-    reader = gdcm.ImageReader()
-    reader.SetFileName(path)
-    if not reader.Read():
-        raise DamagedError("no image")
-    # gdcm hands bytes over as text.
-    content = reader.GetImage().GetBuffer().encode("utf-8", "surrogateescape")
-    return np.frombuffer(content, dtype)
-
-
-def serve(source: IO[bytes], target: IO[bytes]) -> None:
-    """Answer requests until there are no more."""
-    while True:
-        try:
-            request, data = _receive(source)
-        except EOFError:
-            return
-        try:
-            image = np.ascontiguousarray(_answer(request, data))
-        except parse_errors() as error:
-            _send(target, {"error": type(error).__name__}, b"")
-            continue
-        shape, dtype = list(image.shape), image.dtype.str
-        _send(target, {"shape": shape, "dtype": dtype}, image.tobytes())
-
-
-def main() -> None:
-    """Serve standard input and output, and keep C libraries from writing to them."""
-    replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    with quiet, replies:
-        serve(sys.stdin.buffer, replies)
-
-
-if __name__ == "__main__":
-    main()
+def _received(pipe: IO[bytes], out: NDArray[Any] | None) -> NDArray[Any]:
+    reply, n_data = receive_text(pipe)
+    if "shape" not in reply:
+        raise DamagedError(f"decoder cannot read them ({reply.get('error')})")
+    shape, dtype = tuple(reply["shape"]), np.dtype(reply["dtype"])
+    if (
+        out is None
+        or out.shape != shape
+        or out.dtype != dtype
+        or not out.flags.c_contiguous
+    ):
+        out = np.empty(shape, dtype)
+    if out.nbytes != n_data:
+        raise ValueError("no image")
+    receive_data(pipe, out.view(np.uint8).reshape(-1).data)
+    return out
