@@ -2,7 +2,7 @@
 
 Every series below the folders given gets a folder of its own, which dcm2niix converts;
 each image that it writes is a case. A reader has it right if something that it makes
-of that folder has the same voxels (stored or rescaled) within 0.05 mm of the same place,
+of that folder has the same voxels (stored or rescaled) within 0.05 mm of their place,
 up to flips and the order of axes.
 
     pip install SimpleITK dicom2nifti
