@@ -13,6 +13,7 @@ from typing import get_args
 from napari_resonance.errors import CancelledError, ReadError
 from napari_resonance.progress import ShouldStop
 from napari_resonance.reading.file_kinds import Kind, head_of, kind_of, kind_of_head
+from napari_resonance.reading.nifti_pair import pair_of
 
 OnSkip = Callable[[Path, str], None]
 """Called with a file that is left out, and the reason in a few words."""
@@ -200,9 +201,4 @@ def natural(name: str) -> list[str | int]:
 
 def _one_of_pair(path: Path) -> Path:
     """Let the header stand for the pair it makes with its voxel file."""
-    for image, header in ((".img", ".hdr"), (".img.gz", ".hdr.gz")):
-        if path.name.lower().endswith(image):
-            partner = path.with_name(path.name[: -len(image)] + header)
-            if partner.is_file():
-                return partner
-    return path
+    return pair_of(path)[0] or path

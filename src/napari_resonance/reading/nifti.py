@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import gzip
 import math
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_resonance.errors import ReadError
+from napari_resonance.reading.gzip_stream import (
+    TrailingBytesError,
+    fill,
+    gzip_errors,
+    open_gzip,
+)
 from napari_resonance.reading.nifti_header import NiftiHeader, read_nifti_header
 from napari_resonance.reading.nifti_place import Place, place_of
 from napari_resonance.reading.sidecar import facts_beside
@@ -56,9 +60,7 @@ def read_nifti(path: Path, *, in_memory: bool = False) -> Scan:
     header = read_nifti_header(path)
     layout = _layout_of(header)
     place = place_of(header)
-    stored = _voxels(header, layout)
-    if in_memory and isinstance(stored, np.memmap):
-        stored = np.array(stored, order="F", subok=False)
+    stored, file_notes = _voxels(header, layout, in_memory)
     voxels, notes = _native(stored, layout, header.path)
     slope, intercept = header.scaling if not layout.channels else (1.0, 0.0)
     facts = facts_beside(path)
@@ -74,7 +76,7 @@ def read_nifti(path: Path, *, in_memory: bool = False) -> Scan:
         series=facts.series,
         sources=header.files,
         meta={**_meta(header, place, layout), **facts.meta},
-        warnings=(*place.warnings, *layout.notes, *notes),
+        warnings=(*place.warnings, *header.notes, *layout.notes, *file_notes, *notes),
     )
 
 
@@ -90,6 +92,12 @@ class _Layout:
     @property
     def n_bytes(self) -> int:
         return math.prod(self.shape) * self.dtype.itemsize * max(self.channels, 1)
+
+    def beyond(self, n_bytes: int) -> tuple[str, ...]:
+        """Say that bytes behind the voxels are too many for mere padding."""
+        if n_bytes * self.shape[2] < self.n_bytes // math.prod(self.shape[3:]):
+            return ()
+        return ("it holds more voxels than its header tells of",)
 
 
 def _layout_of(header: NiftiHeader) -> _Layout:
@@ -134,30 +142,42 @@ def _shape_of(header: NiftiHeader) -> tuple[tuple[int, ...], tuple[str, ...]]:
     return space + (1,) * (3 - len(space)) + rest, notes
 
 
-def _voxels(header: NiftiHeader, layout: _Layout) -> NDArray[Any]:
+def _voxels(
+    header: NiftiHeader, layout: _Layout, in_memory: bool
+) -> tuple[NDArray[Any], tuple[str, ...]]:
     """Return the stored voxels, ``(i, j, k[, t])`` or ``(channel, i, j, k)``."""
     shape = (layout.channels, *layout.shape) if layout.channels else layout.shape
     if header.compressed:
-        return _unpacked(header, layout).reshape(shape, order="F")
+        flat, notes = _unpacked(header, layout)
+        return flat.reshape(shape, order="F"), notes
     there = header.data_path.stat().st_size - header.offset
     if there < layout.n_bytes:
         raise _cut_short(header.path, layout.n_bytes, max(there, 0))
-    return np.memmap(
+    mapped = np.memmap(
         header.data_path, layout.dtype, "r", header.offset, shape, order="F"
     )
+    voxels: NDArray[Any] = mapped
+    # What starts at an odd byte cannot be taken by torch as it lies.
+    if in_memory or not mapped.flags.aligned:
+        voxels = np.array(mapped, order="F", subok=False)
+    return voxels, layout.beyond(there - layout.n_bytes)
 
 
-def _unpacked(header: NiftiHeader, layout: _Layout) -> NDArray[Any]:
+def _unpacked(
+    header: NiftiHeader, layout: _Layout
+) -> tuple[NDArray[Any], tuple[str, ...]]:
     """Decompress the voxels into one array, with no second copy."""
     possible = header.data_path.stat().st_size * _LARGEST_EXPANSION
-    if layout.n_bytes > possible:
+    if layout.n_bytes + header.offset > possible:
         raise _cut_short(header.path, layout.n_bytes, possible, "at most ")
+    errors: tuple[type[Exception], ...] = (*gzip_errors(), MemoryError)
     try:
         flat = np.empty(layout.n_bytes, np.uint8)
-        with gzip.open(header.data_path) as file:
+        with open_gzip(header.data_path) as file:
             file.seek(header.offset)
-            got = _fill(cast("IO[bytes]", file), flat.data)
-    except (EOFError, OSError, zlib.error, MemoryError) as error:
+            got = fill(file, flat.data)
+            notes = _end_of(file, layout) if got == layout.n_bytes else ()
+    except errors as error:
         raise ReadError(
             f"cannot be decompressed: {error}",
             source=header.path,
@@ -165,18 +185,27 @@ def _unpacked(header: NiftiHeader, layout: _Layout) -> NDArray[Any]:
         ) from error
     if got < layout.n_bytes:
         raise _cut_short(header.path, layout.n_bytes, got)
-    return flat.view(layout.dtype)
+    voxels = flat.view(layout.dtype)
+    if not voxels.dtype.isnative:
+        voxels = voxels.byteswap(inplace=True).view(voxels.dtype.newbyteorder("="))
+    return voxels, notes
 
 
-def _fill(file: IO[bytes], target: memoryview) -> int:
-    done = 0
-    while done < len(target):
-        piece = file.read(min(_CHUNK, len(target) - done))
-        if not piece:
-            break
-        target[done : done + len(piece)] = piece
-        done += len(piece)
-    return done
+def _end_of(file: IO[bytes], layout: _Layout) -> tuple[str, ...]:
+    """Read to the checksum behind the voxels, and say what else is there.
+
+    Raises
+    ------
+    Exception
+        One of `gzip_errors`, if the checksum is not that of the content.
+
+    """
+    try:
+        return layout.beyond(len(file.read(_CHUNK)))
+    except EOFError:
+        return ("its end is missing: the checksum of its voxels cannot be verified",)
+    except TrailingBytesError as error:
+        return (str(error),)
 
 
 def _cut_short(path: Path, wanted: int, there: int, about: str = "") -> ReadError:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-import gzip
 import math
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from napari_resonance.errors import ReadError
+from napari_resonance.reading.gzip_stream import MAGIC, gzip_errors, open_gzip
+from napari_resonance.reading.nifti_layout import (
+    NIFTI1_SIZE,
+    NIFTI2_SIZE,
+    header_fields,
+    units_of,
+    voxel_type,
+)
+from napari_resonance.reading.nifti_pair import pair_of
 
-_NIFTI1_SIZE, _NIFTI2_SIZE = 348, 540
-# Some tools write a table beside a DICOM series with the same endings; what is no
-# header at all is told apart by its first four bytes.
-_SIZES = {_NIFTI1_SIZE, _NIFTI2_SIZE}
+_ORDERS: tuple[Literal["little", "big"], ...] = ("little", "big")
+_SIZES = {n.to_bytes(4, o) for n in (NIFTI1_SIZE, NIFTI2_SIZE) for o in _ORDERS}
+_EXTENSION_FLAG = 4
+_FARTHEST_VOXELS = 1 << 62
+_BINARY, _FLOAT128 = 1, 1536
 _CIFTI_INTENTS = range(3000, 3100)
 _SECONDS_IN_MS = {"sec": 1000.0, "msec": 1.0, "usec": 0.001}
 _MAX_AXES = 7
@@ -39,9 +47,11 @@ class NiftiHeader:
     dtype
         Type of a voxel in the file's byte order; structured for RGB and RGBA.
     fields
-        The nibabel header, for the fields that are read once.
+        The header as it stands in the file.
     is_analyze
         Whether it is an Analyze 7.5 header, which knows no orientation.
+    notes
+        What is odd about it.
 
     """
 
@@ -52,20 +62,20 @@ class NiftiHeader:
     compressed: bool
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    fields: Any
+    fields: np.void
     is_analyze: bool
+    notes: tuple[str, ...]
 
     @property
     def scaling(self) -> tuple[float, float]:
         """Slope and intercept from stored to physical values.
 
         A slope of zero, NaN or infinity means that the stored values are physical
-        (NIfTI-1, ``scl_slope``); Analyze has no such field.
+        (NIfTI-1, ``scl_slope``). SPM puts a slope at the same place into Analyze files,
+        and no intercept.
         """
-        if self.is_analyze:
-            return 1.0, 0.0
         slope = float(self.fields["scl_slope"])
-        intercept = float(self.fields["scl_inter"])
+        intercept = 0.0 if self.is_analyze else float(self.fields["scl_inter"])
         if not math.isfinite(slope) or slope == 0:
             return 1.0, 0.0
         return slope, intercept if math.isfinite(intercept) else 0.0
@@ -90,11 +100,7 @@ class NiftiHeader:
         """Names of the units of space and time, ``"unknown"`` where not given."""
         if self.is_analyze:
             return "mm", "unknown"
-        try:
-            space, time = self.fields.get_xyzt_units()
-        except KeyError:
-            return "unknown", "unknown"
-        return str(space), str(time)
+        return units_of(int(self.fields["xyzt_units"]))
 
     @property
     def time_step_ms(self) -> float | None:
@@ -113,64 +119,50 @@ def read_nifti_header(path: Path) -> NiftiHeader:
         If there is no such header, or it describes no image.
 
     """
-    header_path, data_path = _files_of(path)
-    raw, compressed = _first_bytes(header_path)
-    fields, is_analyze = _parsed(raw, path)
-    single = not is_analyze and _text(fields["magic"]).startswith("n+")
+    header_path, data_path = pair_of(path)
+    raw, compressed = _first_bytes(header_path or path)
+    fields, order = _parsed(raw, path, header_path)
+    magic = _text(fields["magic"])
+    is_analyze = not magic.startswith(("n+", "ni"))
+    # A single-file image may carry the ending .img, or the mark of a pair.
+    single = magic.startswith("n+") or (header_path is None and not is_analyze)
     if single:
-        data_path = header_path
-    elif not data_path.is_file():
+        header_path = data_path = header_path or path
+    elif header_path is None or data_path is None:
+        missing = Path(path.name).with_suffix(".img")
         raise ReadError(
-            f"is only the header of an image: {data_path.name} is missing",
+            f"is only the header of an image: {missing} is missing",
             source=path,
             remedy="Put both files of the pair into one folder",
         )
     else:
-        compressed = _is_gzip(data_path)
+        compressed = _first_bytes(data_path)[1]
+    offset, notes = _offset(fields, single, path)
+    shape, shape_notes = _shape(fields, path)
     return NiftiHeader(
         path=path,
         files=(header_path,) if single else (header_path, data_path),
         data_path=data_path,
-        offset=_offset(fields, single, path),
+        offset=offset,
         compressed=compressed,
-        shape=_shape(fields, path),
-        dtype=_dtype(fields, path),
+        shape=shape,
+        dtype=_dtype(fields, order, path),
         fields=fields,
         is_analyze=is_analyze,
+        notes=(*notes, *shape_notes),
     )
 
 
-def _files_of(path: Path) -> tuple[Path, Path]:
-    """Name header and voxel file of the image that `path` belongs to."""
-    for header, image in ((".hdr", ".img"), (".hdr.gz", ".img.gz")):
-        stem, name = path.name, path.name.lower()
-        if name.endswith(header):
-            return path, _beside(path, stem[: -len(header)], image)
-        if name.endswith(image):
-            partner = _beside(path, stem[: -len(image)], header)
-            # A single-file NIfTI may carry the ending .img.
-            return (partner, path) if partner.is_file() else (path, path)
-    return path, path
-
-
-def _beside(path: Path, stem: str, ending: str) -> Path:
-    lower, upper = path.with_name(stem + ending), path.with_name(stem + ending.upper())
-    return upper if not lower.is_file() and upper.is_file() else lower
-
-
-def _is_gzip(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(2) == b"\x1f\x8b"
-
-
 def _first_bytes(path: Path) -> tuple[bytes, bool]:
+    """Return the first bytes, inflated, and whether they were compressed."""
     try:
-        if not _is_gzip(path):
-            with path.open("rb") as plain:
-                return plain.read(_NIFTI2_SIZE), False
-        with gzip.open(path) as packed:
-            return packed.read(_NIFTI2_SIZE), True
-    except (OSError, EOFError, zlib.error) as error:
+        with path.open("rb") as plain:
+            head = plain.read(NIFTI2_SIZE)
+        if not head.startswith(MAGIC):
+            return head, False
+        with open_gzip(path) as packed:
+            return packed.read(NIFTI2_SIZE), True
+    except gzip_errors() as error:
         raise ReadError(
             f"cannot be read: {_reason(error)}",
             source=path,
@@ -182,25 +174,22 @@ def _reason(error: Exception) -> str:
     return (getattr(error, "strerror", None) or str(error) or "damaged").lower()
 
 
-def _parsed(raw: bytes, path: Path) -> tuple[Any, bool]:
-    from nibabel.analyze import AnalyzeHeader
-    from nibabel.nifti1 import Nifti1Header
-    from nibabel.nifti2 import Nifti2Header
-
-    for order in ("<", ">"):
-        size = int(np.frombuffer(raw[:4].ljust(4, b"\0"), order + "i4")[0])
-        if size == _NIFTI1_SIZE and len(raw) >= _NIFTI1_SIZE:
-            known = raw[344:347] in (b"n+1", b"ni1")
-            kind: Any = Nifti1Header if known else AnalyzeHeader
-            return kind(raw[:_NIFTI1_SIZE], endianness=order, check=False), not known
-        if size == _NIFTI2_SIZE and len(raw) >= _NIFTI2_SIZE:
-            return Nifti2Header(raw, endianness=order, check=False), False
-        if size in _SIZES:
-            raise ReadError(
-                "is cut short within its header",
-                source=path,
-                remedy="Fetch or convert it again",
-            )
+def _parsed(raw: bytes, path: Path, header_path: Path | None) -> tuple[np.void, str]:
+    fields, order = header_fields(raw)
+    if fields is not None:
+        return fields, order
+    if raw[:4] in _SIZES:
+        raise ReadError(
+            "is cut short within its header",
+            source=path,
+            remedy="Fetch or convert it again",
+        )
+    if header_path is None and path.name.lower().endswith((".img", ".img.gz")):
+        raise ReadError(
+            f"is not a NIfTI or Analyze image by itself: {path.stem}.hdr is missing",
+            source=path,
+            remedy="Put both files of the pair into one folder",
+        )
     raise ReadError(
         "is not a NIfTI or Analyze image",
         source=path,
@@ -208,61 +197,56 @@ def _parsed(raw: bytes, path: Path) -> tuple[Any, bool]:
     )
 
 
-def _offset(fields: Any, single: bool, path: Path) -> int:
+def _offset(fields: np.void, single: bool, path: Path) -> tuple[int, tuple[str, ...]]:
     offset = float(fields["vox_offset"])
-    if not math.isfinite(offset) or offset < 0:
+    if not math.isfinite(offset) or not 0 <= offset < _FARTHEST_VOXELS:
         raise ReadError(
-            f"its voxels start at byte {offset}, which cannot be", source=path
-        )
-    if single and offset == 0:
-        return 352 if int(fields["sizeof_hdr"]) == _NIFTI1_SIZE else 544
-    return int(offset)
-
-
-def _shape(fields: Any, path: Path) -> tuple[int, ...]:
-    dim = [int(n) for n in fields["dim"]]
-    n_axes = dim[0]
-    if not 1 <= n_axes <= _MAX_AXES or min(dim[1 : n_axes + 1]) < 1:
-        raise ReadError(
-            f"describes no image: its dimensions are {dim[: max(n_axes, 0) + 1]}",
+            f"its voxels start at byte {offset}, which cannot be",
             source=path,
             remedy="Convert the image again",
         )
-    if not _is_plain_image(fields):
+    size = int(fields["sizeof_hdr"])
+    if single and offset < size:
+        usual = size + _EXTENSION_FLAG
+        note = f"its header lets the voxels start within it; read from byte {usual}"
+        return usual, ((note,) if offset else ())
+    return int(offset), ()
+
+
+def _shape(fields: np.void, path: Path) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    dim = [int(n) for n in fields["dim"]]
+    shape = dim[1 : dim[0] + 1] if 1 <= dim[0] <= _MAX_AXES else []
+    # Programs that fill no more than three leave zeros in the axes behind.
+    filled = [*shape[:2], *(n or 1 for n in shape[2:])]
+    if not shape or min(filled) < 1:
+        raise ReadError(
+            f"describes no image: its dimensions are {dim[: max(dim[0], 0) + 1]}",
+            source=path,
+            remedy="Convert the image again",
+        )
+    if int(fields["intent_code"]) in _CIFTI_INTENTS:
         raise ReadError(
             "holds surface or greyordinate data (CIFTI-2), not an image",
             source=path,
             remedy="Give the volume it was computed from",
         )
-    return tuple(dim[1 : n_axes + 1])
+    notes = ("its header gives an axis no length; taken as 1",)
+    return tuple(filled), (() if filled == shape else notes)
 
 
-def _is_plain_image(fields: Any) -> bool:
-    if "intent_code" not in fields.keys():  # noqa: SIM118 - a header is no mapping
-        return True
-    return int(fields["intent_code"]) not in _CIFTI_INTENTS
-
-
-def _dtype(fields: Any, path: Path) -> np.dtype[Any]:
-    from nibabel.spatialimages import HeaderDataError
-
-    try:
-        dtype: np.dtype[Any] = fields.get_data_dtype()
-    except (HeaderDataError, KeyError, TypeError) as error:
+def _dtype(fields: np.void, order: str, path: Path) -> np.dtype[Any]:
+    code = int(fields["datatype"])
+    dtype = voxel_type(code, order)
+    if dtype is None:
+        what = {0: "an unknown type", _BINARY: "one bit each, not numbers"}
+        what[_FLOAT128] = "128 bits, which this processor cannot read"
         raise ReadError(
-            f"has voxels of an unknown type (code {int(fields['datatype'])})",
-            source=path,
-            remedy="Convert it to integers or floating-point numbers",
-        ) from error
-    if dtype.itemsize == 0 or dtype.kind == "O":
-        raise ReadError(
-            f"has voxels of an unsupported type (code {int(fields['datatype'])})",
+            f"has voxels of {what.get(code, 'an unsupported type')} (code {code})",
             source=path,
             remedy="Convert it to integers or floating-point numbers",
         )
     return dtype
 
 
-def _text(value: Any) -> str:
-    raw = bytes(value) if not isinstance(value, bytes) else value
-    return raw.split(b"\0")[0].decode("latin-1").strip()
+def _text(value: bytes) -> str:
+    return value.split(b"\0")[0].decode("latin-1").strip()

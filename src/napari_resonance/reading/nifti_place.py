@@ -14,6 +14,8 @@ _UNIT_IN_MM = {"mm": 1.0, "unknown": 1.0, "meter": 1000.0, "micron": 0.001}
 # A voxel beyond this in mm is taken for a wrong unit, not for a scan.
 _LARGEST_VOXEL_MM = 100.0
 _DISAGREEMENT_MM = 0.5
+# How far the squares of a quaternion may sum up beyond 1 and still be meant as one.
+_LONGEST_ROUNDED = 0.01
 # No unit makes a scan lie farther from its origin than this.
 _FARTHEST = 1e9
 
@@ -55,6 +57,8 @@ def place_of(header: NiftiHeader) -> Place:
         notes.append(
             "its sform and qform disagree; the sform is used, as most programs do"
         )
+    if name == "qform":
+        notes += _sizes(header)[1]
     affine, unit_notes = _in_mm(affine, header.units[0])
     return Place(affine, True, name, (*notes, *unit_notes))
 
@@ -70,18 +74,49 @@ def _no_affine(header: NiftiHeader) -> ReadError:
 def _sform(header: NiftiHeader) -> FloatArray | None:
     if header.is_analyze or int(header.fields["sform_code"]) <= 0:
         return None
-    return np.asarray(header.fields.get_sform(), np.float64)
+    return np.vstack([np.asarray(header.fields["srow"], np.float64), [0, 0, 0, 1]])
 
 
 def _qform(header: NiftiHeader) -> FloatArray | None:
-    from nibabel.spatialimages import HeaderDataError
-
+    """Return the affine of the quaternion; one of zeros where it is none."""
     if header.is_analyze or int(header.fields["qform_code"]) <= 0:
         return None
-    try:
-        return np.asarray(header.fields.get_qform(), np.float64)
-    except (HeaderDataError, ValueError, ArithmeticError):
+    stored = header.fields["quatern"]
+    b, c, d = np.asarray(stored, np.float64)
+    length = b * b + c * c + d * d
+    rest = 1 - length
+    # A half turn leaves nothing for the fourth number but the rounding of three.
+    if abs(rest) < 3 * np.finfo(stored.dtype).eps or -_LONGEST_ROUNDED < rest < 0:
+        a, (b, c, d) = 0.0, np.array([b, c, d]) / np.sqrt(length)
+    elif rest > 0:
+        a = np.sqrt(rest)
+    else:
         return np.zeros((4, 4))
+    turn = np.array(
+        [
+            [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
+            [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
+            [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - b * b - c * c],
+        ]
+    )
+    sizes = _sizes(header)[0]
+    if float(header.fields["pixdim"][0]) < 0:
+        sizes[2] = -sizes[2]
+    affine = np.eye(4)
+    affine[:3, :3] = turn * sizes
+    affine[:3, 3] = header.fields["qoffset"]
+    return affine
+
+
+def _sizes(header: NiftiHeader) -> tuple[FloatArray, tuple[str, ...]]:
+    """Return the voxel size in the header's unit; 1 where it gives none."""
+    sizes = np.abs(np.asarray(header.fields["pixdim"][1:4], np.float64))
+    used = np.array([n > 1 for n in (*header.shape[:3], 1, 1)[:3]])
+    bad = ~np.isfinite(sizes) | (sizes <= 0)
+    sizes[bad] = 1.0
+    if not (bad & used).any():
+        return sizes, ()
+    return sizes, ("its header gives no voxel size on every axis; 1 mm assumed",)
 
 
 def _is_valid(affine: FloatArray) -> bool:
@@ -119,12 +154,11 @@ def _is_plausible(spacing: FloatArray) -> bool:
 
 
 def _unplaced(header: NiftiHeader) -> Place:
-    sizes = np.abs(np.asarray(header.fields["pixdim"][1:4], np.float64))
-    used = np.array([n > 1 for n in (*header.shape[:3], 1, 1)[:3]])
-    bad = ~np.isfinite(sizes) | (sizes <= 0)
-    sizes[bad] = 1.0
+    sizes, size_notes = _sizes(header)
     affine, notes = _in_mm(np.diag([*sizes, 1.0]), header.units[0])
-    warnings = ["its header gives no orientation (neither sform nor qform)", *notes]
-    if (bad & used).any():
-        warnings.append("its header gives no voxel size on every axis; 1 mm assumed")
-    return Place(affine, False, "pixdim", tuple(warnings))
+    why = (
+        "an Analyze header knows no orientation; left and right cannot be told"
+        if header.is_analyze
+        else "its header gives no orientation (neither sform nor qform)"
+    )
+    return Place(affine, False, "pixdim", (why, *notes, *size_notes))
