@@ -1,18 +1,25 @@
 """Folders are searched by content; what is left out is said."""
 
 import os
+import shutil
+import socket
+import sys
+import tempfile
+import time
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pydicom
 import pytest
-from pydicom.uid import ImplicitVRLittleEndian
+from pydicom.dataset import Dataset
+from pydicom.uid import ImplicitVRLittleEndian, MediaStorageDirectoryStorage
 from support import phantoms
 from support.dicom_files import pixels_of, plane, save, write_stack
 
 from napari_resonance import read_scan, read_scans
 from napari_resonance.errors import CancelledError, ReadError
-from napari_resonance.reading.discover import natural
+from napari_resonance.reading.discover import discover, natural
 
 DICOMDIR_TESTS = Path(pydicom.__file__).parent / "data" / "test_files" / "dicomdirtests"
 
@@ -148,6 +155,116 @@ def test_an_unreadable_file_is_left_out_of_a_folder(tmp_path, monkeypatch):
         read_scans(path)
 
 
+def test_an_unreadable_folder_is_left_out(tmp_path, monkeypatch):
+    write_stack(tmp_path / "open", (0, 2))
+    (tmp_path / "locked").mkdir()
+    listed = os.scandir
+
+    def refuse(folder):
+        if Path(folder).name == "locked":
+            raise PermissionError(13, "Permission denied")
+        return listed(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    scans, skips = skipped_by(tmp_path)
+    assert len(scans) == 1
+    assert skips == {"locked": "unreadable: Permission denied"}
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "a\0b", "file.dcm/inside"])
+def test_a_path_that_cannot_be_is_an_error(tmp_path, name):
+    save(plane(0, (0, 0, 0)), tmp_path / "file.dcm")
+    with pytest.raises(ReadError, match=r"no such file|unreadable"):
+        read_scans(tmp_path / name)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("ending", ["", ".nii", ".nii.gz", ".dcm", ".zip"])
+def test_what_is_no_file_is_never_opened(tmp_path, ending):
+    os.mkfifo(tmp_path / f"pipe{ending}")
+    # A path to a socket may have a hundred letters.
+    unix = socket.socket(socket.AF_UNIX)
+    folder = tempfile.mkdtemp(dir="/tmp")
+    unix.bind(f"{folder}/s{ending}")
+    (tmp_path / f"link{ending}").symlink_to(f"{folder}/s{ending}")
+    (tmp_path / f"null{ending}").symlink_to("/dev/zero")
+    (tmp_path / f"self{ending}").symlink_to(tmp_path / f"self{ending}")
+    scans, skips = skipped_by(tmp_path)
+    assert scans == []
+    assert set(skips.values()) == {"no regular file"}
+    assert len(skips) == 4
+    with pytest.raises(ReadError, match="no regular file"):
+        read_scans(tmp_path / f"pipe{ending}")
+    unix.close()
+    shutil.rmtree(folder)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux alone")
+def test_a_name_that_is_no_text_is_read(tmp_path):
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xe4\xff\n'\x1b[31m"))
+    write_stack(folder, (0, 2))
+    (folder / "notes").write_text("text")
+    (scan,), skips = skipped_by(tmp_path)
+    assert scan.sources[0].parent == folder
+    assert skips == {"notes": "a text file"}
+
+
+def test_half_a_pair_is_left_out(tmp_path):
+    nibabel.save(nibabel.Nifti1Pair(np.zeros((4, 5, 6)), np.eye(4)), tmp_path / "a.hdr")
+    (tmp_path / "a.hdr").rename(tmp_path / "b.hdr")
+    _, skips = skipped_by(tmp_path)
+    assert skips == {
+        "a.img": "is not a NIfTI or Analyze image by itself: a.hdr is missing",
+        "b.hdr": "is only the header of an image: b.img is missing",
+    }
+
+
+def test_files_of_other_kinds_are_named(tmp_path):
+    contents = {
+        "x.png": b"\x89PNG\r\n\x1a\n",
+        "Thumbs.db": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+        "x.xml": b"<?xml version='1.0'?>",
+        "x.bval": b"0 1000 1000\n",
+        "x.json": b'{"EchoTime": 0.1}',
+        "autorun.exe": b"MZ\x90\0",
+        "x.nrrd": b"NRRD0005\n",
+        "noise": bytes(range(256)),
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    _, skips = skipped_by(tmp_path)
+    assert skips == {
+        "x.png": "a PNG picture",
+        "Thumbs.db": "an Office document or a store of thumbnails",
+        "x.xml": "an XML document",
+        "x.bval": "a text file",
+        "x.json": "a text file",
+        "autorun.exe": "a program",
+        "x.nrrd": "an NRRD image; convert it to NIfTI",
+        "noise": "a file of another kind",
+    }
+
+
+def test_two_studies_in_one_folder_are_kept_apart(tmp_path):
+    for n in (1, 2):
+        write_stack(tmp_path / str(n), (0, 2), StudyInstanceUID=f"1.{n}")
+        for path in sorted((tmp_path / str(n)).iterdir()):
+            path.rename(tmp_path / f"{path.name}_{n}.IMA")
+    scans = read_scans(tmp_path)
+    assert [scan.study for scan in scans] == ["1.1", "1.2"]
+
+
+def test_thousands_of_files_are_searched_in_time(tmp_path):
+    content = bytes(128) + b"DICM" + bytes(400)
+    for n in range(5000):
+        (tmp_path / f"IM{n}").write_bytes(content)
+    start = time.perf_counter()
+    found = discover([tmp_path], lambda source, why: None, lambda: False)
+    # Ten times as long as it takes; it is the order of magnitude that must not slip.
+    assert time.perf_counter() - start < 5000 * 250e-6
+    assert [path.name for path in found.dicom] == [f"IM{n}" for n in range(5000)]
+
+
 def test_a_path_given_twice_is_read_once(tmp_path):
     write_stack(tmp_path, (0, 2))
     assert len(read_scans([tmp_path, tmp_path, *tmp_path.iterdir()])) == 1
@@ -191,7 +308,47 @@ def test_a_dicomdir_in_a_folder_is_an_index_and_no_scan(tmp_path):
     write_stack(tmp_path / "series", (0, 2))
     (scan,), skips = skipped_by(tmp_path)
     assert scan.grid_shape[2] == 2
-    assert skips == {"DICOMDIR": "a DICOMDIR, the index of other files"}
+    reason = "a DICOMDIR, the index of other files; 31 of the 31 are missing"
+    assert skips == {"DICOMDIR": reason}
+    _, skips = skipped_by(DICOMDIR_TESTS)
+    assert skips["DICOMDIR"] == "a DICOMDIR, the index of other files"
+
+
+@pytest.mark.parametrize(
+    "change", [str.lower, str.upper, str.swapcase, lambda name: name.lower() + "."]
+)
+def test_the_names_on_a_disc_may_have_any_case(tmp_path, change):
+    (tmp_path / "dicomdir").write_bytes((DICOMDIR_TESTS / "DICOMDIR").read_bytes())
+    for path in DICOMDIR_TESTS.glob("[0-9]*/*/*"):
+        parts = path.relative_to(DICOMDIR_TESTS).parts
+        target = tmp_path.joinpath(*map(change, parts))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    scans, skips = skipped_by(tmp_path / "dicomdir")
+    assert len({path for scan in scans for path in scan.sources}) == 31
+    assert skips == {}
+
+
+def test_an_index_of_thousands_is_followed_in_time(tmp_path):
+    items = []
+    series = tmp_path / "S"
+    series.mkdir()
+    for n in range(2000):
+        item = Dataset()
+        item.DirectoryRecordType = "IMAGE"
+        item.ReferencedFileID = ["S", f"I{n}"]
+        items.append(item)
+        (series / f"I{n}").write_bytes(b"not DICOM")
+    save(plane(0, (0, 0, 0)), series / "I0")
+    index = Dataset()
+    index.SOPClassUID, index.SOPInstanceUID = MediaStorageDirectoryStorage, "1.2"
+    index.DirectoryRecordSequence = items
+    save(index, tmp_path / "DICOMDIR")
+    start = time.perf_counter()
+    scans, skips = skipped_by(tmp_path / "DICOMDIR")
+    assert time.perf_counter() - start < 10
+    assert len(scans) == 1
+    assert set(skips.values()) == {"listed in the DICOMDIR, but not DICOM"}
 
 
 def test_a_dicomdir_alone_says_that_its_files_are_missing(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from os import PathLike
@@ -92,13 +93,7 @@ def discover(
     named: set[Path] = set()
     seen: set[tuple[int, int]] = set()
     for path in map(Path, paths):
-        if not os.path.lexists(path) or not path.exists():
-            raise ReadError(
-                "there is no such file or folder",
-                source=path,
-                remedy="Check the path",
-            )
-        if not path.is_dir():
+        if not _is_folder(path):
             candidates[_kind_of_named(path)][str(path)] = None
             named.add(path)
             continue
@@ -121,6 +116,31 @@ def discover(
         packed={Path(name): kind for kind in packings for name in candidates[kind]},
         named=named | {_one_of_pair(path) for path in named},
     )
+
+
+def _is_folder(path: Path) -> bool:
+    """Tell folders from files.
+
+    Raises
+    ------
+    ReadError
+        If there is neither, or it cannot be entered.
+
+    """
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        raise ReadError(
+            "there is no such file or folder",
+            source=path,
+            remedy="Check the path",
+        ) from error
+    except OSError as error:
+        raise ReadError(
+            _unreadable(error),
+            source=path,
+            remedy="Check that the path is right and that you may read it",
+        ) from error
 
 
 def _kind_of_named(path: Path) -> Kind:
