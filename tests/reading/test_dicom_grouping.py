@@ -156,6 +156,43 @@ def test_overlapping_acquisitions_are_two_scans(tmp_path):
     assert planes_of(other) == [4, 5, 6, 7, 8]
 
 
+@pytest.mark.parametrize("key", ["AcquisitionNumber", "TemporalPositionIdentifier"])
+def test_volumes_that_follow_the_patient_stay_one_time_series(tmp_path, key):
+    for t in range(3):
+        for k in range(4):
+            place = (10 + 0.05 * t, 20 + 0.1 * t, 3.0 * k - 0.08 * t)
+            image = plane(4 * t + k, place, **{key: t + 1})
+            save(image, tmp_path / f"{t}{k}")
+    scan = read_scan(tmp_path)
+    assert scan.shape == (7, 5, 4, 3)
+    assert [planes_of(scan, t)[0] for t in range(3)] == [0, 4, 8]
+    np.testing.assert_allclose(scan.affine[:3, 3], (-10, -20, 0))
+    note = "its volumes moved by up to 0.27 mm; all are placed as the first is"
+    assert scan.warnings == (note,)
+
+
+def test_the_halves_of_an_interleaved_stack_are_one_volume(tmp_path):
+    depths = (0, 6, 12, 18, 3, 9, 15, 21)
+    write_stack(tmp_path, depths, lambda n: {"AcquisitionNumber": n // 4 + 1})
+    assert planes_of(read_scan(tmp_path)) == [0, 4, 1, 5, 2, 6, 3, 7]
+
+
+def test_pixel_sizes_that_differ_by_rounding_are_the_same(tmp_path):
+    sizes = ([1.00004, 0.75], [1.00005, 0.75])
+    write_stack(tmp_path, DEPTHS, lambda n: {"PixelSpacing": sizes[n % 2]})
+    assert planes_of(read_scan(tmp_path)) == [0, 1, 2, 3]
+
+
+def test_parts_of_a_complex_image_are_scans_of_their_own(tmp_path):
+    for n in range(9):
+        image = plane(n, (10.0, 20.0, 3.0 * (n % 3)), Manufacturer="GE MEDICAL SYSTEMS")
+        block = image.private_block(0x43, "GEMS_PARM_01", create=True)
+        block.add_new(0x2F, "SS", (0, 2, 3)[n // 3])
+        save(image, tmp_path / str(n))
+    scans = read_scans(tmp_path)
+    assert [planes_of(scan) for scan in scans] == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+
+
 def test_an_acquisition_number_of_each_slice_parts_nothing(tmp_path):
     write_stack(tmp_path, DEPTHS, lambda n: {"AcquisitionNumber": 31744 + n})
     assert planes_of(read_scan(tmp_path)) == [0, 1, 2, 3]

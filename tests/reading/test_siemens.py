@@ -8,7 +8,7 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
-from support.dicom_files import save
+from support.dicom_files import save, write_stack
 
 from napari_resonance import read_scan, read_scans
 from napari_resonance.errors import ReadError
@@ -52,15 +52,28 @@ def test_mosaics_of_one_grid_are_a_diffusion_series(tmp_path):
     assert scan.meta["diffusion_b_values"] == (0, 1000)
 
 
-def test_each_mosaic_is_a_volume_though_its_tiles_lie_among_those_of_another(tmp_path):
-    unpacked(tmp_path)
-    moved = pydicom.dcmread(tmp_path / "0.dcm")
+def write_moved(folder, millimetres):
+    unpacked(folder)
+    moved = pydicom.dcmread(folder / "0.dcm")
     moved.SOPInstanceUID, moved.InstanceNumber = "1.2.3", 2
     normal = np.cross(*np.reshape(moved.ImageOrientationPatient, (2, 3)).astype(float))
-    place = np.array(moved.ImagePositionPatient, float) + 3.002 * normal
+    place = np.array(moved.ImagePositionPatient, float) + millimetres * normal
     moved.ImagePositionPatient = [f"{x:.5f}" for x in place]
-    moved.save_as(tmp_path / "1.dcm")
+    moved.save_as(folder / "1.dcm")
+
+
+def test_each_mosaic_is_a_volume_though_its_tiles_lie_among_those_of_another(tmp_path):
+    write_moved(tmp_path, 30.02)
     assert [scan.shape for scan in read_scans(tmp_path)] == [(128, 128, 48)] * 2
+
+
+def test_mosaics_that_follow_the_patient_stay_one_series(tmp_path):
+    write_moved(tmp_path, 3.002)
+    first, scan = read_scan(tmp_path / "0.dcm"), read_scan(tmp_path)
+    assert scan.shape == (128, 128, 48, 2)
+    np.testing.assert_allclose(scan.affine, first.affine, atol=1e-9)
+    note = "its volumes moved by up to 3.00 mm; all are placed as the first is"
+    assert note in scan.warnings
 
 
 def test_a_shrunken_mosaic_is_refused():
@@ -75,26 +88,34 @@ def spoilt(folder, change):
     return made
 
 
+def without_csa(made):
+    made.pop(CSA)
+    made.pop(0x0019100A)
+    made.pop(0x00191029)
+
+
+def with_csa(made, old, new):
+    made[CSA].value = made[CSA].value.replace(old, new)
+
+
 @pytest.mark.parametrize(
     ("change", "lacks"),
     [
-        (lambda d: d.pop(CSA), "private CSA header is missing"),
-        (lambda d: d[CSA].__setattr__("value", b"nonsense"), "CSA header is missing"),
+        (without_csa, "private CSA header is missing"),
         (
-            lambda d: d[CSA].__setattr__(
-                "value",
-                d[CSA].value.replace(b"NumberOfImagesInM", b"NumberOfNothingIn"),
+            lambda d: (without_csa(d), d.add_new(CSA, "OB", b"nonsense")),
+            "CSA header is missing",
+        ),
+        (
+            lambda d: (
+                with_csa(d, b"NumberOfImagesInM", b"NumberOfNothingIn"),
+                d.pop(0x0019100A),
+                d.pop(0x00191029),
             ),
             "lacks the number of slices",
         ),
         (
-            lambda d: d[CSA].__setattr__(
-                "value", d[CSA].value.replace(b"SliceNormalVector", b"SliceNothingVect")
-            ),
-            "lacks the slice direction|CSA header is missing",
-        ),
-        (
-            lambda d: d.pop("SpacingBetweenSlices"),
+            lambda d: (d.pop("SpacingBetweenSlices"), d.pop("SliceThickness")),
             "lacks position, direction or spacing",
         ),
         (
@@ -107,6 +128,25 @@ def test_a_mosaic_that_cannot_be_cut_says_what_is_missing(tmp_path, change, lack
     path = save(spoilt(tmp_path, change), tmp_path / "x")
     with pytest.raises(ReadError, match=lacks):
         read_scan(path)
+
+
+@pytest.mark.parametrize("count", [0x0019100A, 0x00191029])
+def test_a_mosaic_that_lost_its_csa_header_is_cut_in_the_usual_order(tmp_path, count):
+    whole = read_scan(unpacked(tmp_path))
+    (lost,) = {0x0019100A, 0x00191029} - {count}
+    made = spoilt(tmp_path, lambda d: (d.pop(CSA), d.pop(lost)))
+    scan = read_scan(save(made, tmp_path / "x"))
+    np.testing.assert_array_equal(scan.voxels, whole.voxels)
+    np.testing.assert_allclose(scan.affine, whole.affine, atol=1e-3)
+    (note,) = scan.warnings
+    assert note.startswith("the order of its slices is not given")
+
+
+def test_slices_of_a_mosaic_that_the_scanner_took_apart_are_no_mosaics(tmp_path):
+    names = {"ImageType": ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]}
+    matrix = {"AcquisitionMatrix": [7, 0, 0, 5]}
+    write_stack(tmp_path, (0.0, 2.0, 4.0), **names, **matrix)
+    assert read_scan(tmp_path).shape == (7, 5, 3)
 
 
 def test_a_mosaic_whose_private_creator_was_dropped_is_still_cut(tmp_path):

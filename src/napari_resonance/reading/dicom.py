@@ -26,11 +26,7 @@ from napari_resonance.reading.dicom_geometry import (
     separate_stacks,
     stack_planes,
 )
-from napari_resonance.reading.dicom_grouping import (
-    Group,
-    group_frames,
-    places_of,
-)
+from napari_resonance.reading.dicom_grouping import Group, group_frames
 from napari_resonance.reading.dicom_header import Header, open_header, quiet
 from napari_resonance.reading.dicom_meta import meta_of
 from napari_resonance.reading.dicom_pixels import PixelError, Scaling
@@ -164,11 +160,10 @@ def plans_of(group: Group) -> list[Plan]:
             *notes,
             f"its series holds {len(stacks)} stacks, read as so many scans",
         )
-    by_place = _aligned(group.volumes)
     plans = []
     for numbers in stacks:
         stack = stack_planes(_planes([group.volumes[0][n] for n in numbers]))
-        chosen = [[volume[n] for n in numbers] for volume in by_place]
+        chosen = [[volume[n] for n in numbers] for volume in group.volumes]
         volumes = tuple(tuple(volume[n] for n in stack.order) for volume in chosen)
         plans.append(Plan(volumes, stack, True, (*notes, *stack.warnings)))
     return plans
@@ -179,15 +174,6 @@ def _planes(frames: Iterable[Frame]) -> Planes:
     first = frames[0]
     positions = np.array([f.position for f in frames], np.float64)
     return Planes(positions, first.direction, first.spacing, first.step)
-
-
-def _aligned(volumes: tuple[tuple[Frame, ...], ...]) -> list[list[Frame]]:
-    """Order the planes of all volumes as those of the first, by their place."""
-    if len(volumes) == 1:
-        return [list(volumes[0])]
-    names = iter(places_of([f for volume in volumes for f in volume]))
-    at = [{next(names): frame for frame in volume} for volume in volumes]
-    return [[volume[name] for name in at[0]] for volume in at]
 
 
 def _flat_plan(group: Group) -> Plan:

@@ -19,7 +19,7 @@ from napari_resonance.reading.dicom_kinds import other_than_scan
 from napari_resonance.reading.diffusion import B_VALUES, b_value_of
 from napari_resonance.reading.functional_groups import frame_header
 from napari_resonance.reading.nuclear import is_reconstructed, nuclear_frames
-from napari_resonance.reading.siemens import Mosaic, is_mosaic, mosaic_of, tile_place
+from napari_resonance.reading.tiles import may_be_tiled, tiles_of
 
 Vector = tuple[float, ...]
 
@@ -31,7 +31,7 @@ _ANOTHER_KIND = {"LOCALIZER", "MIP", "MINIP", "MPR", "PROJECTION IMAGE", "SCOUT"
 _FARTHEST_MM = 1e5
 
 # What differs between scans that share their place: name, keyword.
-APART = {
+APART: dict[str, str | int] = {
     "image_type": "ImageType",
     "component": "ComplexImageComponent",
     "echo": "EchoNumbers",
@@ -43,6 +43,7 @@ APART = {
     "agent": "ContrastBolusAgent",
     "description": "SeriesDescription",
     "windows": "EnergyWindowVector",
+    "raw_type": 0x0043102F,  # GE: magnitude, phase, real or imaginary
 }
 # What differs between time points, or diffusion volumes, of one scan.
 TIME = {
@@ -119,6 +120,8 @@ class Frame:
         was stored.
     uid
         SOPInstanceUID of its file.
+    notes
+        What is odd about its file, in sentences.
 
     """
 
@@ -140,6 +143,7 @@ class Frame:
     time: dict[str, Any]
     instance: tuple[float, int]
     uid: str
+    notes: tuple[str, ...] = ()
 
     @property
     def is_placed(self) -> bool:
@@ -177,13 +181,14 @@ def frames_in(opened: Opened) -> list[Frame]:
             remedy="Name an image, or the folder that holds the images",
         )
     encoding = encoding_of(opened)
-    if encoding.frames > 1 or is_mosaic(opened.header) or _is_enhanced(opened.header):
+    tiled = encoding.frames == 1 and may_be_tiled(opened.header)
+    if encoding.frames > 1 or tiled or _is_enhanced(opened.header):
         opened = open_header(path)
         opened.dataset.pop("PixelData", None)
-    if is_mosaic(opened.header) and encoding.frames == 1:
-        return list(_mosaic_tiles(opened, encoding))
     if opened.header.items("PerFrameFunctionalGroupsSequence"):
         return list(_grouped_frames(opened, encoding))
+    if tiled and (tiles := _tiled_frames(opened, encoding)):
+        return tiles
     if _is_enhanced(opened.header):
         raise ReadError(
             "is an enhanced image without the functional groups that place its frames",
@@ -379,30 +384,18 @@ def _enhanced_time(header: Header) -> dict[str, Any]:
     return found
 
 
-def _mosaic_tiles(opened: Opened, encoding: Encoding) -> Iterator[Frame]:
-    header = opened.header
-    mosaic = mosaic_of(header)
-    if not isinstance(mosaic, Mosaic):
-        raise ReadError(
-            f"is a mosaic of slices that cannot be cut: {mosaic}",
-            source=opened.path,
-            remedy="Export it again with its private elements",
-        )
-    whole = _frame(header, opened, encoding, 0)
-    for n in range(mosaic.n_tiles):
-        place = tile_place(mosaic, header, n)
-        if place is None:
-            raise ReadError(
-                "is a mosaic whose header lacks position, direction or spacing",
-                source=opened.path,
-                remedy="Export it again from the archive it came from",
-            )
-        tile, position = place
-        yield replace(
+def _tiled_frames(opened: Opened, encoding: Encoding) -> list[Frame]:
+    tiles, notes = tiles_of(opened)
+    whole = _frame(opened.header, opened, encoding, 0)
+    return [
+        replace(
             whole,
-            tile=tile,
-            rows=tile[1] - tile[0],
-            columns=tile[3] - tile[2],
-            position=position,
+            tile=tile.pixels,
+            rows=tile.rows,
+            columns=tile.columns,
+            position=tile.position,
             instance=(whole.instance[0], n),
+            notes=notes,
         )
+        for n, tile in enumerate(tiles)
+    ]

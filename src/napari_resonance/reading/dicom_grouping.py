@@ -9,20 +9,23 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from napari_resonance.reading.dicom_frames import APART, Frame
+from napari_resonance.reading.dicom_frames import APART, Frame, Vector
+from napari_resonance.reading.dicom_motion import by_depth, is_crumpled, shift_between
 
 Drop = Callable[[Path, str], None]
 
 # Direction cosines are written with as few as four digits.
 _SAME_DIRECTION = 2e-3
+# A part of the pixel size: a tenth of a pixel over five hundred.
+_SAME_SPACING = 2e-4
 _SAME_PLACE_MM = 0.01
+_WORTH_SAYING_MM = 0.05
 # Planes without a place make a stack only where the object is one of cross sections.
 _CROSS_SECTIONS = {"CT", "MR", "PT"}
 
@@ -43,7 +46,7 @@ _TIME_KEYS: tuple[tuple[str, ...], ...] = (
 
 @dataclass(frozen=True)
 class Group:
-    """Planes of one scan: volumes in the order of time, planes in any order."""
+    """Planes of one scan: volumes in the order of time, all in one order of places."""
 
     volumes: tuple[tuple[Frame, ...], ...]
     notes: tuple[str, ...] = ()
@@ -71,11 +74,17 @@ def group_frames(frames: Iterable[Frame], drop: Drop) -> list[Group]:
     groups: list[Group] = []
     for part in parts.values():
         unique, notes = _without_copies(part, drop)
-        placed = [f for f in unique if f.is_placed]
-        for same in _by_direction(placed):
-            groups += _scans(same, notes, drop)
-        groups += _unplaced([f for f in unique if not f.is_placed], notes)
-    return sorted(groups, key=_order)
+        for same in _by_geometry(unique):
+            if same[0].is_placed:
+                groups += _scans(same, notes, drop)
+            else:
+                groups += _unplaced(same, notes)
+    return sorted(map(_with_notes_of_files, groups), key=_order)
+
+
+def _with_notes_of_files(group: Group) -> Group:
+    notes = (note for volume in group.volumes for f in volume for note in f.notes)
+    return replace(group, notes=(*group.notes, *dict.fromkeys(notes)))
 
 
 def _order(group: Group) -> tuple[Any, ...]:
@@ -94,7 +103,6 @@ def _incompatible(frame: Frame) -> Hashable:
         series.frame_of_reference,
         frame.rows,
         frame.columns,
-        tuple(round(s, 4) for s in frame.spacing),
         encoding.samples,
         encoding.photometric,
         frame.apart.get("kind"),
@@ -126,17 +134,31 @@ def _count(n: int, noun: str) -> str:
     return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
-def _by_direction(frames: list[Frame]) -> list[list[Frame]]:
-    parts: list[tuple[NDArray[np.float64], list[Frame]]] = []
+def _by_geometry(frames: list[Frame]) -> list[list[Frame]]:
+    """Part planes that are turned otherwise or have other pixels, beyond rounding."""
+    exact: dict[tuple[Vector, Vector, bool], list[Frame]] = defaultdict(list)
     for frame in frames:
-        direction = np.array(frame.direction)
-        for reference, part in parts:
-            if np.abs(direction - reference).max() < _SAME_DIRECTION:
-                part.append(frame)
-                break
+        exact[frame.direction, frame.spacing, frame.is_placed].append(frame)
+    parts: list[tuple[tuple[Vector, Vector, bool], list[Frame]]] = []
+    for geometry, same in exact.items():
+        alike = (part for known, part in parts if _is_alike(geometry, known))
+        part = next(alike, None)
+        if part is None:
+            parts.append((geometry, same))
         else:
-            parts.append((direction, [frame]))
+            part += same
     return [part for _, part in parts]
+
+
+def _is_alike(
+    one: tuple[Vector, Vector, bool], other: tuple[Vector, Vector, bool]
+) -> bool:
+    (turn, spacing, placed), (turn_, spacing_, placed_) = one, other
+    if (len(turn), len(spacing), placed) != (len(turn_), len(spacing_), placed_):
+        return False
+    turned = max((abs(a - b) for a, b in zip(turn, turn_, strict=True)), default=0)
+    scaled = (abs(a / b - 1) for a, b in zip(spacing, spacing_, strict=True))
+    return turned < _SAME_DIRECTION and max(scaled, default=0) < _SAME_SPACING
 
 
 def places_of(frames: Sequence[Frame]) -> list[Hashable]:
@@ -155,8 +177,12 @@ def places_of(frames: Sequence[Frame]) -> list[Hashable]:
 
 def _scans(frames: list[Frame], notes: tuple[str, ...], drop: Drop) -> list[Group]:
     """Part planes of one direction until no two of a volume share a place."""
-    crowd = max(Counter(places_of(frames)).values())
+    places = Counter(places_of(frames))
+    crowd = max(places.values())
     mosaics, by_time = _mosaics(frames), _declared_volumes(frames)
+    is_regular = len(places) * crowd == len(frames)
+    if not by_time and (is_crumpled(frames) if crowd == 1 else not is_regular):
+        by_time = _moved_volumes(frames)
     if crowd == 1 and len(mosaics) < 2 and not by_time:
         return [Group((tuple(frames),), notes)]
     for name in APART:
@@ -195,6 +221,17 @@ def _declared_volumes(frames: list[Frame]) -> list[list[Frame]]:
     if len(parts) < 2 or len(sizes) > 1 or min(sizes) < 2:
         return []
     return [] if any(_is_crowded(part) for part in parts) else parts
+
+
+def _moved_volumes(frames: list[Frame]) -> list[list[Frame]]:
+    """Part planes by the attribute that leaves equal volumes a little way apart."""
+    for names in _TIME_KEYS:
+        parts = _parted(frames, names)
+        if len(parts) < 2 or any(_is_crowded(part) for part in parts):
+            continue
+        if all(shift_between(parts[0], part) is not None for part in parts[1:]):
+            return parts
+    return []
 
 
 def _parted(frames: Iterable[Frame], names: tuple[str, ...]) -> list[list[Frame]]:
@@ -243,9 +280,12 @@ def _time_series(
     names = iter(places_of([f for part in parts for f in part]))
     grids: dict[frozenset[Hashable], list[list[Frame]]] = defaultdict(list)
     for part in parts:
-        grid = frozenset(next(names) for _ in part)
-        # Where places blur into one another, only the volume itself is its grid.
-        grids[grid if len(grid) == len(part) else frozenset([id(part)])].append(part)
+        at = dict(sorted((next(names), n) for n in range(len(part))))
+        if len(at) == len(part):
+            grids[frozenset(at)].append([part[n] for n in at.values()])
+        else:
+            # Where places blur into one another, only the volume itself is its grid.
+            grids[frozenset([id(part)])].append(part)
     whole = max(grids, key=lambda grid: (len(grids[grid]), len(grid)))
     cut = {g for g in grids if g < whole and len(grids[whole]) > 1}
     for grid in cut:
@@ -254,7 +294,36 @@ def _time_series(
         _drop_all(paths, "part of an incomplete volume of a time series", drop)
         what = f"{len(grid)} of {len(whole)} slices"
         notes = (*notes, f"{_count(len(lost), 'time point')} with {what} left out")
-    return [Group(tuple(map(tuple, volumes)), notes) for volumes in grids.values()]
+    return [_group(volumes, notes) for volumes in _joined(list(grids.values()))]
+
+
+def _joined(grids: list[list[list[Frame]]]) -> list[list[list[Frame]]]:
+    """Join grids that lie no farther apart than a patient moves."""
+    joined: list[list[list[Frame]]] = []
+    for volumes in grids:
+        near = (
+            others
+            for others in joined
+            if shift_between(others[0], volumes[0]) is not None
+        )
+        others = next(near, None)
+        if others is None:
+            joined.append(list(volumes))
+        else:
+            others += volumes
+    return joined
+
+
+def _group(volumes: list[list[Frame]], notes: tuple[str, ...]) -> Group:
+    """Make a scan of volumes in the order of time, and say how far they moved."""
+    volumes = sorted(volumes, key=_earliest)
+    moved = max(shift_between(volumes[0], v) or 0.0 for v in volumes)
+    if moved > _SAME_PLACE_MM:
+        volumes = [by_depth(volume) for volume in volumes]
+    if moved > _WORTH_SAYING_MM:
+        how = f"its volumes moved by up to {moved:.2f} mm"
+        notes = (*notes, f"{how}; all are placed as the first is")
+    return Group(tuple(map(tuple, volumes)), notes)
 
 
 def _drop_all(paths: set[Path], reason: str, drop: Drop) -> None:

@@ -17,6 +17,13 @@ _MARK = b"SV10"
 _MAX_TAGS, _MAX_ITEMS = 1000, 10_000
 _MAX_TILES = 1024
 
+# What is left of the layout where the CSA header was removed: block, element.
+_MR_HEADER, _MR_GROUP = "SIEMENS MR HEADER", 0x0019
+_N_TILES, _SLICE_TIMES = 0x0A, 0x29
+# From here on in both directions, an image holds more than one acquired matrix; below,
+# it was interpolated.
+_FEWEST_TILES_ACROSS = 3
+
 
 @dataclass(frozen=True)
 class Mosaic:
@@ -24,6 +31,7 @@ class Mosaic:
 
     n_tiles: int
     normal: tuple[float, float, float]
+    notes: tuple[str, ...] = ()
 
     @property
     def tiles_per_row(self) -> int:
@@ -36,21 +44,68 @@ def is_mosaic(header: Header) -> bool:
     return "MOSAIC" in (part.upper() for part in header.texts("ImageType"))
 
 
+def is_single_slice(header: Header) -> bool:
+    """Tell whether what calls itself a mosaic is one slice of it.
+
+    Scanners of the XA line take mosaics apart when they export them, and leave the word
+    in the image type. Such an image says nothing of tiles, and is about as large as the
+    matrix that was acquired.
+    """
+    if read_csa(_csa_bytes(header)).get("NumberOfImagesInMosaic") or _count(header):
+        return False
+    acquired = max(header.numbers("AcquisitionMatrix"), default=0)
+    size = max(header.integer("Rows") or 0, header.integer("Columns") or 0)
+    return 0 < size < _FEWEST_TILES_ACROSS * acquired
+
+
 def mosaic_of(header: Header) -> Mosaic | str:
     """Return the layout of a mosaic, or what its header lacks, in words."""
     csa = read_csa(_csa_bytes(header))
-    if not csa:
-        return "its private CSA header is missing"
     count, normal = csa.get("NumberOfImagesInMosaic"), csa.get("SliceNormalVector")
-    n_tiles = int(count[0]) if count else 0
+    n_tiles = int(count[0]) if count else _count(header)
+    if not n_tiles and not csa:
+        return "its private CSA header is missing"
     if not 1 <= n_tiles <= _MAX_TILES:
         return "its CSA header lacks the number of slices"
     across = math.ceil(math.sqrt(n_tiles))
     if any((header.integer(key) or 0) % across for key in ("Rows", "Columns")):
         return f"its size does not divide into {across} × {across} tiles"
-    if normal is None or len(normal) != 3 or not 0.9 < np.linalg.norm(normal) < 1.1:
+    if normal and len(normal) == 3 and 0.9 < np.linalg.norm(normal) < 1.1:
+        return Mosaic(n_tiles, (normal[0], normal[1], normal[2]))
+    usual = _usual_normal(header)
+    if usual is None:
         return "its CSA header lacks the slice direction"
-    return Mosaic(n_tiles, (normal[0], normal[1], normal[2]))
+    note = "the order of its slices is not given; the usual one of Siemens is assumed"
+    return Mosaic(n_tiles, usual, (note,))
+
+
+def _count(header: Header) -> int:
+    """Return the number of slices that a mosaic without CSA header gives, or 0."""
+    count = _mr_header(header, _N_TILES)
+    times = _mr_header(header, _SLICE_TIMES)
+    return int(count[0]) if count else len(times)
+
+
+def _mr_header(header: Header, element: int) -> tuple[float, ...]:
+    for block in range(0x10, 0x100):
+        if header.text(_MR_GROUP << 16 | block) == _MR_HEADER:
+            return header.numbers(_MR_GROUP << 16 | block << 8 | element)
+    return ()
+
+
+def _usual_normal(header: Header) -> tuple[float, float, float] | None:
+    """Return the normal that points to the left, back or head, as slices are numbered.
+
+    Siemens numbers slices from right to left, from front to back and from foot to head
+    unless the operator turned this round.
+    """
+    direction = header.numbers("ImageOrientationPatient", 6)
+    if not direction:
+        return None
+    normal = np.cross(direction[:3], direction[3:])
+    if normal[np.argmax(np.abs(normal))] < 0:
+        normal = -normal
+    return float(normal[0]), float(normal[1]), float(normal[2])
 
 
 def tile_place(
@@ -67,7 +122,7 @@ def tile_place(
     corner = header.numbers("ImagePositionPatient", 3)
     direction = header.numbers("ImageOrientationPatient", 6)
     spacing = header.numbers("PixelSpacing", 2)
-    step = header.number("SpacingBetweenSlices")
+    step = header.number("SpacingBetweenSlices") or header.number("SliceThickness")
     if not (corner and direction and spacing and step):
         return None
     height, width = rows // across, columns // across
@@ -78,8 +133,15 @@ def tile_place(
         + along_column * spacing[0] * (rows - height) / 2
     )
     x, y, z = first + np.array(mosaic.normal) * step * tile
+    return tile_pixels(tile, across, height, width), (float(x), float(y), float(z))
+
+
+def tile_pixels(
+    tile: int, across: int, height: int, width: int
+) -> tuple[int, int, int, int]:
+    """Return ``(row, row end, column, column end)`` of a tile in reading order."""
     top, left = (tile // across) * height, (tile % across) * width
-    return (top, top + height, left, left + width), (float(x), float(y), float(z))
+    return top, top + height, left, left + width
 
 
 def _csa_bytes(header: Header) -> bytes:
