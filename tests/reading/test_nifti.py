@@ -1,5 +1,6 @@
 """NIfTI and Analyze in every form that is met: what the header tells."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from support.nifti_files import AFFINE, NIBABEL_DATA, VOXELS, image, saved
 
 from napari_resonance import read_scan
 from napari_resonance.errors import ReadError
+from napari_resonance.reading import outline_scans
 from napari_resonance.reading.nifti_header import NiftiHeader
 from napari_resonance.reading.nifti_layout import header_fields
 from napari_resonance.reading.nifti_place import place_of
@@ -339,3 +341,21 @@ def test_a_damaged_sidecar_is_no_reason_to_refuse_the_image(tmp_path, content):
     (tmp_path / "x.json").write_text(content)
     scan = read_scan(saved(image(), tmp_path / "x.nii"))
     assert "echo_time_ms" not in scan.meta
+
+
+@pytest.mark.parametrize("name", ["anatomical.nii", "example4d.nii.gz"])
+def test_the_outline_tells_the_same_without_voxels(name):
+    (outline,) = outline_scans(NIBABEL_DATA / name)
+    scan = read_scan(NIBABEL_DATA / name)
+    for field in dataclasses.fields(outline):
+        told, read = getattr(outline, field.name), getattr(scan, field.name)
+        assert np.array_equal(told, read) if field.name == "affine" else told == read
+
+
+def test_the_outline_of_colours_counts_their_axis(tmp_path):
+    rgb = np.zeros(VOXELS.shape, [(c, "u1") for c in "RGB"])
+    (outline,) = outline_scans(saved(image(rgb), tmp_path / "x.nii"))
+    assert outline.shape == read_scan(tmp_path / "x.nii").shape
+    (tmp_path / "x.nii").write_bytes((tmp_path / "x.nii").read_bytes()[:-9])
+    with pytest.raises(ReadError, match="cut short"):
+        outline_scans(tmp_path / "x.nii")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import TypeVar
@@ -18,7 +19,7 @@ from napari_resonance.errors import (
 from napari_resonance.progress import ShouldStop, never
 from napari_resonance.reading.discover import Found, OnSkip
 from napari_resonance.reading.gathering import gather
-from napari_resonance.reading.outline import Outline, outline_of
+from napari_resonance.reading.outline import Outline
 from napari_resonance.scan import Scan
 
 __all__ = ["outline_scans", "read_scan", "read_scans"]
@@ -158,7 +159,12 @@ def _of_batch(
 
 
 def _scans_in(found: Found, on_skip: OnSkip, should_stop: ShouldStop) -> list[Scan]:
-    scans = list(_nifti_scans(found, on_skip, should_stop))
+    scans: list[Scan] = []
+    if found.nifti:
+        from napari_resonance.reading.nifti import read_nifti
+
+        read = partial(read_nifti, in_memory=found.is_temporary)
+        scans += _each_nifti(found, read, on_skip, should_stop)
     if found.dicom:
         from napari_resonance.reading.dicom import read_dicom
 
@@ -169,7 +175,11 @@ def _scans_in(found: Found, on_skip: OnSkip, should_stop: ShouldStop) -> list[Sc
 def _outlines_in(
     found: Found, on_skip: OnSkip, should_stop: ShouldStop
 ) -> list[Outline]:
-    outlines = list(map(outline_of, _nifti_scans(found, on_skip, should_stop)))
+    outlines: list[Outline] = []
+    if found.nifti:
+        from napari_resonance.reading.nifti import outline_nifti
+
+        outlines += _each_nifti(found, outline_nifti, on_skip, should_stop)
     if found.dicom:
         from napari_resonance.reading.dicom import outline_dicom
 
@@ -182,18 +192,17 @@ def _where(scan: Scan) -> str:
     return repr(description) if description else scan.sources[0].name
 
 
-def _nifti_scans(
-    found: Found, on_skip: OnSkip, should_stop: ShouldStop
-) -> Iterator[Scan]:
-    if not found.nifti:
-        return
-    from napari_resonance.reading.nifti import read_nifti
-
+def _each_nifti(
+    found: Found,
+    read: Callable[[Path], _Described],
+    on_skip: OnSkip,
+    should_stop: ShouldStop,
+) -> Iterator[_Described]:
     for path in found.nifti:
         if should_stop():
             raise CancelledError("reading was stopped", source=path)
         try:
-            yield read_nifti(path, in_memory=found.is_temporary)
+            yield read(path)
         except (ReadError, GeometryError) as error:
             if path in found.named:
                 raise ReadError(

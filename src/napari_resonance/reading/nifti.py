@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_resonance.errors import ReadError
+from napari_resonance.geometry import checked_affine
 from napari_resonance.reading.gzip_stream import (
     TrailingBytesError,
     fill,
@@ -19,6 +20,7 @@ from napari_resonance.reading.gzip_stream import (
 )
 from napari_resonance.reading.nifti_header import NiftiHeader, read_nifti_header
 from napari_resonance.reading.nifti_place import Place, place_of
+from napari_resonance.reading.outline import Outline
 from napari_resonance.reading.sidecar import facts_beside
 from napari_resonance.scan import Scan
 
@@ -76,8 +78,43 @@ def read_nifti(path: Path, *, in_memory: bool = False) -> Scan:
         series=facts.series,
         sources=header.files,
         meta={**_meta(header, place, layout), **facts.meta},
-        warnings=(*place.warnings, *header.notes, *layout.notes, *file_notes, *notes),
+        warnings=(*_header_notes(header, place, layout), *file_notes, *notes),
     )
+
+
+def outline_nifti(path: Path) -> Outline:
+    """Describe one image by its header alone.
+
+    Raises
+    ------
+    ReadError
+        As `read_nifti`; whether compressed voxels are whole does not come to light.
+
+    """
+    header = read_nifti_header(path)
+    layout = _layout_of(header)
+    place = place_of(header)
+    if not header.compressed:
+        _check_length(header, layout)
+    facts = facts_beside(path)
+    return Outline(
+        shape=layout.shape + ((3,) if layout.channels else ()),
+        affine=checked_affine(place.affine),
+        modality=facts.modality,
+        color=bool(layout.channels),
+        oriented=place.oriented,
+        study=facts.study,
+        series=facts.series,
+        sources=header.files,
+        meta={**_meta(header, place, layout), **facts.meta},
+        warnings=_header_notes(header, place, layout),
+    )
+
+
+def _header_notes(
+    header: NiftiHeader, place: Place, layout: _Layout
+) -> tuple[str, ...]:
+    return (*place.warnings, *header.notes, *layout.notes)
 
 
 @dataclass(frozen=True)
@@ -150,9 +187,7 @@ def _voxels(
     if header.compressed:
         flat, notes = _unpacked(header, layout)
         return flat.reshape(shape, order="F"), notes
-    there = header.data_path.stat().st_size - header.offset
-    if there < layout.n_bytes:
-        raise _cut_short(header.path, layout.n_bytes, max(there, 0))
+    there = _check_length(header, layout)
     mapped = np.memmap(
         header.data_path, layout.dtype, "r", header.offset, shape, order="F"
     )
@@ -161,6 +196,14 @@ def _voxels(
     if in_memory or not mapped.flags.aligned:
         voxels = np.array(mapped, order="F", subok=False)
     return voxels, layout.beyond(there - layout.n_bytes)
+
+
+def _check_length(header: NiftiHeader, layout: _Layout) -> int:
+    """Return how many bytes there are for voxels; refuse too few."""
+    there = header.data_path.stat().st_size - header.offset
+    if there < layout.n_bytes:
+        raise _cut_short(header.path, layout.n_bytes, max(there, 0))
+    return there
 
 
 def _unpacked(
