@@ -15,13 +15,14 @@ from napari_resonance.reading.decoder_pool import decoder_pool
 from napari_resonance.reading.decoding_helper import decode_here
 from napari_resonance.reading.dicom_encoding import Encoding
 from napari_resonance.reading.dicom_header import (
-    DEFLATED,
     DamagedError,
     Header,
-    inflate_checked,
     parse_errors,
     reason_of,
 )
+from napari_resonance.reading.photometric import through_palette
+from napari_resonance.reading.pixel_element import ENCAPSULATED
+from napari_resonance.reading.rearranged import rearranged_frames
 
 _JPEG = "1.2.840.10008.1.2.4."
 _JPEG_EXTENDED = _JPEG + "51"
@@ -30,8 +31,6 @@ _JPEG_LS = (_JPEG + "80", _JPEG + "81")
 # Decoders that may work in this process. pydicom's own is plain Python; OpenJPEG bore
 # 29,000 damaged images without a crash or a hang. All others broke down over some.
 _ROBUST = {_RLE: "pydicom", _JPEG + "90": "pylibjpeg", _JPEG + "91": "pylibjpeg"}
-# Every so many rows and columns are looked at first.
-_SAMPLED = 16
 # Which package of the plain installation decodes what.
 _DECODED_BY = {
     _RLE: "pylibjpeg-rle",
@@ -46,7 +45,8 @@ _DECODED_BY = {
 
 def is_framed(encoding: Encoding) -> bool:
     """Tell whether each frame is compressed by itself, for `decode_frame`."""
-    return not (encoding.native or encoding.start is None or _is_wide_jpeg(encoding))
+    is_stored = encoding.native or encoding.start is None
+    return not (is_stored or encoding.syntax == ENCAPSULATED or _is_wide_jpeg(encoding))
 
 
 def _is_wide_jpeg(encoding: Encoding) -> bool:
@@ -101,38 +101,11 @@ def read_frame(
         image.byteswap(inplace=True)
 
 
-def mend_bits(plane: NDArray[Any], encoding: Encoding) -> None:
-    """Clear an overlay from the unused high bits, and extend a sign into them."""
-    bits = encoding.stored
-    if plane.dtype.kind not in "iu" or not 0 < bits < encoding.allocated:
-        return
-    if encoding.hides_overlay:
-        plane &= plane.dtype.type((1 << bits) - 1)
-    # One negative value shows that the sign is extended; air outside a patient, which
-    # a few pixels find, spares a pass over most planes.
-    if not encoding.signed or plane[::_SAMPLED, ::_SAMPLED].min() < 0:
-        return
-    half = 1 << (bits - 1)
-    if plane.min() >= 0 and half <= plane.max() < 2 * half:
-        plane[plane >= half] |= plane.dtype.type(-2 * half)
-
-
 def _rearranged(
     path: Path, encoding: Encoding, indices: list[int]
 ) -> Iterator[NDArray[Any]]:
     """Read what needs rearranging only: bits, colour planes, deflated files."""
-    from pydicom import dcmread
-    from pydicom.pixels.decoders.base import get_decoder
-    from pydicom.uid import UID
-
-    if encoding.syntax == DEFLATED:
-        inflate_checked(path)
-    dataset = dcmread(path, force=True)
-    # What a damaged header leaves out is filled in as it was understood.
-    dataset.SamplesPerPixel = encoding.samples
-    dataset.PhotometricInterpretation = encoding.photometric or "MONOCHROME2"
-    decoder = get_decoder(UID(encoding.syntax))
-    for image, _ in decoder.iter_array(dataset, indices=indices):
+    for image in rearranged_frames(path, encoding, indices):
         yield _as_rgb(image, path, encoding)
 
 
@@ -248,15 +221,11 @@ def _no_decoder(syntax: str, path: Path) -> DependencyError:
 
 def _as_rgb(image: NDArray[Any], path: Path, encoding: Encoding) -> NDArray[Any]:
     from pydicom import dcmread
-    from pydicom.pixels.processing import apply_color_lut
 
     if encoding.photometric != "PALETTE COLOR":
         return image
     palette = dcmread(path, stop_before_pixels=True, force=True)
-    colors: NDArray[Any] = apply_color_lut(image, palette)[..., :3]
-    if colors.dtype.itemsize > 1:
-        colors = (colors >> 8).astype(np.uint8)
-    return colors
+    return through_palette(image, palette)
 
 
 def through_lut(

@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from napari_resonance.errors import ReadError
 from napari_resonance.reading.dicom_header import DEFLATED, Header, Opened
+from napari_resonance.reading.pixel_element import (
+    DECODABLE,
+    ENCAPSULATED,
+    LARGEST_EXPANSION,
+    PixelElement,
+    pixel_element_of,
+)
 
-_NATIVE = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"}
-_LONG_FORMS = (b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"UN")
-_UNDEFINED = 0xFFFFFFFF
-_TAGS = {
-    (0x7FE0, 0x0008): "FloatPixelData",
-    (0x7FE0, 0x0009): "DoubleFloatPixelData",
-    (0x7FE0, 0x0010): "PixelData",
-}
-# No lossless or lossy code in use shrinks an image of this size further; smaller ones
-# are let through whatever they claim, since they cannot fill the memory.
-_LARGEST_EXPANSION, _ALWAYS_BELIEVED = 2000, 1 << 26
+# Smaller images are let through whatever they claim: they cannot fill the memory.
+_ALWAYS_BELIEVED = 1 << 26
+# Of overlays (PS3.3 C.9.2): how many bits of a pixel they lie in, and their own data.
+_OVERLAYS = [
+    (group << 16 | 0x0100, group << 16 | 0x3000) for group in range(0x6000, 0x6020, 2)
+]
+OVERLAY_TAGS: tuple[int, ...] = tuple(tag for pair in _OVERLAYS for tag in pair)
+"""Elements that tell whether an overlay lies in the pixels."""
+
+# What tools leave as the photometric interpretation when they decompress JPEG 2000.
+_DECOMPRESSED = {"YBR_RCT": "RGB", "YBR_ICT": "RGB"}
+_SUBSAMPLED = {"YBR_FULL_422": "YBR_FULL", "YBR_PARTIAL_422": "YBR_PARTIAL_444"}
+_JPEG = "1.2.840.10008.1.2.4."
+_ON_A_SERVER = {_JPEG + n for n in ("94", "95", "204", "205")}
+_JPEG_XL = {_JPEG + n for n in ("110", "111", "112")}
+_COLORS = ("RGB", "YBR_", "HSV")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +60,8 @@ class Encoding:
         file is deflated.
     little
         Byte order of uncompressed pixels.
+    in_words
+        Whether bytes come in words of two, which big endian files swap.
     hides_overlay
         Whether the unused high bits carry an overlay.
 
@@ -68,6 +82,7 @@ class Encoding:
     native: bool
     start: int | None
     little: bool
+    in_words: bool
     hides_overlay: bool
 
     @property
@@ -90,9 +105,19 @@ class Encoding:
     @property
     def frame_bytes(self) -> int:
         """Bytes of one uncompressed frame in the file."""
-        if self.photometric == "YBR_FULL_422":
-            return self.rows * self.columns * 2 * self.allocated // 8
-        return math.ceil(self.rows * self.columns * self.samples * self.allocated / 8)
+        return math.ceil(self.frame_bits / 8)
+
+    @property
+    def frame_bits(self) -> int:
+        """Bits of one uncompressed frame; frames follow each other without a gap."""
+        if self.photometric in _SUBSAMPLED:
+            return self.rows * math.ceil(self.columns / 2) * 4 * self.allocated
+        return self.rows * self.columns * self.samples * self.allocated
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all uncompressed frames in the file."""
+        return math.ceil(self.frame_bits * self.frames / 8)
 
     @property
     def is_direct(self) -> bool:
@@ -107,7 +132,8 @@ class Encoding:
                 and self.photometric == "RGB"
             )
         return self.samples == 1 and (
-            self.allocated in (16, 32, 64) or (self.allocated == 8 and self.little)
+            self.allocated in (16, 32, 64)
+            or (self.allocated == 8 and (self.little or not self.in_words))
         )
 
 
@@ -122,23 +148,26 @@ def encoding_of(opened: Opened) -> Encoding:
 
     """
     header, path = opened.header, opened.path
-    at = _pixel_element(opened)
+    at = pixel_element_of(opened)
+    photometric = header.text("PhotometricInterpretation").upper()
+    is_color = photometric.startswith(_COLORS)
     encoding = Encoding(
         rows=_count(header, "Rows", path),
         columns=_count(header, "Columns", path),
         frames=max(1, header.integer("NumberOfFrames") or 1),
-        samples=header.integer("SamplesPerPixel") or 1,
-        allocated=_bits_allocated(header, at.element, path),
+        samples=header.integer("SamplesPerPixel") or (3 if is_color else 1),
+        allocated=_bits_allocated(header, at.keyword, path),
         stored=header.integer("BitsStored") or header.integer("BitsAllocated") or 0,
         high_bit=_high_bit(header),
         signed=header.integer("PixelRepresentation") == 1,
-        photometric=header.text("PhotometricInterpretation").upper(),
+        photometric=photometric,
         planar=header.integer("PlanarConfiguration") == 1,
-        syntax=opened.transfer_syntax,
-        element=at.element,
+        syntax=at.syntax,
+        element=at.keyword,
         native=at.native,
         start=at.start,
         little=at.little,
+        in_words=at.in_words,
         hides_overlay=_hides_overlay(header),
     )
     if encoding.samples not in (1, 3):
@@ -147,8 +176,24 @@ def encoding_of(opened: Opened) -> Encoding:
             "are read",
             source=path,
         )
+    _check_decodable(encoding, path)
+    encoding = _as_stored(encoding, at)
     _check_size(encoding, at.n_bytes, path)
     return encoding
+
+
+def _as_stored(encoding: Encoding, at: PixelElement) -> Encoding:
+    """Correct the photometric interpretation of uncompressed colours."""
+    photometric = encoding.photometric
+    if not (at.native or at.start is None or encoding.syntax == ENCAPSULATED):
+        return encoding
+    photometric = _DECOMPRESSED.get(photometric, photometric)
+    whole = replace(encoding, photometric=_SUBSAMPLED.get(photometric, photometric))
+    if at.native and whole.total_bytes <= at.n_bytes:
+        return whole
+    # Which samples are left out fixes the order of the others (PS3.3 C.7.6.3.1.2).
+    planar = encoding.planar and photometric not in _SUBSAMPLED
+    return replace(encoding, photometric=photometric, planar=planar)
 
 
 def _count(header: Header, key: str, path: Path) -> int:
@@ -165,7 +210,7 @@ def _count(header: Header, key: str, path: Path) -> int:
 def _bits_allocated(header: Header, element: str, path: Path) -> int:
     bits = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}.get(element)
     bits = bits or header.integer("BitsAllocated")
-    if bits not in (1, 8, 16, 32, 64):
+    if bits not in (1, 8, 12, 16, 32, 64):
         raise ReadError(
             f"has pixels of {bits} bits, which cannot be decoded"
             if bits
@@ -184,59 +229,51 @@ def _high_bit(header: Header) -> int:
 def _hides_overlay(header: Header) -> bool:
     # Retired, and still met: an overlay of more than one allocated bit lies in the
     # pixels themselves (PS3.5 8.1.2 of 2004).
-    return (header.integer(0x60000100) or 1) > 1 and not header.data(0x60003000)
+    return any(
+        (header.integer(bits) or 1) > 1 and not header.data(data)
+        for bits, data in _OVERLAYS
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class _Element:
-    """Where the pixels are, and how many bytes of them."""
+def _check_decodable(encoding: Encoding, path: Path) -> None:
+    from pydicom.uid import UID
 
-    element: str
-    native: bool
-    start: int | None
-    little: bool
-    n_bytes: int
-
-
-def _pixel_element(opened: Opened) -> _Element:
-    size = opened.path.stat().st_size
-    if opened.pixels_at is None:
-        # Deflated; its bytes are counted when it is inflated.
-        return _Element("PixelData", False, None, True, _LARGEST_EXPANSION * size)
-    with opened.path.open("rb") as file:
-        file.seek(opened.pixels_at)
-        head = file.read(12)
-    orders: tuple[Literal["little", "big"], ...] = ("little", "big")
-    for order in orders:
-        tag = int.from_bytes(head[:2], order), int.from_bytes(head[2:4], order)
-        if element := _TAGS.get(tag):
-            long = head[4:6] in _LONG_FORMS
-            length = int.from_bytes(head[8:12] if long else head[4:8], order)
-            start = opened.pixels_at + (12 if long else 8)
-            native = opened.transfer_syntax in _NATIVE and length != _UNDEFINED
-            there = size - start
-            n_bytes = min(length, there) if native else there
-            return _Element(element, native, start, order == "little", n_bytes)
+    syntax = encoding.syntax
+    if encoding.native or encoding.start is None or syntax in DECODABLE:
+        return
+    if syntax in _ON_A_SERVER:
+        raise ReadError(
+            "leaves its pixels on a server (JPIP)",
+            source=path,
+            remedy="Fetch the whole image from the archive it came from",
+        )
+    if syntax in _JPEG_XL:
+        raise ReadError(
+            "is compressed as JPEG XL, for which pydicom has no decoder",
+            source=path,
+            remedy="Decompress it first, for example with djxl of libjxl",
+        )
     raise ReadError(
-        "holds no pixels",
-        source=opened.path,
-        remedy="The file is cut short or its image was removed; fetch it again",
+        f"is compressed as {UID(syntax).name or 'nothing that it names'}, for which "
+        "there is no decoder",
+        source=path,
+        remedy="Export it again without compression",
     )
 
 
 def holds(encoding: Encoding, there: int) -> bool:
     """Tell whether so many bytes from the pixels on can hold what the header says."""
-    wanted = encoding.frame_bytes * encoding.frames
+    wanted = encoding.total_bytes
     if encoding.native:
         return wanted <= there
-    believed = max(_ALWAYS_BELIEVED, _LARGEST_EXPANSION * there)
+    believed = max(_ALWAYS_BELIEVED, LARGEST_EXPANSION * there)
     return encoding.syntax == DEFLATED or wanted <= believed
 
 
 def _check_size(encoding: Encoding, there: int, path: Path) -> None:
     if holds(encoding, there):
         return
-    wanted = encoding.frame_bytes * encoding.frames
+    wanted = encoding.total_bytes
     raise ReadError(
         f"is cut short: its header announces {wanted:,} bytes of pixels, "
         f"{there:,} are there",

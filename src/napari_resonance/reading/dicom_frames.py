@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_resonance.errors import ReadError
-from napari_resonance.reading.dicom_encoding import Encoding, encoding_of
+from napari_resonance.reading.dicom_encoding import OVERLAY_TAGS, Encoding, encoding_of
 from napari_resonance.reading.dicom_header import Header, Opened, open_header
 from napari_resonance.reading.dicom_kinds import other_than_scan
 from napari_resonance.reading.diffusion import B_VALUES, b_value_of
@@ -71,7 +71,8 @@ TAGS: list[int | str] = [
     *("BitsStored", "HighBit", "PixelRepresentation", "PlanarConfiguration"),
     *("PhotometricInterpretation", "PixelSpacing", "SliceThickness", "SliceLocation"),
     *("SpacingBetweenSlices", "ImagePositionPatient", "ImageOrientationPatient"),
-    *("RescaleSlope", "RescaleIntercept", "Manufacturer", 0x60000100, 0x60003000),
+    *("RescaleSlope", "RescaleIntercept", "Manufacturer"),
+    *OVERLAY_TAGS,
 ]
 
 

@@ -19,7 +19,6 @@ from napari_resonance.reading.dicom_decoding import (
     decode_frame,
     images_of,
     is_framed,
-    mend_bits,
     read_frame,
 )
 from napari_resonance.reading.dicom_encoding import Encoding
@@ -27,6 +26,7 @@ from napari_resonance.reading.dicom_frames import Frame
 from napari_resonance.reading.dicom_header import DamagedError, parse_errors, reason_of
 from napari_resonance.reading.fragments import Fragments
 from napari_resonance.reading.sharing import share_out
+from napari_resonance.reading.stored_bits import mend_bits
 
 Job = tuple[Frame, NDArray[Any]]
 """A plane of a file, and the array it goes into."""
@@ -61,6 +61,10 @@ class Scaling:
     @classmethod
     def of(cls, frames: Iterable[Frame]) -> Scaling:
         """Find out whether all planes share slope and intercept."""
+        frames = list(frames)
+        if any(f.encoding.color for f in frames):
+            # Only grey values are measured in units (PS3.3 C.11.1).
+            return cls(1.0, 0.0, False)
         pairs = {(f.slope, f.intercept) for f in frames}
         if len(pairs) == 1:
             return cls(*pairs.pop(), False)
