@@ -171,6 +171,32 @@ def test_volumes_that_follow_the_patient_stay_one_time_series(tmp_path, key):
     assert scan.warnings == (note,)
 
 
+def test_images_of_a_volume_each_that_follow_the_patient_stay_one_series(tmp_path):
+    for t in range(3):
+        frames = [{"position": (10, 20 + 0.9 * t, 3.0 * k)} for k in range(4)]
+        pixels = np.stack([pixels_of(4 * t + k) for k in range(4)])
+        save(enhanced(frames, pixels, InstanceNumber=t + 1), tmp_path / str(t))
+    scan = read_scan(tmp_path)
+    assert [planes_of(scan, t)[0] for t in range(3)] == [0, 4, 8]
+    assert "its volumes moved by up to 1.80 mm" in scan.warnings[-1]
+
+
+def test_images_of_a_slab_each_are_one_stack(tmp_path):
+    for t in range(2):
+        frames = [{"position": (10, 20, 3.0 * (4 * t + k))} for k in range(4)]
+        pixels = np.stack([pixels_of(4 * t + k) for k in range(4)])
+        save(enhanced(frames, pixels, InstanceNumber=t + 1), tmp_path / str(t))
+    assert planes_of(read_scan(tmp_path)) == [0, 1, 2, 3, 4, 5, 6, 7]
+
+
+def test_thin_and_thick_slices_of_one_series_are_two_scans(tmp_path):
+    write_stack(tmp_path / "thin", range(9), SliceThickness=1.0)
+    write_stack(tmp_path / "thick", (0, 3, 6), first=9, SliceThickness=3.0)
+    thin, thick = read_scans(tmp_path)
+    assert planes_of(thin) == list(range(9))
+    assert planes_of(thick) == [9, 10, 11]
+
+
 def test_the_halves_of_an_interleaved_stack_are_one_volume(tmp_path):
     depths = (0, 6, 12, 18, 3, 9, 15, 21)
     write_stack(tmp_path, depths, lambda n: {"AcquisitionNumber": n // 4 + 1})

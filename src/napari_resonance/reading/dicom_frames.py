@@ -43,6 +43,7 @@ APART: dict[str, str | int] = {
     "agent": "ContrastBolusAgent",
     "description": "SeriesDescription",
     "windows": "EnergyWindowVector",
+    "thickness": "SliceThickness",
     "raw_type": 0x0043102F,  # GE: magnitude, phase, real or imaginary
 }
 # What differs between time points, or diffusion volumes, of one scan.

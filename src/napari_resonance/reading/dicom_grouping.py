@@ -7,16 +7,27 @@ matrix, direction, ...). Then, only where planes share their place, the attribut
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from napari_resonance.reading.dicom_frames import APART, Frame, Vector
-from napari_resonance.reading.dicom_motion import by_depth, is_crumpled, shift_between
+from napari_resonance.reading.dicom_places import (
+    SAME_PLACE_MM,
+    by_depth,
+    crowd_of,
+    places_of,
+    shift_between,
+)
+from napari_resonance.reading.dicom_time import (
+    earliest,
+    marks_of,
+    parted,
+    volumes_at_places,
+    volumes_by_declaration,
+)
 
 Drop = Callable[[Path, str], None]
 
@@ -24,24 +35,9 @@ Drop = Callable[[Path, str], None]
 _SAME_DIRECTION = 2e-3
 # A part of the pixel size: a tenth of a pixel over five hundred.
 _SAME_SPACING = 2e-4
-_SAME_PLACE_MM = 0.01
 _WORTH_SAYING_MM = 0.05
 # Planes without a place make a stack only where the object is one of cross sections.
 _CROSS_SECTIONS = {"CT", "MR", "PT"}
-
-# Attributes that number the volumes of a series, the most reliable first.
-_TIME_KEYS: tuple[tuple[str, ...], ...] = (
-    ("temporal",),
-    ("b_value", "gradient"),
-    ("trigger",),
-    ("reference",),
-    ("acquisition",),
-    ("b_value", "gradient", "temporal"),
-    ("b_value", "gradient", "acquisition"),
-    ("temporal", "trigger"),
-    ("temporal", "acquisition"),
-    ("clock",),
-)
 
 
 @dataclass(frozen=True)
@@ -161,44 +157,33 @@ def _is_alike(
     return turned < _SAME_DIRECTION and max(scaled, default=0) < _SAME_SPACING
 
 
-def places_of(frames: Sequence[Frame]) -> list[Hashable]:
-    """Name the places of planes: equal names, equal positions up to rounding."""
-    positions = np.array([f.position for f in frames], np.float64).reshape(-1, 3)
-    tolerance = min(_SAME_PLACE_MM, 0.2 * min(frames[0].spacing or (1.0,)))
-    names = np.zeros(positions.shape, np.int64)
-    for axis in range(3):
-        start, name = -np.inf, -1
-        for n in np.argsort(positions[:, axis]):
-            if positions[n, axis] - start > tolerance:
-                start, name = positions[n, axis], name + 1
-            names[n, axis] = name
-    return [tuple(map(int, name)) for name in names]
-
-
 def _scans(frames: list[Frame], notes: tuple[str, ...], drop: Drop) -> list[Group]:
     """Part planes of one direction until no two of a volume share a place."""
-    places = Counter(places_of(frames))
-    crowd = max(places.values())
-    mosaics, by_time = _mosaics(frames), _declared_volumes(frames)
-    is_regular = len(places) * crowd == len(frames)
-    if not by_time and (is_crumpled(frames) if crowd == 1 else not is_regular):
-        by_time = _moved_volumes(frames)
+    crowd = crowd_of(frames)
+    mosaics, by_time = _mosaics(frames), volumes_by_declaration(frames, crowd)
     if crowd == 1 and len(mosaics) < 2 and not by_time:
         return [Group((tuple(frames),), notes)]
     for name in APART:
-        parts = _parted(frames, (name,))
+        parts = parted(frames, (name,))
         # More parts than planes at one place: the attribute was measured plane by
         # plane, and tells nothing of volumes.
-        if 1 < len(parts) <= crowd:
+        if 1 < len(parts) <= crowd and _is_apart(name, parts, crowd):
             return [g for part in parts for g in _scans(part, notes, drop)]
     if len(mosaics) > 1:
         whole, copies = _without_repeats([tiles[0] for tiles in mosaics])
         volumes = [tiles for tiles in mosaics if tiles[0] in whole]
         return _time_series(volumes, (*notes, *_repeated(copies, drop)), drop)
-    told_apart = by_time or _volumes(frames, crowd)
+    told_apart = by_time or volumes_at_places(frames, crowd)
     if told_apart is None:
         return [_by_rank(frames, notes, drop)]
     return _time_series(told_apart, notes, drop)
+
+
+def _is_apart(name: str, parts: list[list[Frame]], crowd: int) -> bool:
+    """Tell whether an attribute that may vary along the stack parts volumes."""
+    if name != "thickness":
+        return True
+    return all(crowd_of(part) < crowd for part in parts)
 
 
 def _mosaics(frames: list[Frame]) -> list[list[Frame]]:
@@ -207,70 +192,7 @@ def _mosaics(frames: list[Frame]) -> list[list[Frame]]:
     for frame in frames:
         if frame.tile is not None:
             parts[frame.path].append(frame)
-    return sorted(parts.values(), key=_earliest)
-
-
-def _declared_volumes(frames: list[Frame]) -> list[list[Frame]]:
-    """Part planes by temporal position, if that makes volumes of one size.
-
-    It is the one attribute that says outright which volume a plane belongs to, and
-    holds even where the patient or the table moved in between.
-    """
-    parts = _parted(frames, ("temporal",))
-    sizes = {len(part) for part in parts}
-    if len(parts) < 2 or len(sizes) > 1 or min(sizes) < 2:
-        return []
-    return [] if any(_is_crowded(part) for part in parts) else parts
-
-
-def _moved_volumes(frames: list[Frame]) -> list[list[Frame]]:
-    """Part planes by the attribute that leaves equal volumes a little way apart."""
-    for names in _TIME_KEYS:
-        parts = _parted(frames, names)
-        if len(parts) < 2 or any(_is_crowded(part) for part in parts):
-            continue
-        if all(shift_between(parts[0], part) is not None for part in parts[1:]):
-            return parts
-    return []
-
-
-def _parted(frames: Iterable[Frame], names: tuple[str, ...]) -> list[list[Frame]]:
-    parts: dict[Hashable, list[Frame]] = defaultdict(list)
-    for frame in frames:
-        parts[_marks(frame, names)].append(frame)
-    return sorted(parts.values(), key=lambda p: (_earliest(p), _marks(p[0], names)))
-
-
-def _earliest(frames: Iterable[Frame]) -> tuple[float, int]:
-    return min(f.instance for f in frames)
-
-
-def _marks(frame: Frame, names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(_padded((frame.apart | frame.time).get(name)) for name in names)
-
-
-def _padded(value: Any) -> str:
-    """Return a text that sorts as the numbers in it do."""
-    numbers = value if isinstance(value, tuple) else (value,)
-    return "/".join(f"{n:+020.6f}" if isinstance(n, float) else str(n) for n in numbers)
-
-
-def _volumes(frames: list[Frame], crowd: int) -> list[list[Frame]] | None:
-    """Find the attribute that tells the volumes apart, None if there is none."""
-    loose = None
-    for names in _TIME_KEYS:
-        parts = _parted(frames, names)
-        if len(parts) < 2 or any(_is_crowded(part) for part in parts):
-            continue
-        if len(parts) == crowd:
-            return parts
-        if loose is None and len(parts) <= 2 * crowd and min(map(len, parts)) > 1:
-            loose = parts
-    return loose
-
-
-def _is_crowded(frames: list[Frame]) -> bool:
-    return max(Counter(places_of(frames)).values()) > 1
+    return sorted(parts.values(), key=earliest)
 
 
 def _time_series(
@@ -316,9 +238,9 @@ def _joined(grids: list[list[list[Frame]]]) -> list[list[list[Frame]]]:
 
 def _group(volumes: list[list[Frame]], notes: tuple[str, ...]) -> Group:
     """Make a scan of volumes in the order of time, and say how far they moved."""
-    volumes = sorted(volumes, key=_earliest)
+    volumes = sorted(volumes, key=earliest)
     moved = max(shift_between(volumes[0], v) or 0.0 for v in volumes)
-    if moved > _SAME_PLACE_MM:
+    if moved > SAME_PLACE_MM:
         volumes = [by_depth(volume) for volume in volumes]
     if moved > _WORTH_SAYING_MM:
         how = f"its volumes moved by up to {moved:.2f} mm"
@@ -356,10 +278,10 @@ def _without_repeats(frames: list[Frame]) -> tuple[list[Frame], set[Path]]:
     """Keep one of the planes that agree in their number and all else that is known."""
     kept: dict[Hashable, Frame] = {}
     repeats: set[Path] = set()
-    for frame in sorted(frames, key=lambda f: (_marks(f, ("temporal",)), f.instance)):
+    for frame in sorted(frames, key=lambda f: (marks_of(f, ("temporal",)), f.instance)):
         # A series that lost its instance numbers may still hold several volumes.
         number = frame.instance if frame.instance[0] >= 0 else str(frame.path)
-        key = (number, *_marks(frame, tuple(frame.apart | frame.time)))
+        key = (number, *marks_of(frame, tuple(frame.apart | frame.time)))
         if kept.setdefault(key, frame) is not frame:
             repeats.add(frame.path)
     return list(kept.values()), repeats
