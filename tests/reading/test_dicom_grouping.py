@@ -321,22 +321,22 @@ def test_stacks_of_an_enhanced_image_are_scans_of_their_own(tmp_path):
     assert [s.orientation for s in read_scans(tmp_path)] == ["LPS", "PIR"]
 
 
-def test_an_enhanced_image_that_does_not_describe_its_frames_is_refused(tmp_path):
+def test_an_enhanced_image_that_does_not_describe_all_frames_is_refused(tmp_path):
     frames = [{"position": (0, 0, z)} for z in range(3)]
     pixels = np.stack([pixels_of(n) for n in range(4)])
     save(enhanced(frames, pixels), tmp_path / "short")
-    bare = enhanced(frames, pixels[:3])
+    assert skipped_by(tmp_path) == ([], [("short", "describes 3 of its 4 frames")])
+
+
+def test_an_enhanced_image_without_functional_groups_is_a_film(tmp_path):
+    frames = [{"position": (0, 0, z)} for z in range(3)]
+    pixels = np.stack([pixels_of(n) for n in range(3)])
+    bare = enhanced(frames, pixels)
     del bare.PerFrameFunctionalGroupsSequence
-    save(bare, tmp_path / "bare")
-    scans, skips = skipped_by(tmp_path)
-    assert scans == []
-    assert skips == [
-        (
-            "bare",
-            "is an enhanced image without the functional groups that place its frames",
-        ),
-        ("short", "describes 3 of its 4 frames"),
-    ]
+    scan = read_scan(save(bare, tmp_path / "bare"))
+    np.testing.assert_array_equal(scan.voxels[:, :, 0].T, pixels)
+    assert scan.orientation is None
+    assert "its header lacks what would place its frames" in scan.warnings
 
 
 def nuclear(**tags):

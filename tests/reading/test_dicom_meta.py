@@ -1,5 +1,6 @@
 """Acquisition facts come under the field's names, identity does not come at all."""
 
+import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 from support.dicom_files import plane, save, write_stack
@@ -77,3 +78,56 @@ def test_a_tracer_is_described(tmp_path):
     assert meta["injected_dose_bq"] == 3.7e8
     assert meta["radionuclide_half_life_s"] == 6586.2
     assert meta["patient_weight_kg"] == 70
+
+
+def test_factors_of_standardised_uptake_values(tmp_path):
+    tracer = Dataset()
+    tracer.RadionuclideTotalDose, tracer.RadionuclideHalfLife = 3.7e8, 6586.2
+    tracer.RadiopharmaceuticalStartTime = "233000.5"
+    tags = {"Modality": "PT", "Units": "BQML", "PatientWeight": 70, "PatientSize": 1.8}
+    times = {"SeriesTime": "003000.500", "DecayCorrection": "START"}
+    made = plane(0, (0, 0, 0), **tags, **times)
+    made.RadiopharmaceuticalInformationSequence = [tracer]
+    made.add_new(0x70531000, "DS", "0.000521")
+    meta = read_scan(save(made, tmp_path / "x")).meta
+    expected = {
+        "injected_dose_bq": 3.7e8,
+        "radionuclide_half_life_s": 6586.2,
+        "uptake_time_s": 3600.0,
+        "patient_weight_kg": 70.0,
+        "patient_size_m": 1.8,
+        "suv_scale_factor": 0.000521,
+        "units": "BQML",
+        "decay_correction": "START",
+    }
+    assert {name: meta.get(name) for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("vr", "entries"),
+    [("US", [0, 2000, 4095]), ("OW", np.array([0, 2000, 4095], "<u2").tobytes())],
+)
+def test_a_table_from_values_to_grey(tmp_path, vr, entries):
+    table = Dataset()
+    table.add_new("LUTDescriptor", "US", [3, 65534, 12])
+    table.add_new("LUTData", vr, entries)
+    made = plane(0, None, Modality="DX", VOILUTSequence=[table])
+    meta = read_scan(save(made, tmp_path / "x")).meta
+    assert meta["voi_lut"] == (0, 2000, 4095)
+    assert (meta["voi_lut_first_value"], meta["voi_lut_bits"]) == (-2, 12)
+
+
+def test_facts_of_a_radiograph(tmp_path):
+    facts = {
+        "PresentationIntentType": "FOR PRESENTATION",
+        "PixelIntensityRelationship": "LOG",
+        "DistanceSourceToDetector": 1800,
+        "Exposure": 4,
+        "PixelPaddingRangeLimit": 12,
+    }
+    meta = read_scan(save(plane(0, None, **facts), tmp_path / "x")).meta
+    assert meta["presentation_intent_type"] == "FOR PRESENTATION"
+    assert meta["pixel_intensity_relationship"] == "LOG"
+    assert meta["distance_source_to_detector_mm"] == 1800
+    assert meta["exposure_mas"] == 4
+    assert meta["pixel_padding_range_limit"] == 12

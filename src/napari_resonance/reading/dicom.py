@@ -19,7 +19,7 @@ from napari_resonance.errors import (
 )
 from napari_resonance.progress import ShouldStop
 from napari_resonance.reading.dicom_decoding import through_lut
-from napari_resonance.reading.dicom_frames import Frame
+from napari_resonance.reading.dicom_frames import Frame, is_enhanced
 from napari_resonance.reading.dicom_geometry import (
     Planes,
     Stack,
@@ -181,6 +181,8 @@ def _flat_plan(group: Group) -> Plan:
     first = group.first
     header = open_header(first.path).header
     spacing, notes = flat_spacing(header, first)
+    if is_enhanced(header):
+        notes = (*notes, "its header lacks what would place its frames")
     n_planes = len(group.volumes[0])
     affine = np.diag([spacing[1], spacing[0], first.step or 1.0, 1.0])
     stack = Stack(

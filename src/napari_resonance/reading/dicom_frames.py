@@ -184,20 +184,17 @@ def frames_in(opened: Opened) -> list[Frame]:
         )
     encoding = encoding_of(opened)
     tiled = encoding.frames == 1 and may_be_tiled(opened.header)
-    if encoding.frames > 1 or tiled or _is_enhanced(opened.header):
+    if encoding.frames > 1 or tiled or is_enhanced(opened.header):
         opened = open_header(path)
         opened.dataset.pop("PixelData", None)
     if opened.header.items("PerFrameFunctionalGroupsSequence"):
         return list(_grouped_frames(opened, encoding))
     if tiled and (tiles := _tiled_frames(opened, encoding)):
         return tiles
-    if _is_enhanced(opened.header):
-        raise ReadError(
-            "is an enhanced image without the functional groups that place its frames",
-            source=path,
-            remedy="Export it again from the archive it came from",
-        )
     first = _frame(opened.header, opened, encoding, 0)
+    if is_enhanced(opened.header):
+        # Without functional groups nothing places its frames.
+        first = replace(first, position=(), direction=())
     if is_reconstructed(opened.header):
         return list(_nuclear_slices(first, opened.header))
     return [
@@ -226,7 +223,8 @@ _ENHANCED = {
 }
 
 
-def _is_enhanced(header: Header) -> bool:
+def is_enhanced(header: Header) -> bool:
+    """Tell whether functional groups should describe the frames of an image."""
     return header.text("SOPClassUID") in _ENHANCED
 
 

@@ -25,9 +25,25 @@ _NUMBERS: dict[str, tuple[str | int, ...]] = {
     "gantry_tilt_deg": ("GantryDetectorTilt",),
     "slice_thickness_mm": ("SliceThickness",),
     "spacing_between_slices_mm": ("SpacingBetweenSlices",),
-    "pixel_padding_value": ("PixelPaddingValue",),
+    "exposure_time_ms": ("ExposureTime", "ExposureTimeInms"),
+    "exposure_mas": ("Exposure", "ExposureInmAs"),
+    "reconstruction_diameter_mm": ("ReconstructionDiameter",),
+    "spiral_pitch_factor": ("SpiralPitchFactor",),
+    "pixel_bandwidth_hz": ("PixelBandwidth",),
+    "number_of_averages": ("NumberOfAverages",),
+    "distance_source_to_detector_mm": ("DistanceSourceToDetector",),
+    "distance_source_to_patient_mm": ("DistanceSourceToPatient",),
+    "radiographic_magnification": ("EstimatedRadiographicMagnificationFactor",),
+    "body_part_thickness_mm": ("BodyPartThickness",),
+    "frame_time_ms": ("FrameTime",),
+    "pixel_padding_value": ("PixelPaddingValue", "FloatPixelPaddingValue"),
+    "pixel_padding_range_limit": ("PixelPaddingRangeLimit",),
     "decay_factor": ("DecayFactor",),
+    "actual_frame_duration_ms": ("ActualFrameDuration",),
+    "frame_reference_time_ms": ("FrameReferenceTime",),
+    "dose_calibration_factor": ("DoseCalibrationFactor",),
     "patient_weight_kg": ("PatientWeight",),
+    "patient_size_m": ("PatientSize",),
 }
 _TEXTS = {
     "scanning_sequence": "ScanningSequence",
@@ -48,10 +64,18 @@ _TEXTS = {
     "contrast_bolus_agent": "ContrastBolusAgent",
     "photometric_interpretation": "PhotometricInterpretation",
     "presentation_lut_shape": "PresentationLUTShape",
+    "pixel_intensity_relationship": "PixelIntensityRelationship",
+    "presentation_intent_type": "PresentationIntentType",
+    "pixel_spacing_calibration_type": "PixelSpacingCalibrationType",
+    "burned_in_annotation": "BurnedInAnnotation",
+    "lossy_image_compression": "LossyImageCompression",
     "rescale_type": "RescaleType",
     "units": "Units",
     "suv_type": "SUVType",
     "decay_correction": "DecayCorrection",
+    "corrected_image": "CorrectedImage",
+    "attenuation_correction_method": "AttenuationCorrectionMethod",
+    "reconstruction_method": "ReconstructionMethod",
     "frame_of_reference_uid": "FrameOfReferenceUID",
 }
 # Free texts, decoded with the character set of the file.
@@ -59,6 +83,11 @@ _WORDS = {
     "series_description": "SeriesDescription",
     "protocol_name": "ProtocolName",
 }
+_LUT_DATA = 0x00283006
+_LARGEST_SIGNED = 0x7FFF
+_DAY = 86400.0
+# Philips keeps the way from counts to SUV and to Bq/ml in elements of its own.
+_PHILIPS_SUV = {"suv_scale_factor": 0x70531000, "activity_scale_factor": 0x70531009}
 _TRACER = {
     "injected_dose_bq": "RadionuclideTotalDose",
     "radionuclide_half_life_s": "RadionuclideHalfLife",
@@ -84,7 +113,7 @@ def meta_of(header: Header) -> Mapping[str, Any]:
     kinds = header.texts("FrameType") or header.texts("ImageType")
     if kinds:
         meta["image_type"] = kinds
-    return meta | _window(header) | _tracer(header)
+    return meta | _window(header) | _table(header) | _tracer(header)
 
 
 def _window(header: Header) -> dict[str, Any]:
@@ -100,7 +129,65 @@ def _window(header: Header) -> dict[str, Any]:
     return found
 
 
+def _table(header: Header) -> dict[str, Any]:
+    """Return the look-up table from values to grey, where the file has one."""
+    table = header.item("VOILUTSequence")
+    descriptor, entries = table.numbers("LUTDescriptor", 3), table.numbers("LUTData")
+    if descriptor and not entries:
+        entries = _words(table.data(_LUT_DATA), descriptor[0])
+    if not descriptor or not entries:
+        return {}
+    first = descriptor[1]
+    if header.integer("PixelRepresentation") == 1 and first > _LARGEST_SIGNED:
+        first -= 2 * (_LARGEST_SIGNED + 1)
+    return {
+        "voi_lut_first_value": int(first),
+        "voi_lut_bits": int(descriptor[2]),
+        "voi_lut": tuple(map(int, entries)),
+    }
+
+
+def _words(data: bytes, count: float) -> tuple[float, ...]:
+    """Return numbers kept as bytes or, in the order of most files, as words."""
+    size = 1 if len(data) <= (count or 65536) + 1 else 2
+    starts = range(0, len(data) - size + 1, size)
+    return tuple(int.from_bytes(data[n : n + size], "little") for n in starts)
+
+
 def _tracer(header: Header) -> dict[str, Any]:
+    """Return what standardised uptake values are made of."""
     tracer = header.item("RadiopharmaceuticalInformationSequence")
     values = {name: tracer.number(key) for name, key in _TRACER.items()}
+    if header.text("Modality").upper() == "PT":
+        values |= {name: header.number(key) for name, key in _PHILIPS_SUV.items()}
+        values["uptake_time_s"] = _uptake_time(header, tracer)
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _uptake_time(header: Header, tracer: Header) -> float | None:
+    """Return the seconds from injection to the time to which decay is corrected.
+
+    Only the difference is kept: when the scan was made does not matter here.
+    """
+    start = _seconds(header.text("SeriesTime"))
+    injected = _seconds(tracer.text("RadiopharmaceuticalStartTime"))
+    if injected is None:
+        # Date and time in one; the date is cut off (PS3.5 6.2).
+        whole = tracer.text("RadiopharmaceuticalStartDateTime")
+        injected = _seconds(whole[8:14])
+    if start is None or injected is None:
+        return None
+    # Beyond midnight; no tracer in use waits for longer.
+    return (start - injected) % _DAY
+
+
+def _seconds(time: str) -> float | None:
+    """Return the seconds since midnight of a DICOM time."""
+    digits = time.replace(":", "")
+    if len(digits) < 6 or not digits[:6].isdigit():
+        return None
+    hours, minutes = int(digits[:2]), int(digits[2:4])
+    try:
+        return hours * 3600 + minutes * 60 + float(digits[4:])
+    except ValueError:
+        return None
