@@ -127,6 +127,7 @@ class FrameReader:
             time=time,
             instance=(number, 0),
             uid=uid,
+            notes=like.notes,
         )
 
     def _time(self, raw: _Values) -> dict[str, Any]:
