@@ -36,6 +36,7 @@ def read_scans(
     *,
     on_skip: OnSkip = _ignore,
     should_stop: ShouldStop = never,
+    lazy_over: int | None = None,
 ) -> list[Scan]:
     """Read every scan in a file, a folder searched in depth, or a list of them.
 
@@ -49,6 +50,10 @@ def read_scans(
         Called with each file that is left out, and the reason.
     should_stop
         Asked between files; True ends reading with `CancelledError`.
+    lazy_over
+        DICOM scans of more bytes than this get a dask array as voxels, whose planes are
+        read when they are looked at; a damaged one then raises `ReadError`. None reads
+        all at once. What lies in archives is always read at once.
 
     Returns
     -------
@@ -62,7 +67,7 @@ def read_scans(
     ReadError
         If a path does not exist, or a file that was named cannot be read.
     DependencyError
-        If the decoder of a compressed image is not installed.
+        If the decoder of a compressed image, or dask for a lazy one, is not installed.
     CancelledError
         If `should_stop` returned True.
 
@@ -72,7 +77,9 @@ def read_scans(
     scans: list[Scan] = []
     with closing(gather(path_or_paths, on_skip, should_stop)) as batches:
         for found in batches:
-            scans += _of_batch(found, _scans_in, on_skip, should_stop)
+            over = None if found.is_temporary else lazy_over
+            read = partial(_scans_in, lazy_over=over)
+            scans += _of_batch(found, read, on_skip, should_stop)
     return scans
 
 
@@ -158,7 +165,9 @@ def _of_batch(
     return [replace(d, sources=tuple(map(found.origin, d.sources))) for d in described]
 
 
-def _scans_in(found: Found, on_skip: OnSkip, should_stop: ShouldStop) -> list[Scan]:
+def _scans_in(
+    found: Found, on_skip: OnSkip, should_stop: ShouldStop, lazy_over: int | None
+) -> list[Scan]:
     scans: list[Scan] = []
     if found.nifti:
         from napari_resonance.reading.nifti import read_nifti
@@ -168,7 +177,7 @@ def _scans_in(found: Found, on_skip: OnSkip, should_stop: ShouldStop) -> list[Sc
     if found.dicom:
         from napari_resonance.reading.dicom import read_dicom
 
-        scans += read_dicom(found.dicom, found.named, on_skip, should_stop)
+        scans += read_dicom(found.dicom, found.named, on_skip, should_stop, lazy_over)
     return scans
 
 

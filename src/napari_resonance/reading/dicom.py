@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_resonance.errors import (
     CancelledError,
@@ -34,6 +34,7 @@ from napari_resonance.reading.dicom_spacing import flat_spacing
 from napari_resonance.reading.discover import OnSkip
 from napari_resonance.reading.frame_reader import FrameReader
 from napari_resonance.reading.functional_groups import frame_header
+from napari_resonance.reading.lazy import lazy_array
 from napari_resonance.reading.outline import Outline
 from napari_resonance.reading.volumes import Volumes
 from napari_resonance.scan import Scan
@@ -62,6 +63,7 @@ def read_dicom(
     named: set[Path],
     on_skip: OnSkip,
     should_stop: ShouldStop,
+    lazy_over: int | None = None,
 ) -> list[Scan]:
     """Read all scans that DICOM files hold.
 
@@ -75,6 +77,8 @@ def read_dicom(
         Called for a file that is left out, with the reason.
     should_stop
         Asked before each file is opened, and again before its pixels are read.
+    lazy_over
+        As of `read_scans`.
 
     Returns
     -------
@@ -93,7 +97,8 @@ def read_dicom(
     """
     with quiet:
         plans = _plans(paths, named, on_skip, should_stop)
-        return [s for p in plans for s in _loaded(p, named, on_skip, should_stop)]
+        read = partial(_scan, should_stop=should_stop, lazy_over=lazy_over)
+        return [s for p in plans for s in _loaded(p, named, on_skip, read)]
 
 
 def outline_dicom(
@@ -195,7 +200,7 @@ def _flat_plan(group: Group) -> Plan:
 
 
 def _loaded(
-    plan: Plan, named: set[Path], on_skip: OnSkip, should_stop: ShouldStop
+    plan: Plan, named: set[Path], on_skip: OnSkip, read: Callable[[Plan], Scan]
 ) -> Iterator[Scan]:
     """Read the pixels of a plan, without the files that turn out to be damaged."""
     waiting = [plan]
@@ -203,7 +208,7 @@ def _loaded(
         again: list[Plan] = []
         for current in waiting:
             try:
-                yield _scan(current, should_stop)
+                yield read(current)
             except PixelError as error:
                 if named & error.failed.keys():
                     raise
@@ -240,13 +245,19 @@ def _without(plan: Plan, damaged: Iterable[Path]) -> list[Plan]:
     return plans_of(Group(tuple(whole), (note,))) if whole else []
 
 
-def _scan(plan: Plan, should_stop: ShouldStop) -> Scan:
-    frames = [f for v in plan.volumes for f in v]
-    scaling = Scaling.of(frames)
-    planes = Volumes.of(plan.volumes, plan.stack).load(should_stop)
-    header = _header_of(plan)
-    planes, _ = through_lut(planes, header)
+def _scan(plan: Plan, should_stop: ShouldStop, lazy_over: int | None) -> Scan:
+    volumes, header = Volumes.of(plan.volumes, plan.stack), _header_of(plan)
+    # What a look-up table makes of the voxels is known when all of them are.
+    has_table = bool(header.items("ModalityLUTSequence"))
+    if lazy_over is not None and volumes.n_bytes > lazy_over and not has_table:
+        return _scan_of(plan, header, lazy_array(volumes))
+    planes, _ = through_lut(volumes.load(should_stop), header)
+    return _scan_of(plan, header, planes)
+
+
+def _scan_of(plan: Plan, header: Header, planes: Any) -> Scan:
     outline = _outline(plan, header)
+    scaling = Scaling.of(f for v in plan.volumes for f in v)
     return Scan(
         voxels=_arranged(planes, outline.color),
         slope=scaling.slope,
@@ -259,13 +270,13 @@ def _scan(plan: Plan, should_stop: ShouldStop) -> Scan:
     )
 
 
-def _arranged(planes: NDArray[Any], color: bool) -> NDArray[Any]:
+def _arranged(planes: Any, color: bool) -> Any:
     """Turn ``(time, plane, row, column[, 3])`` into the axes of a Scan, as a view."""
-    volume: NDArray[Any] = planes[0] if len(planes) == 1 else planes
+    volume = planes[0] if len(planes) == 1 else planes
     if not color:
         return volume.T
     # A film: pictures without a place, which only here take the axis of depth.
-    film: NDArray[Any] = volume.reshape(-1, *planes.shape[2:])
+    film = volume.reshape(-1, *planes.shape[2:])
     return film.transpose(2, 1, 0, 3)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,11 @@ class Volumes:
         colors = (3,) if self.first.encoding.color else ()
         size = (self.first.rows, self.first.columns)
         return (len(self.frames), self.stack.n_planes, *size, *colors)
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory that all planes take."""
+        return math.prod(self.shape) * self.dtype.itemsize
 
     def load(self, should_stop: ShouldStop) -> NDArray[Any]:
         """Read all planes into one array, which is all the memory that it takes.

@@ -37,6 +37,7 @@ DEFAULT_OPACITY = 0.5
 
 # Enough voxels for a steady 99.5th percentile, few enough to take no time.
 _SAMPLED_VOXELS = 500_000
+_SAMPLED_PLANES = 5
 
 
 def scan_layer(scan: Scan) -> LayerData:
@@ -199,6 +200,9 @@ def _drawable(voxels: Any) -> Any:
 
 def _whole_values(voxels: Any, slope: int, intercept: int) -> Any:
     """Return slope × stored + intercept, in 16 bits where they hold it."""
+    if _is_lazy(voxels):
+        # Their ends are not known before all of them are read.
+        return voxels.astype(np.int32) * slope + intercept
     ends = [slope * int(end()) + intercept for end in (voxels.min, voxels.max)]
     limits = np.iinfo(np.int16)
     numbers = (slope, intercept, *ends)
@@ -211,8 +215,19 @@ def _whole_values(voxels: Any, slope: int, intercept: int) -> Any:
 
 
 def _sampled(data: Any) -> NDArray[np.float32]:
+    if _is_lazy(data):
+        # A few planes, of the first time point, are all that is read for it.
+        while data.ndim > 3:
+            data = data[0]
+        planes = np.unique(np.linspace(0, len(data) - 1, _SAMPLED_PLANES).astype(int))
+        return np.asarray([np.asarray(data[k]) for k in planes], np.float32)
     step = max(1, round((data.size / _SAMPLED_VOXELS) ** (1 / 3)))
     return np.asarray(data[..., ::step, ::step, ::step], np.float32)
+
+
+def _is_lazy(data: Any) -> bool:
+    """Tell whether an array is computed when asked for."""
+    return hasattr(data, "dask")
 
 
 def _span(values: NDArray[np.float32]) -> tuple[float, float] | None:

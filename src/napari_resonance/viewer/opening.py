@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
+import numpy as np
+
 from napari_resonance.errors import ReadError
 from napari_resonance.progress import Progress, ShouldStop, never, no_progress
+from napari_resonance.scan import Scan
 from napari_resonance.viewer.layers import LayerData, scan_layer
+
+# Larger scans are read plane by plane while they are scrolled through.
+_READ_AT_ONCE = 1 << 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,14 +70,39 @@ def open_layers(
     def note(source: object, reason: str) -> None:
         skipped.append((str(source), reason))
 
-    scans = read_scans(sources, on_skip=note, should_stop=should_stop)
+    scans = read_scans(
+        sources, on_skip=note, should_stop=should_stop, lazy_over=_lazy_over()
+    )
     if not scans:
         raise _nothing_found(sources, skipped)
     layers = []
     for n, scan in enumerate(scans):
         progress(n, len(scans), "Preparing the view")
-        layers.append(scan_layer(scan))
+        layers.append(scan_layer(_showable(scan)))
     return Opened(tuple(layers), tuple(skipped))
+
+
+def _lazy_over() -> int:
+    """Return how large a scan may be to be read before it is shown."""
+    import psutil
+
+    return min(_READ_AT_ONCE, int(psutil.virtual_memory().available) // 4)
+
+
+def _showable(scan: Scan) -> Scan:
+    """Return the scan, read at once if the view would cut through all its planes."""
+    if (
+        not scan.is_lazy
+        or scan.color
+        or scan.orientation is None
+        or scan.orientation[2] in "IS"
+    ):
+        return scan
+    lazy = scan.voxels.T
+    voxels = np.empty(lazy.shape, lazy.dtype)
+    for at in np.ndindex(lazy.shape[:-2]):
+        voxels[at] = np.asarray(lazy[at])
+    return replace(scan, voxels=voxels.T)
 
 
 def _nothing_found(
