@@ -393,3 +393,11 @@ def test_colour_volumes_over_time_are_scans_of_their_own(tmp_path):
     assert [(s.shape, s.color, s.oriented) for s in scans] == [
         ((7, 5, 3, 3), True, True)
     ] * 2
+
+
+def test_a_slope_of_zero_is_said(tmp_path):
+    write_stack(tmp_path, DEPTHS, RescaleSlope=0, RescaleIntercept=0)
+    scan = read_scan(tmp_path)
+    assert scan.slope == 1
+    note = "its rescale slope is 0, which would leave nothing; 1 assumed"
+    assert scan.warnings == (note,)

@@ -30,6 +30,8 @@ _ANOTHER_KIND = {"LOCALIZER", "MIP", "MINIP", "MPR", "PROJECTION IMAGE", "SCOUT"
 # Beyond this, in mm, a number is a mistake and no place.
 _FARTHEST_MM = 1e5
 
+_NO_SLOPE = "its rescale slope is 0, which would leave nothing; 1 assumed"
+
 # What differs between scans that share their place: name, keyword.
 APART: dict[str, str | int] = {
     "image_type": "ImageType",
@@ -252,6 +254,7 @@ def _frame(header: Header, opened: Opened, encoding: Encoding, index: int) -> Fr
         time=marks_of_time(header),
         instance=(instance_number(opened.header.numbers("InstanceNumber")), index),
         uid=opened.header.text("SOPInstanceUID"),
+        notes=(_NO_SLOPE,) if header.number("RescaleSlope") == 0 else (),
     )
 
 
@@ -395,7 +398,7 @@ def _tiled_frames(opened: Opened, encoding: Encoding) -> list[Frame]:
             columns=tile.columns,
             position=tile.position,
             instance=(whole.instance[0], n),
-            notes=notes,
+            notes=(*whole.notes, *notes),
         )
         for n, tile in enumerate(tiles)
     ]

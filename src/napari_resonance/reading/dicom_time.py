@@ -37,11 +37,11 @@ def volumes_by_declaration(frames: list[Frame], crowd: int) -> list[list[Frame]]
     """
     if found := _declared_volumes(frames) or _volumes_of_files(frames):
         return found
-    n_places = len(set(places_of(frames)))
-    is_regular = n_places * crowd == len(frames)
-    if is_crumpled(frames) if crowd == 1 else not is_regular:
-        return _moved_volumes(frames)
-    return []
+    if crowd == 1:
+        is_odd = is_crumpled(frames)
+    else:
+        is_odd = len(set(places_of(frames))) * crowd != len(frames)
+    return _moved_volumes(frames) if is_odd else []
 
 
 def _declared_volumes(frames: list[Frame]) -> list[list[Frame]]:

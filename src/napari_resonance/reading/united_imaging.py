@@ -73,7 +73,7 @@ def _items(header: Header, tag: int) -> list[Dataset]:
             element: Any = dataset.get(tag)
         except parse_errors():
             continue
-        value = None if element is None else element.value
+        value: Any = () if element is None else element.value
         if hasattr(value, "__iter__"):
             return [item for item in value if hasattr(item, "get_item")]
     return []
