@@ -109,7 +109,7 @@ def test_errors_quote_nothing_of_the_header(tmp_path):
     whole = save(plane(0, (0, 0, 0)), tmp_path / "x").read_bytes()
     at = whole.find(b"Doe^Jane")
     spoilt = whole[: at - 6] + b"QQ\xff\xff" + whole[at - 2 :]
-    (tmp_path / "x").write_bytes(spoilt)
+    (tmp_path / "x").write_bytes(spoilt[: at + 60])
     told = []
     for path in (tmp_path, tmp_path / "x"):
         try:

@@ -233,10 +233,11 @@ def test_frames_in_items_that_are_not_compressed(tmp_path):
     np.testing.assert_array_equal(read_scan(path).voxels[:, :, 0].T, film)
 
 
+@pytest.mark.parametrize("start", ["", "Segmented"])
 @pytest.mark.parametrize(
     "syntax", [ExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian]
 )
-def test_palettes_of_either_byte_order(tmp_path, syntax):
+def test_palettes_of_either_byte_order(tmp_path, syntax, start):
     numbers = RNG.integers(0, 256, (5, 8), np.uint8)
     made = plane(0, None, Modality="US")
     set_pixels(made, numbers)
@@ -244,9 +245,11 @@ def test_palettes_of_either_byte_order(tmp_path, syntax):
     order = "<" if syntax.is_little_endian else ">"
     colors = [np.arange(256) * n % 256 for n in (1, 3, 7)]
     for name, entries in zip(("Red", "Green", "Blue"), colors, strict=True):
-        words = (entries * 256 + 17).astype(f"{order}u2").tobytes()
+        wide = entries * 256 + 17
+        # One segment of entries as they are (PS3.3 C.7.9.2).
+        words = np.array([*([0, 256] if start else []), *wide], f"{order}u2")
         setattr(made, f"{name}PaletteColorLookupTableDescriptor", [256, 0, 16])
-        setattr(made, f"{name}PaletteColorLookupTableData", words)
+        setattr(made, f"{start}{name}PaletteColorLookupTableData", words.tobytes())
     expected = np.stack([entries[numbers] for entries in colors], -1)
     path = save(made, tmp_path / "x", syntax)
     np.testing.assert_array_equal(rgb_in(path)[0], expected)

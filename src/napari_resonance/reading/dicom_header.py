@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from napari_resonance.errors import ReadError
+from napari_resonance.reading.second_look import second_look
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -249,13 +250,34 @@ def open_header(path: Path, tags: list[int | str] | None = None) -> Opened:
     """
     try:
         with path.open("rb") as file:
-            return _parse(path, file, tags)
+            opened = _parse(path, file, tags)
+        if "Rows" in opened.dataset:
+            return opened
+        return _parsed_again(path, opened.transfer_syntax) or opened
     except parse_errors() as error:
+        if opened := _parsed_again(path, DEFLATED):
+            return opened
         raise ReadError(
             f"cannot be parsed as DICOM: {reason_of(error)}",
             source=path,
             remedy="The file is damaged or cut short; fetch or export it again",
         ) from error
+
+
+def _parsed_again(path: Path, claimed: str) -> Opened | None:
+    """Look for an image in a file whose header breaks the rules of its encoding."""
+    try:
+        found = second_look(path)
+    except parse_errors():
+        return None
+    if found is None:
+        return None
+    dataset, at = found
+    syntax = claimed
+    if claimed in (DEFLATED, *_ENCODINGS.values()):
+        implicit, little = dataset.original_encoding
+        syntax = _ENCODINGS[bool(implicit), bool(little)]
+    return Opened(path, Header([dataset]), dataset, syntax, at)
 
 
 def _parse(path: Path, file: IO[bytes], tags: list[int | str] | None) -> Opened:
@@ -277,6 +299,7 @@ _ENCODINGS = {
     (True, True): "1.2.840.10008.1.2",
     (False, True): "1.2.840.10008.1.2.1",
     (False, False): "1.2.840.10008.1.2.2",
+    (True, False): "1.2.840.10008.1.2.2",
 }
 
 

@@ -162,8 +162,10 @@ def _imageless(opened: Opened, uid: str) -> str:
     """Name an object without rows and columns, of no class that is known above."""
     if uid.startswith(_STORAGE):
         return "an image object whose pixels were left out"
-    if uid and not uid.startswith(_STANDARD):
-        return "private data of its maker, without an image"
     whole = open_header(opened.path).header
     kinds = (kind for key, kind in _BY_ELEMENT.items() if whole.items(key))
-    return next(kinds, "an object without an image")
+    if kind := next(kinds, ""):
+        return kind
+    if uid and not uid.startswith(_STANDARD):
+        return "private data of its maker, without an image"
+    return "an object without an image"

@@ -110,10 +110,12 @@ def through_palette(image: NDArray[Any], palette: Dataset) -> NDArray[Any]:
 
 
 def _swap_words(palette: Dataset) -> None:
-    """Bring the palette of a big endian file into the order that pydicom expects."""
+    """Bring the palette of a big endian file into the order that pydicom expects.
+
+    Palettes in segments it takes in the order of the file.
+    """
     for color in ("Red", "Green", "Blue"):
-        for start in ("", "Segmented"):
-            keyword = f"{start}{color}PaletteColorLookupTableData"
-            if keyword in palette and palette[keyword].VR == "OW":
-                words = np.frombuffer(palette[keyword].value, np.uint16)
-                palette[keyword].value = words.byteswap().tobytes()
+        keyword = f"{color}PaletteColorLookupTableData"
+        if keyword in palette and palette[keyword].VR == "OW":
+            words = np.frombuffer(palette[keyword].value, np.uint16)
+            palette[keyword].value = words.byteswap().tobytes()
