@@ -51,6 +51,11 @@ def scan_layer(scan: Scan) -> LayerData:
     data, affine = _placed(_physical(shown), shown.affine, frame)
     if shown.n_times > 1:
         data = data.transpose(3, 0, 1, 2)
+    if _is_lazy(data):
+        import dask
+
+        # Its steps joined once, which else is done again for every plane shown.
+        (data,) = dask.optimize(data)  # type: ignore[attr-defined, no-untyped-call]
     settings = {"name": scan_name(scan), "rgb": scan.color, "interpolation2d": "linear"}
     span = None
     if not scan.color:
@@ -180,7 +185,9 @@ def _physical(scan: Scan) -> Any:
         return np.rint(voxels.clip(0, 255)).astype(np.uint8)
     if scan.color or (scan.slope == 1 and scan.intercept == 0):
         return voxels
-    whole = float(scan.slope).is_integer() and float(scan.intercept).is_integer()
+    # The ends of lazy ones, which tell how many bits hold them, are not known.
+    whole = not _is_lazy(voxels)
+    whole = whole and scan.slope.is_integer() and scan.intercept.is_integer()
     if voxels.dtype.kind in "iu" and voxels.dtype.itemsize <= 2 and whole:
         return _whole_values(voxels, int(scan.slope), int(scan.intercept))
     values = voxels * np.float32(scan.slope) + np.float32(scan.intercept)
@@ -200,9 +207,6 @@ def _drawable(voxels: Any) -> Any:
 
 def _whole_values(voxels: Any, slope: int, intercept: int) -> Any:
     """Return slope × stored + intercept, in 16 bits where they hold it."""
-    if _is_lazy(voxels):
-        # Their ends are not known before all of them are read.
-        return voxels.astype(np.int32) * slope + intercept
     ends = [slope * int(end()) + intercept for end in (voxels.min, voxels.max)]
     limits = np.iinfo(np.int16)
     numbers = (slope, intercept, *ends)
