@@ -255,8 +255,8 @@ def open_header(path: Path, tags: list[int | str] | None = None) -> Opened:
             return opened
         return _parsed_again(path, opened.transfer_syntax) or opened
     except parse_errors() as error:
-        if opened := _parsed_again(path, DEFLATED):
-            return opened
+        if rescued := _parsed_again(path, DEFLATED):
+            return rescued
         raise ReadError(
             f"cannot be parsed as DICOM: {reason_of(error)}",
             source=path,

@@ -59,13 +59,13 @@ def _after_meta(data: bytes) -> int:
 
 
 def _walked(data: bytes, start: int, order: str) -> tuple[Dataset, int] | None:
-    from pydicom.dataelem import RawDataElement
+    from pydicom.dataelem import DataElement, RawDataElement
     from pydicom.dataset import Dataset
     from pydicom.tag import BaseTag, Tag
 
     explicit = data[start + 4 : start + 6] in _SHORT | _LONG
     little = order == "<"
-    elements: dict[BaseTag, RawDataElement] = {}
+    elements: dict[BaseTag, DataElement | RawDataElement] = {}
     last = 0
     for group, element, kind, at, value in _elements(data, start, order, explicit):
         if group == 0x7FE0 and element in (0x0008, 0x0009, 0x0010):
