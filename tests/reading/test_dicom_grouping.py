@@ -328,15 +328,16 @@ def test_an_enhanced_image_that_does_not_describe_all_frames_is_refused(tmp_path
     assert skipped_by(tmp_path) == ([], [("short", "describes 3 of its 4 frames")])
 
 
-def test_an_enhanced_image_without_functional_groups_is_a_film(tmp_path):
+def test_frames_without_functional_groups_are_stacked_by_number(tmp_path):
     frames = [{"position": (0, 0, z)} for z in range(3)]
     pixels = np.stack([pixels_of(n) for n in range(3)])
     bare = enhanced(frames, pixels)
     del bare.PerFrameFunctionalGroupsSequence
     scan = read_scan(save(bare, tmp_path / "bare"))
-    np.testing.assert_array_equal(scan.voxels[:, :, 0].T, pixels)
+    np.testing.assert_array_equal(scan.voxels.T, pixels)
     assert scan.orientation is None
     assert "its header lacks what would place its frames" in scan.warnings
+    assert any("stacked by frame number" in warning for warning in scan.warnings)
 
 
 def nuclear(**tags):

@@ -301,8 +301,11 @@ def _unplaced(frames: list[Frame], notes: tuple[str, ...]) -> list[Group]:
     by_file: dict[Path, list[Frame]] = defaultdict(list)
     for frame in frames:
         by_file[frame.path].append(frame)
-    cross_sections = frames[0].series.modality in _CROSS_SECTIONS
-    if cross_sections and len(by_file) == len(frames) > 1:
+    # One image a file, or all images in one file: the slices of a volume.
+    if frames[0].series.modality in _CROSS_SECTIONS and len(by_file) in (
+        1,
+        len(frames),
+    ):
         return [_numbered_stack(frames, notes)]
     groups = []
     for films in by_file.values():
@@ -318,6 +321,8 @@ def _numbered_stack(frames: list[Frame], notes: tuple[str, ...]) -> Group:
         by = "slice location"
     else:
         frames.sort(key=lambda f: (f.instance, str(f.path)))
-        by = "instance number"
+        by = "instance number" if len({f.path for f in frames}) > 1 else "frame number"
+    if len(frames) == 1:
+        return Group((tuple(frames),), notes)
     note = f"its images give no position; they are stacked by {by}"
     return Group((tuple(frames),), (*notes, note))
