@@ -88,7 +88,7 @@ class FrameReader:
             return
         raw = _Values(scanned.layout, scanned.values)
         if raw.syntax == opened.transfer_syntax and all(
-            (raw.value(tag) or b"") == _as_stored(opened, tag) for tag in self._wanted
+            _is_same(raw.value(tag) or b"", _stored(opened, tag)) for tag in self._wanted
         ):
             self._known[self._key(scanned)] = frame
 
@@ -190,6 +190,13 @@ class _Values:
         return None if value is None else _Element(value, self.kind(tag))
 
 
-def _as_stored(opened: Opened, tag: int) -> Any:
+def _stored(opened: Opened, tag: int) -> Any:
     element: Any = opened.dataset.get_item(tag)
     return b"" if element is None or element.value is None else element.value
+
+
+def _is_same(scanned: bytes, parsed: Any) -> bool:
+    """Compare bytes with an element that pydicom may have decoded already."""
+    if isinstance(parsed, bytes):
+        return scanned == parsed
+    return texts_of(scanned) == texts_of(parsed)
