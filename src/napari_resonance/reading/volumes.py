@@ -152,4 +152,9 @@ def _fill_between(
         between = (1 - share) * given[above - 1] + share * given[above].astype(
             np.float64
         )
-        target[k] = between if target.dtype.kind == "f" else np.round(between)
+        target[k] = between if target.dtype.kind == "f" else _rounded(between)
+
+
+def _rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Round halves away from zero, as other converters do, not to even numbers."""
+    return np.trunc(values + np.copysign(0.5, values))
