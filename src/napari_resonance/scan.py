@@ -184,7 +184,7 @@ def _restored(state: dict[str, Any]) -> Scan:
 
 def _as_float32(values: NDArray[Any]) -> NDArray[np.float32]:
     # What float32 cannot hold becomes infinite, and is told as such when prepared.
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         return values.astype(np.float32)
 
 
