@@ -27,6 +27,23 @@ _STAGES = {
 DEPTHS = tuple(_STAGES)
 
 
+def stages(depth: int) -> tuple[str, tuple[int, int, int, int]]:
+    """Return the kind of block, and how many of them each of the four stages has.
+
+    Raises
+    ------
+    ModelError
+        If the depth is unknown.
+
+    """
+    if depth not in _STAGES:
+        raise ModelError(
+            f"there is no ResNet of depth {depth}",
+            remedy=f"Choose one of {', '.join(map(str, DEPTHS))}",
+        )
+    return _STAGES[depth]
+
+
 def resnet_definition(
     depth: int,
     *,
@@ -59,12 +76,7 @@ def resnet_definition(
         If the depth is unknown.
 
     """
-    if depth not in _STAGES:
-        raise ModelError(
-            f"there is no ResNet of depth {depth}",
-            remedy=f"Choose one of {', '.join(map(str, DEPTHS))}",
-        )
-    block, layers = _STAGES[depth]
+    block, layers = stages(depth)
     return {
         "_target_": TARGET,
         "block": block,

@@ -1,0 +1,289 @@
+"""Pretrained networks by one name: weights that fit, and a report of what was done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from napari_resonance.classifier import download
+from napari_resonance.classifier.adapt import Channels, Inflation, adapt
+from napari_resonance.classifier.architecture import (
+    USUAL,
+    expected_shapes,
+    not_this_network,
+    read_definition,
+    shapes_of,
+)
+from napari_resonance.classifier.catalogue import CATALOGUE, Pretrained
+from napari_resonance.classifier.checkpoint import (
+    SUFFIXES,
+    read_checkpoint,
+    resnet_tensors,
+)
+from napari_resonance.errors import ModelError
+from napari_resonance.progress import Progress, no_progress
+
+if TYPE_CHECKING:
+    import torch
+
+    from napari_resonance.classifier.network import ResNet
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What became of a checkpoint's tensors, and what had to be assumed.
+
+    Parameters
+    ----------
+    source
+        Name or file.
+    matched
+        Names of the tensors that were taken as they are.
+    adapted
+        What was done to tensors that were changed or set, by name.
+    missing
+        Tensors of the network that begin untrained, with the reason.
+    unexpected
+        Tensors of the file that the network has no place for.
+    assumed
+        Settings that weights do not tell and that nobody gave.
+
+    """
+
+    source: str
+    matched: tuple[str, ...]
+    adapted: Mapping[str, str]
+    missing: Mapping[str, str]
+    unexpected: tuple[str, ...]
+    assumed: Mapping[str, Any]
+
+    def summary(self) -> str:
+        """Return the counts, and the names where there are few, as one sentence."""
+        parts = [
+            f"{len(self.matched)} tensors matched",
+            _counted("adapted", self.adapted),
+            _counted("missing", self.missing),
+            _counted("unexpected", self.unexpected),
+        ]
+        text = ", ".join(parts)
+        if not self.assumed:
+            return text
+        settings = ", ".join(f"{k} {v}" for k, v in self.assumed.items())
+        return f"{text}; assumed, as weights do not tell it: {settings}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as ``--json`` prints it."""
+        return asdict(self)
+
+
+def _counted(what: str, names: Mapping[str, str] | tuple[str, ...]) -> str:
+    shown = f" ({', '.join(names)})" if 0 < len(names) <= 3 else ""
+    return f"{len(names)} {what}{shown}"
+
+
+class Loaded(NamedTuple):
+    """A pretrained network: its definition, its weights, and how they were fitted.
+
+    The state has every tensor but those that the report calls missing.
+    """
+
+    definition: dict[str, Any]
+    state: dict[str, torch.Tensor]
+    report: LoadReport
+
+
+@dataclass(frozen=True)
+class _Checkpoint:
+    """Tensors under MONAI's names, and the network they belong to."""
+
+    source: str
+    tensors: Mapping[str, torch.Tensor]
+    others: tuple[str, ...]
+    definition: Mapping[str, Any]
+    assumed: Mapping[str, Any]
+
+
+def load_pretrained(  # noqa: PLR0913 - each says how the next network differs
+    name_or_file: str | PathLike[str],
+    definition: Mapping[str, Any] | None = None,
+    *,
+    dimensions: int | None = None,
+    in_channels: int | None = None,
+    n_labels: int | None = None,
+    channels: Channels = "sum",
+    inflation: Inflation = "mean",
+    progress: Progress = no_progress,
+) -> Loaded:
+    """Read pretrained weights and fit them to a network.
+
+    Parameters
+    ----------
+    name_or_file
+        A name from ``catalogue.CATALOGUE`` (fetched where it is not on disk yet), the
+        name or folder of a classifier, or a ``.safetensors`` or ``.pth`` file.
+    definition
+        The ``network_def`` to fit the weights to. If None, that of the checkpoint,
+        changed by the next three.
+    dimensions, in_channels, n_labels
+        3 for a 2D network that shall see volumes; the number of input channels and of
+        labels. None keeps what the checkpoint has (2 labels where it has no head).
+    channels, inflation
+        See ``adapt.adapt``.
+    progress
+        Told of a download.
+
+    Returns
+    -------
+    Loaded
+        ``(definition, state, report)``.
+
+    Raises
+    ------
+    ModelError
+        If there is no such name or file, it cannot be read, it is not the network that
+        is wanted (the remedy names the three nearest), or 3D weights shall become 2D.
+
+    """
+    found = _found(name_or_file, definition, progress)
+    wanted = definition
+    if wanted is None:
+        wanted = _changed(found, dimensions, in_channels, n_labels)
+    shapes = expected_shapes(wanted)
+    fitted = adapt(found.tensors, shapes, channels=channels, inflation=inflation)
+    extra = tuple(name for name in found.tensors if name not in shapes)
+    if fitted.misfits or any(not name.startswith("fc.") for name in extra):
+        first = (*fitted.misfits, *extra)[0]
+        raise not_this_network(shapes_of(found.tensors), found.source, first)
+    report = LoadReport(
+        found.source,
+        tuple(fitted.matched),
+        fitted.changed,
+        fitted.missing,
+        (*extra, *found.others),
+        found.assumed if definition is None else {},
+    )
+    return Loaded(dict(wanted), fitted.state, report)
+
+
+def network_of(loaded: Loaded) -> ResNet:
+    """Return the network with the pretrained weights; what is missing is random."""
+    from napari_resonance.classifier.network import build_network
+
+    network = build_network(loaded.definition)
+    state = network.state_dict() | loaded.state
+    network.load_state_dict(state, strict=True)
+    return network
+
+
+def check_is(entry: Pretrained, file: Path) -> None:
+    """Refuse a file that does not hold the network of this name.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be read, or is another network.
+
+    """
+    tensors = read_checkpoint(file)
+    found = _as_resnet(str(file), tensors, entry.settings, {}).definition
+    wanted = entry.definition()
+    outputs = "num_classes"
+    if {**found, outputs: 0} != {**wanted, outputs: 0}:
+        raise ModelError(
+            f"the file holds another network than {entry.name}",
+            source=file,
+            remedy=not_this_network(shapes_of(tensors), file).remedy,
+        )
+
+
+def _found(
+    source: str | PathLike[str],
+    definition: Mapping[str, Any] | None,
+    progress: Progress,
+) -> _Checkpoint:
+    name = str(source)
+    if name in CATALOGUE:
+        entry = CATALOGUE[name]
+        tensors = download.fetched_tensors(entry, progress)
+        return _as_resnet(name, tensors, entry.settings, {})
+    path = Path(source)
+    if path.suffix in SUFFIXES and not path.is_dir():
+        tensors = read_checkpoint(path)
+        if definition is not None:
+            return _as_resnet(name, tensors, {}, {})
+        entry_of_file = _entry_of(path)
+        if entry_of_file is None:
+            return _as_resnet(name, tensors, USUAL, USUAL)
+        return _as_resnet(name, tensors, entry_of_file.settings, {})
+    return _classifier(source)
+
+
+def _as_resnet(
+    source: str,
+    tensors: Mapping[str, torch.Tensor],
+    settings: Mapping[str, Any],
+    assumed: Mapping[str, Any],
+) -> _Checkpoint:
+    kept, others = resnet_tensors(tensors, source)
+    if not kept:
+        raise not_this_network(shapes_of(tensors), source)
+    known = read_definition(kept, settings, source)
+    return _Checkpoint(source, kept, tuple(others), known, assumed)
+
+
+def _entry_of(path: Path) -> Pretrained | None:
+    """Return whose file this is, where its name tells: MedicalNet's files only."""
+    for entry in CATALOGUE.values():
+        if entry.filename.endswith(".pth") and path.name in (
+            entry.filename,
+            f"resnet_{entry.depth}.pth",
+        ):
+            return entry
+    return None
+
+
+def _classifier(source: str | PathLike[str]) -> _Checkpoint:
+    from napari_resonance.classifier.bundle import load_bundle
+
+    try:
+        bundle = load_bundle(source)
+    except ModelError as error:
+        if error.message.startswith("there is no model"):
+            names = ", ".join(CATALOGUE)
+            raise ModelError(
+                "there is no pretrained network, classifier or file of this name",
+                source=source,
+                remedy=f"Give a file, the folder of a classifier, or one of: {names}",
+            ) from error
+        raise
+    tensors = read_checkpoint(bundle.weights_path)
+    return _Checkpoint(str(source), tensors, (), bundle.network_def, {})
+
+
+def _changed(
+    found: _Checkpoint,
+    dimensions: int | None,
+    in_channels: int | None,
+    n_labels: int | None,
+) -> dict[str, Any]:
+    wanted = dict(found.definition)
+    before = wanted.get("spatial_dims", 3)
+    if dimensions is not None and dimensions != before:
+        if (before, dimensions) != (2, 3):
+            raise ModelError(
+                f"weights of a {before}D network cannot become {dimensions}D",
+                source=found.source,
+                remedy="Choose a network of the same dimensions",
+            )
+        wanted["spatial_dims"] = 3
+        for key in ("conv1_t_size", "conv1_t_stride"):
+            if isinstance(wanted.get(key), list):
+                wanted[key] = [*wanted[key], wanted[key][-1]]
+    if in_channels is not None:
+        wanted["n_input_channels"] = in_channels
+    if n_labels is not None:
+        wanted["num_classes"] = n_labels
+    return wanted

@@ -1,0 +1,112 @@
+"""Files of weights: wrappings come off, and nothing in them can run."""
+
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from support.networks import torchvision
+
+from napari_resonance.classifier.checkpoint import read_checkpoint, resnet_tensors
+from napari_resonance.errors import ModelError
+
+
+def tensors():
+    return {"conv1.weight": torch.ones(2, 1, 3, 3), "fc.bias": torch.zeros(2)}
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda t: t,
+        lambda t: {"state_dict": t, "epoch": 3},
+        lambda t: {"model": {"state_dict": t}},
+        lambda t: {"net": t, "optimizer": {"lr": 0.1}},
+    ],
+)
+def test_the_tensors_are_found_inside_what_training_wraps_around(tmp_path, wrap):
+    path = tmp_path / "weights.pth"
+    torch.save(wrap(tensors()), path)
+    assert read_checkpoint(path).keys() == tensors().keys()
+
+
+@pytest.mark.parametrize(
+    "prefix", ["", "module.", "model.", "visual.model.i3_resnet.", "_orig_mod.net."]
+)
+def test_what_stands_in_front_of_the_network_is_cut(prefix):
+    state = torchvision(18).state_dict()
+    wrapped = {f"{prefix}{k}": v for k, v in state.items()} | {"text.token": state}
+    kept, others = resnet_tensors(wrapped, "file")
+    assert kept.keys() == state.keys()
+    assert others == ["text.token"]
+
+
+@pytest.mark.parametrize("head", ["classifier", "last_linear", "fc.1"])
+def test_the_last_layer_goes_by_several_names(head):
+    state = torchvision(18).state_dict()
+    wrapped = {k.replace("fc.", f"{head}."): v for k, v in state.items()}
+    assert resnet_tensors(wrapped, "file")[0].keys() == state.keys()
+
+
+def test_two_networks_in_one_file_are_not_guessed_apart():
+    state = torchvision(18).state_dict()
+    both = {f"{who}.{k}": v for who in ("student", "teacher") for k, v in state.items()}
+    with pytest.raises(ModelError, match=r"2 ResNets, under student\., teacher\."):
+        resnet_tensors(both, "file")
+
+
+class Evil:
+    def __reduce__(self):
+        return (print, ("it ran",))
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".pt", ".ckpt", ".bin"])
+def test_a_pickle_does_not_run(tmp_path, capsys, suffix):
+    path = tmp_path / f"evil{suffix}"
+    torch.save({"state_dict": tensors(), "extra": Evil()}, path)
+    with pytest.raises(ModelError, match="can run code") as caught:
+        read_checkpoint(path)
+    assert "safetensors" in caught.value.remedy
+    path.write_bytes(pickle.dumps(Evil()))
+    with pytest.raises(ModelError, match="can run code"):
+        read_checkpoint(path)
+    assert capsys.readouterr().out == ""
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def emptied(path):
+    path.write_bytes(b"")
+
+
+def text(path):
+    path.write_text("<html>Please log in</html>")
+
+
+@pytest.mark.parametrize("damage", [cut, emptied, text])
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_damage_is_one_sentence(tmp_path, suffix, damage):
+    path = tmp_path / f"weights{suffix}"
+    torch.save(tensors(), path) if suffix == ".pth" else save_file(tensors(), path)
+    damage(path)
+    with pytest.raises(ModelError, match="cannot be read") as caught:
+        read_checkpoint(path)
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize("content", [[1, 2], {}, {"epoch": 1}, torch.zeros(2)])
+def test_a_file_without_named_tensors_is_refused(tmp_path, content):
+    path = tmp_path / "weights.pth"
+    torch.save(content, path)
+    with pytest.raises(ModelError, match="no tensors by name"):
+        read_checkpoint(path)
+
+
+def test_other_files_are_not_tried(tmp_path):
+    with pytest.raises(ModelError, match="no such file"):
+        read_checkpoint(tmp_path / "nothing.pth")
+    (tmp_path / "weights.h5").write_bytes(b"x")
+    with pytest.raises(ModelError, match="no file of weights"):
+        read_checkpoint(tmp_path / "weights.h5")
