@@ -184,6 +184,8 @@ def _download(entry: Pretrained, path: Path, progress: Progress) -> Stored:
             remedy=f"Try again, or use another mirror (HF_ENDPOINT). {_BY_HAND}",
         )
     part.replace(path)
+    for stale in path.parent.glob(f".{path.name}.*.part"):
+        stale.unlink()
     verified = bool(_SHA256.fullmatch(wanted))
     _write_note(path, sha256, verified=verified, source=url)
     return Stored(path, sha256, verified)
