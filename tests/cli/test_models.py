@@ -1,6 +1,16 @@
-"""``resonance models``: what comes with the package."""
+"""``resonance models``: what comes with the package, and what can be had."""
 
 from __future__ import annotations
+
+import pytest
+import torch
+from huggingface_hub import constants, file_download
+from safetensors.torch import save_file
+from support.hub import Hub, serving
+from support.networks import torchvision
+
+from napari_resonance.classifier.architecture import expected_shapes
+from napari_resonance.classifier.catalogue import pretrained_entry
 
 
 def test_list_names_the_embedded_models(resonance, embedded):
@@ -30,3 +40,94 @@ def test_show_of_an_unknown_model_is_one_sentence(resonance, embedded):
     assert (ran.code, ran.out) == (1, "")
     assert ran.err.startswith("Error: nothing: ")
     assert len(ran.err.splitlines()) == 1
+
+
+def test_list_has_a_row_for_every_pretrained_network(resonance, embedded):
+    ran = resonance("models", "list")
+    rows = [line for line in ran.out.splitlines() if line.startswith("medicalnet-")]
+    assert len(rows) == 7
+    assert all("MIT" in row and " MB" in row for row in rows)
+    assert max(len(line) for line in ran.out.splitlines()) <= 80
+    entries = resonance("models", "list", "--json").document["pretrained"]
+    by_name = {entry["name"]: entry for entry in entries}
+    assert by_name["imagenet-50"]["licence"] == "BSD-3-Clause"
+    assert by_name["imagenet-50"]["on_disk"] is False
+    assert by_name["medicalnet-18"]["dimensions"] == 3
+
+
+def test_show_prints_a_pretrained_network_too(resonance):
+    ran = resonance("models", "show", "medicalnet-50")
+    assert ran.code == 0
+    assert "https://huggingface.co/TencentMedicalNet/MedicalNet-Resnet50" in ran.out
+    assert max(len(line) for line in ran.out.splitlines()) <= 80
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """Let downloads go to a folder of this test."""
+    monkeypatch.setenv("RESONANCE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub-cache"))
+    return tmp_path / "cache"
+
+
+def test_download_fetches_from_a_mirror_once(resonance, cache, monkeypatch):
+    entry = pretrained_entry("imagenet-18")
+    content = b"weights"
+    with serving(Hub({f"{entry.repository}/{entry.filename}": content})) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+        document = resonance("models", "download", "imagenet-18", "--json").document
+    assert document["path"] == str(cache / "pretrained" / "imagenet-18.safetensors")
+    assert document["bytes"] == len(content)
+    assert document["verified"] is True
+    again = resonance("models", "download", "imagenet-18")  # from disk: nobody serves
+    assert again.code == 0
+    assert "BSD-3-Clause" in again.out
+
+
+def test_download_that_fails_is_one_sentence(resonance, cache, monkeypatch):
+    monkeypatch.setattr(file_download.time, "sleep", lambda _: None)
+    with serving(Hub(status=401)) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+        ran = resonance("models", "download", "medicalnet-10")
+    assert (ran.code, ran.out) == (1, "")
+    assert "HF_TOKEN" in ran.err
+    assert len(ran.err.splitlines()) == 1
+    ran = resonance("models", "download", "imagenet-19")
+    assert ran.code == 1
+    assert "imagenet-18" in ran.err
+
+
+def test_download_takes_a_file_by_hand(resonance, cache, tmp_path):
+    entry = pretrained_entry("imagenet-18")
+    shapes = expected_shapes(entry.definition())
+    tensors = {name: torch.zeros(shape) for name, shape in shapes.items()}
+    path = tmp_path / "model.safetensors"
+    save_file(tensors, path)
+    ran = resonance("models", "download", "imagenet-18", "--file", path)
+    assert ran.code == 0
+    assert "sha256" in ran.err
+    ran = resonance("models", "download", "imagenet-34", "--file", path)
+    assert ran.code == 1
+    assert "Nearest: ResNet-18 in 2D" in ran.err
+
+
+def test_import_asks_and_then_writes_a_bundle(resonance, tmp_path):
+    weights = tmp_path / "mine.safetensors"
+    save_file(torchvision(18, outputs=2).state_dict(), weights)
+    out = tmp_path / "bundle"
+    ran = resonance("models", "import", weights, "--out", out)
+    assert ran.code == 1
+    assert "--labels with 2 names" in ran.err
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text('{"dimensions": 2, "steps": [{"step": "percentile"}]}')
+    told = ("--labels", "a, b", "--recipe", recipe, "--stride", 2, "--modality", "DX")
+    ran = resonance("models", "import", weights, "--out", out, *told, "--json")
+    assert ran.code == 0
+    assert ran.document["model"]["labels"] == ["a", "b"]
+    assert ran.document["model"]["modality"] == ["DX"]
+    assert list(ran.document["report"]["adapted"]) == ["conv1.weight"]
+    shown = resonance("models", "show", out)
+    assert shown.code == 0
+    assert "Not calibrated" in shown.out
+    again = resonance("models", "import", weights, "--out", out, *told)
+    assert "1 adapted (conv1.weight)" in again.out

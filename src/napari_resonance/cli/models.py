@@ -1,4 +1,4 @@
-"""``resonance models``: the classifiers that come with the package."""
+"""``resonance models``: classifiers, and pretrained networks to begin with."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_resonance.cli import pretrained
 from napari_resonance.cli.options import Json
 from napari_resonance.cli.output import Report
 
@@ -14,17 +15,24 @@ if TYPE_CHECKING:
 
     from napari_resonance.classifier.bundle import Bundle
 
-app = typer.Typer(help="List and show classifiers.", no_args_is_help=True)
+app = typer.Typer(
+    help="List, show, fetch and import classifiers and pretrained networks.",
+    no_args_is_help=True,
+)
+app.command("download")(pretrained.download)
+app.command("import")(pretrained.import_model)
 
 
 @app.command("list")
 def list_all(as_json: Json = False) -> Report:
-    """List the classifiers that come with the package."""
+    """List the classifiers that come with the package, and pretrained networks."""
     from napari_resonance.classifier.bundle import list_models
 
     bundles = list_models()
-    document = {"models": [describe(bundle) for bundle in bundles]}
-    return Report(document, partial(_show_list, bundles))
+    entries = pretrained.catalogue()
+    models = [describe(bundle) for bundle in bundles]
+    document = {"models": models, "pretrained": entries}
+    return Report(document, partial(_show_list, bundles, entries))
 
 
 @app.command("show")
@@ -36,7 +44,11 @@ def show(
 ) -> Report:
     """Show a classifier's card: what it is for, what it was trained on, its limits."""
     from napari_resonance.classifier.bundle import load_bundle
+    from napari_resonance.classifier.catalogue import CATALOGUE
 
+    if model in CATALOGUE:
+        entry = pretrained.describe_pretrained(CATALOGUE[model])
+        return Report({"pretrained": entry}, partial(pretrained.show_entry, entry))
     bundle = load_bundle(model)
     document = {"model": describe(bundle)}
     return Report(document, partial(_show_card, bundle))
@@ -58,7 +70,9 @@ def _kind(bundle: "Bundle") -> str:
     return f"{bundle.card.dimensions}D, {modality}"
 
 
-def _show_list(bundles: Sequence["Bundle"], console: "Console") -> None:
+def _show_list(
+    bundles: Sequence["Bundle"], entries: list[dict[str, Any]], console: "Console"
+) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -71,6 +85,8 @@ def _show_list(bundles: Sequence["Bundle"], console: "Console") -> None:
         title = Text(card.name, style="bold")
         table.add_row(title, card.version, _kind(bundle), Text(", ".join(card.labels)))
     console.print(table)
+    console.print()
+    pretrained.show_catalogue(entries, console)
 
 
 def _show_card(bundle: "Bundle", console: "Console") -> None:
