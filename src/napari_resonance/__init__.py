@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         Prediction,
         Saliency,
     )
+    from napari_resonance.classifier.pretrained import load_pretrained
     from napari_resonance.errors import ResonanceError
     from napari_resonance.reading import read_scan, read_scans
     from napari_resonance.samples import sample_path
@@ -31,6 +32,7 @@ _HOME = {
     "Scan": "scan",
     "list_models": "classifier.bundle",
     "load_classifier": "classifier.predict",
+    "load_pretrained": "classifier.pretrained",
     "read_scan": "reading",
     "read_scans": "reading",
     "sample_path": "samples",
@@ -45,6 +47,7 @@ __all__ = [
     "Scan",
     "list_models",
     "load_classifier",
+    "load_pretrained",
     "read_scan",
     "read_scans",
     "sample_path",

@@ -98,6 +98,15 @@ def test_the_rest_of_another_version_is_not_appended(hub):
     assert not list(stored.path.parent.glob(".*.part"))
 
 
+def test_a_rest_that_is_too_long_is_thrown_away(hub):
+    hub.cut_after = [300_000, *[0] * 50]
+    refused("could not be fetched")
+    hub.cut_after = []
+    (part,) = downloading._place(ENTRY).parent.glob(".*.part")
+    part.write_bytes(CONTENT * 2)
+    assert download(ENTRY).path.read_bytes() == CONTENT
+
+
 def test_progress_may_stop_it(hub):
     def stop(*_):
         raise CancelledError("stopped")

@@ -182,8 +182,9 @@ def test_a_classifier_is_a_start_for_the_next(tmp_path):
 def test_a_checkpoint_of_another_network_is_refused_with_the_nearest(tmp_path):
     _, path = saved_torchvision(tmp_path, 34)
     wanted = load_pretrained(saved_torchvision(tmp_path / "..", 18)[1]).definition
-    with pytest.raises(ModelError, match="not the weights") as caught:
+    with pytest.raises(ModelError, match="of the network that is wanted") as caught:
         load_pretrained(path, wanted)
+    assert caught.value.remedy.startswith("Nearest: ResNet-34 in 2D (218 of 218 ")
     assert caught.value.remedy.count("tensors fit") == 3
     assert caught.value.source == str(path)
 

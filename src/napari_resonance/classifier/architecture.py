@@ -140,9 +140,25 @@ def expected_shapes(definition: Mapping[str, Any]) -> dict[str, tuple[int, ...]]
 
 
 def not_this_network(
-    shapes: Shapes, source: str | Path, first: str | None = None
+    shapes: Shapes,
+    source: str | Path,
+    first: str | None = None,
+    wanted: str = "a ResNet of a known kind",
 ) -> ModelError:
-    """Return the error that names the three networks these tensors come nearest to."""
+    """Return the error that names the three networks these tensors come nearest to.
+
+    Parameters
+    ----------
+    shapes
+        Of the tensors, by name.
+    source
+        The file they are from.
+    first
+        One tensor that is wrong, missing or too much.
+    wanted
+        What they were taken for.
+
+    """
     guesses = "; ".join(
         f"{what} ({fitting} of {in_all} tensors fit)"
         for what, fitting, in_all in nearest_networks(shapes)
@@ -151,7 +167,7 @@ def not_this_network(
     look = f"; its tensors are named like those of {family}" if family else ""
     odd = f", beginning with {first!r}" if first else ""
     return ModelError(
-        f"these are not the weights of a ResNet of a known kind{odd}{look}",
+        f"these are not the weights of {wanted}{odd}{look}",
         source=source,
         remedy=f"Nearest: {guesses}",
     )
@@ -178,6 +194,8 @@ def _candidates(shapes: Shapes) -> Iterator[tuple[str, dict[str, Any]]]:
     known = len(stem) in (4, 5)
     dimensions = (len(stem) - 2,) if known else (2, 3)
     outputs = shapes.get("fc.weight", (2,))[0]
+    firsts = [shapes.get(f"layer{n}.0.conv1.weight", (0,))[0] for n in (1, 2, 3, 4)]
+    widths = firsts if all(firsts) else (64, 128, 256, 512)
     for n in dimensions:
         for depth in DEPTHS:
             what = f"ResNet-{depth} in {n}D"
@@ -188,6 +206,7 @@ def _candidates(shapes: Shapes) -> Iterator[tuple[str, dict[str, Any]]]:
                     dimensions=n,
                     n_labels=outputs,
                     in_channels=stem[1] if known else 1,
+                    widths=widths,
                     shortcut_type="A" if depth in (18, 34) and n == 3 else "B",
                     bias_downsample=False,
                 ),

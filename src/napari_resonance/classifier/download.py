@@ -163,6 +163,8 @@ def _download(entry: Pretrained, path: Path, progress: Progress) -> Stored:
     # The remains of another version of the file must not be continued.
     part = path.with_name(f".{path.name}.{re.sub(r'[^0-9A-Za-z]', '', wanted)}.part")
     part.touch()
+    if metadata.size is not None and part.stat().st_size > metadata.size:
+        os.truncate(part, 0)  # no download of ours; the server could not go on from it
     _check_space(entry, path.parent, (metadata.size or 0) - part.stat().st_size)
     total = metadata.size or entry.megabytes * 10**6
     with _Counted(part, total, f"fetching {entry.name}", progress) as file:

@@ -156,7 +156,9 @@ def load_pretrained(  # noqa: PLR0913 - each says how the next network differs
     extra = tuple(name for name in found.tensors if name not in shapes)
     if fitted.misfits or any(not name.startswith("fc.") for name in extra):
         first = (*fitted.misfits, *extra)[0]
-        raise not_this_network(shapes_of(found.tensors), found.source, first)
+        raise not_this_network(
+            shapes_of(found.tensors), found.source, first, "the network that is wanted"
+        )
     report = LoadReport(
         found.source,
         tuple(fitted.matched),
