@@ -1,7 +1,11 @@
 """A lazy scan holds what an eager one holds, read when it is looked at."""
 
 import gzip
+import os
 import pickle
+import signal
+import threading
+import time
 from pathlib import Path
 
 import nibabel
@@ -17,6 +21,7 @@ from support.phantoms import phantom, write_dicom_series
 from napari_resonance import read_scan, read_scans
 from napari_resonance.errors import DependencyError, ReadError
 from napari_resonance.reading import lazy
+from napari_resonance.reading.volumes import Volumes
 
 pytest.importorskip("dask.array", reason="dask comes with napari")
 
@@ -186,3 +191,74 @@ def test_without_dask_the_error_says_what_to_install(tmp_path, monkeypatch):
     files = sorted(tmp_path.iterdir())
     with pytest.raises(DependencyError, match=r"napari-resonance\[gui\]"):
         read_scans(files, lazy_over=0)
+
+
+def test_the_working_folder_may_change(tmp_path, monkeypatch):
+    write_stack(tmp_path / "series", range(3))
+    monkeypatch.chdir(tmp_path)
+    eager, scan = read_scan("series"), read_lazy("series")
+    monkeypatch.chdir("/")
+    assert scan.same_as(eager)
+
+
+@pytest.mark.parametrize("trouble", [KeyboardInterrupt, MemoryError])
+def test_a_plane_can_be_looked_at_again_after_an_interruption(
+    tmp_path, monkeypatch, trouble
+):
+    write_stack(tmp_path, range(3))
+    eager, scan = read_scan(tmp_path), read_lazy(tmp_path)
+
+    def interrupted(*arguments):
+        raise trouble
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Volumes, "load_planes", interrupted)
+        with pytest.raises(trouble):
+            scan.voxels[:, :, 1].compute(scheduler="synchronous")
+    assert scan.same_as(eager)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system knows no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_does_not_wait_for_a_thread_that_it_has_not(
+    tmp_path, monkeypatch
+):
+    write_stack(tmp_path, range(9))
+    scan, go_on = read_lazy(tmp_path), threading.Event()
+    load = Volumes.load_planes
+
+    def slow(*arguments):
+        if threading.current_thread() is not threading.main_thread():
+            go_on.wait(60)
+        return load(*arguments)
+
+    monkeypatch.setattr(Volumes, "load_planes", slow)
+    scan.voxels[:, :, 0].compute(scheduler="synchronous")
+    child = os.fork()
+    if child == 0:
+        found = scan.voxels[:, :, 5].compute(scheduler="synchronous")
+        os._exit(0 if np.array_equal(found, pixels_of(5).T) else 1)
+    ended, status = 0, 1
+    deadline = time.monotonic() + 30
+    while not ended and time.monotonic() < deadline:
+        time.sleep(0.02)
+        ended, status = os.waitpid(child, os.WNOHANG)
+    if not ended:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    go_on.set()
+    assert ended
+    assert status == 0
+
+
+def test_without_a_thread_to_spare_nothing_is_read_ahead(tmp_path, monkeypatch):
+    write_stack(tmp_path, range(9))
+    eager, scan = read_scan(tmp_path), read_lazy(tmp_path)
+
+    def refused(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    for k in range(9):
+        found = scan.voxels[:, :, k].compute(scheduler="synchronous")
+        np.testing.assert_array_equal(found, eager.voxels[:, :, k])

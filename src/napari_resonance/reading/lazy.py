@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 import uuid
 from collections import OrderedDict
 from concurrent.futures import Future
 from itertools import groupby
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +51,7 @@ def lazy_array(volumes: Volumes) -> Any:
             source=volumes.first.path,
             remedy="Install it: pip install 'napari-resonance[gui]'",
         ) from error
-    source = LazyPlanes(volumes)
+    source = LazyPlanes(volumes.anchored())
     return da.from_array(  # type: ignore[no-untyped-call]
         source,
         chunks=(1, source.n_together, *source.shape[2:]),
@@ -86,6 +88,11 @@ class LazyPlanes:
         least = 2 * decoder_pool.size if is_framed(volumes.first.encoding) else 1
         self._n_ahead = max(least, min(_MOST_AHEAD, _AHEAD_BYTES // n_bytes))
         self._most = max(2 * self._n_ahead + 1, _KEPT_BYTES // n_bytes)
+        self.forget()
+        _living.add(self)
+
+    def forget(self) -> None:
+        """Start anew, as after a fork, which leaves behind the threads that read."""
         self._lock = threading.Lock()
         self._blocks: OrderedDict[Key, Future[NDArray[Any]]] = OrderedDict()
         self._last: Key = (0, -1)
@@ -127,10 +134,24 @@ class LazyPlanes:
             while len(self._blocks) > self._most:
                 self._blocks.popitem(last=False)
         if ahead:
-            threading.Thread(target=self._read, args=(ahead,), daemon=True).start()
+            self._begin(ahead)
         if wanted:
             self._read(wanted)
         return future.result()
+
+    def _begin(self, ahead: list[Reserved]) -> None:
+        """Read blocks in a thread; without one to be had, not yet."""
+        try:
+            threading.Thread(target=self._read, args=(ahead,), daemon=True).start()
+        except RuntimeError:
+            self._give_up(ahead)
+
+    def _give_up(self, reserved: list[Reserved]) -> None:
+        """Tell those who wait for blocks that nobody reads; the next look does."""
+        for key, future in reserved:
+            if not future.done():
+                self._drop(key, future)
+                future.set_exception(self._error("could not be read"))
 
     def _reserve(self, keys: list[Key]) -> list[Reserved]:
         reserved = [(key, Future[NDArray[Any]]()) for key in keys]
@@ -159,9 +180,8 @@ class LazyPlanes:
                 for _, group in groupby(reserved, key=lambda r: r[0][0]):
                     self._read_run(list(group))
         finally:
-            for _, future in reserved:
-                if not future.done():
-                    future.set_exception(self._error("could not be read"))
+            # There is something left if it was interrupted, or ran out of memory.
+            self._give_up(reserved)
 
     def _read_run(self, run: list[Reserved]) -> None:
         """Read neighbouring blocks of one time point at once."""
@@ -176,8 +196,7 @@ class LazyPlanes:
                     self._read_run([one])
                 return
             key, future = run[0]
-            with self._lock:
-                self._blocks.pop(key, None)  # the next look reads it again
+            self._drop(key, future)  # the next look reads it again
             future.set_exception(error)
             return
         n = self.n_together
@@ -186,9 +205,26 @@ class LazyPlanes:
             part = found[(block - first) * n : (block - first + 1) * n]
             future.set_result(part if len(run) == 1 else part.copy())
 
+    def _drop(self, key: Key, future: Future[NDArray[Any]]) -> None:
+        with self._lock:
+            if self._blocks.get(key) is future:
+                del self._blocks[key]
+
     def _load(self, time: int, first: int, end: int) -> NDArray[Any]:
         start, stop = first * self.n_together, end * self.n_together
         return self._volumes.load_planes(time, start, min(stop, self.shape[1]), never)
 
     def _error(self, message: str) -> ReadError:
         return ReadError(message, source=self._volumes.first.path)
+
+
+_living: WeakSet[LazyPlanes] = WeakSet()
+
+
+def _forget_all() -> None:
+    for planes in _living:
+        planes.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,14 @@ class Volumes:
         stored = np.result_type(*{f.encoding.dtype for f in every})
         dtype = np.dtype(np.float32) if scaling.is_applied else stored
         return cls(frames, stack, scaling, dtype)
+
+    def anchored(self) -> Volumes:
+        """Return the same planes, found wherever the working folder moves to."""
+        if self.first.path.is_absolute():
+            return self
+        absolute = {f.path: f.path.absolute() for v in self.frames for f in v}
+        frames = [[replace(f, path=absolute[f.path]) for f in v] for v in self.frames]
+        return replace(self, frames=frames)
 
     @property
     def first(self) -> Frame:
