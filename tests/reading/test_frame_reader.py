@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
-from support.dicom_files import plane, save
+from support.dicom_files import enhanced, pixels_of, plane, save
 
 from napari_resonance.errors import ReadError
 from napari_resonance.reading import dicom_frames, frame_reader
@@ -52,7 +53,7 @@ def test_most_files_of_a_series_are_not_parsed_by_pydicom(
     for n in range(30):
         # Values of other lengths, and a sequence of undefined length that differs.
         made = plane(n, (0, 0, 9.5 * n), AcquisitionTime=f"1010{n:02d}.{n}")
-        # Parsed early by pydicom in implicit files, which must not count as a difference.
+        # Parsed early by pydicom in implicit files: that must not count as different.
         made.StudyInstanceUID, made.SOPClassUID = "1.2.33", "1.2.840.10008.5.1.4.1.1.2"
         made.Modality = "CT"
         made.ReferencedImageSequence = Sequence([plane(n)[0x00080018:0x00080019]])
@@ -172,3 +173,69 @@ def test_lengths_up_to_the_end_of_the_file_are_not_believed(tmp_path: Path) -> N
     at = content.index(np.array([0x20, 0x32], "<u2").tobytes() + b"DS") + 6
     second.write_bytes(content[:at] + b"\xff\xff" + content[at + 2 :])
     assert described(reader.frames_of, second) == described(frames_of, second)
+
+
+def test_images_of_one_frame_are_placed_by_their_own_groups(tmp_path: Path) -> None:
+    files = []
+    for n in range(6):
+        made = enhanced([{"position": (0, 0, 2.5 * n)}], pixels_of(n)[None])
+        files.append(save(made, tmp_path / f"{n}.dcm"))
+    reader = FrameReader()
+    found = [described(reader.frames_of, f)[0] for f in files]
+    assert [frame.position for frame in found] == [(0, 0, 2.5 * n) for n in range(6)]
+    assert [[frame] for frame in found] == [described(frames_of, f) for f in files]
+
+
+def test_slices_of_nuclear_medicine_are_placed_by_their_detector(
+    tmp_path: Path,
+) -> None:
+    files = []
+    for n in range(6):
+        kind = ["ORIGINAL", "PRIMARY", "RECON TOMO", "EMISSION"]
+        made = plane(n, Modality="NM", ImageType=kind, SpacingBetweenSlices=3.0)
+        detector = Dataset()
+        detector.ImagePositionPatient = [0, 0, 3 * n]
+        detector.ImageOrientationPatient = made.ImageOrientationPatient
+        made.DetectorInformationSequence = [detector]
+        files.append(save(made, tmp_path / f"{n}.dcm"))
+    reader = FrameReader()
+    found = [described(reader.frames_of, f) for f in files]
+    assert [frame.position for [frame] in found] == [(0, 0, 3 * n) for n in range(6)]
+    assert found == [described(frames_of, f) for f in files]
+
+
+def test_a_slice_of_nuclear_medicine_may_be_placed_as_other_images_are(
+    tmp_path: Path,
+) -> None:
+    made = plane(0, (1, 2, 3), Modality="NM", ImageType=["ORIGINAL", "", "RECON TOMO"])
+    (frame,) = frames_of(save(made, tmp_path / "0.dcm"))
+    assert frame.position == (1, 2, 3)
+    assert frame.is_placed
+
+
+def test_a_slope_of_0_is_said_of_its_own_file_only(tmp_path: Path) -> None:
+    files = []
+    for n in range(12):
+        slope = 0 if n in (5, 6, 9) else 1 + n
+        made = plane(n, (0, 0, n), RescaleSlope=slope, RescaleIntercept=0)
+        files.append(save(made, tmp_path / f"{n}.dcm"))
+    reader = FrameReader()
+    found = [described(reader.frames_of, f) for f in files]
+    assert [n for n, [frame] in enumerate(found) if frame.notes] == [5, 6, 9]
+    assert found == [described(frames_of, f) for f in files]
+
+
+def test_files_of_no_series_belong_to_the_folder_that_they_are_in(
+    tmp_path: Path,
+) -> None:
+    files = [
+        save(
+            plane(n, (0, 0, n), SeriesInstanceUID=None), tmp_path / folder / f"{n}.dcm"
+        )
+        for folder in ("one", "two")
+        for n in range(5)
+    ]
+    reader = FrameReader()
+    found = [described(reader.frames_of, f) for f in files]
+    assert len({frame.series.uid for [frame] in found}) == 2
+    assert found == [described(frames_of, f) for f in files]

@@ -17,7 +17,7 @@ from napari_resonance.reading.dicom_encoding import OVERLAY_TAGS, Encoding, enco
 from napari_resonance.reading.dicom_header import Header, Opened, open_header
 from napari_resonance.reading.dicom_kinds import other_than_scan
 from napari_resonance.reading.diffusion import B_VALUES, b_value_of
-from napari_resonance.reading.functional_groups import frame_header
+from napari_resonance.reading.functional_groups import frame_headers
 from napari_resonance.reading.nuclear import is_reconstructed, nuclear_frames
 from napari_resonance.reading.tiles import may_be_tiled, tiles_of
 
@@ -186,7 +186,7 @@ def frames_in(opened: Opened) -> list[Frame]:
         )
     encoding = encoding_of(opened)
     tiled = encoding.frames == 1 and may_be_tiled(opened.header)
-    if encoding.frames > 1 or tiled or is_enhanced(opened.header):
+    if encoding.frames > 1 or not is_plain(opened.header):
         opened = open_header(path)
         opened.dataset.pop("PixelData", None)
     if opened.header.items("PerFrameFunctionalGroupsSequence"):
@@ -206,13 +206,18 @@ def frames_in(opened: Opened) -> list[Frame]:
 
 
 def _nuclear_slices(first: Frame, header: Header) -> Iterator[Frame]:
-    for n, found in enumerate(nuclear_frames(header, first.encoding.frames)):
+    n_frames = first.encoding.frames
+    for n, found in enumerate(nuclear_frames(header, n_frames)):
+        # Not the place that the standard has for it, but of one frame it says enough.
+        is_placed = found.position or n_frames > 1
         yield replace(
             first,
             index=n,
             instance=(first.instance[0], n),
-            position=found.position,
-            direction=unit_directions(found.direction),
+            position=found.position if is_placed else first.position,
+            direction=unit_directions(found.direction)
+            if is_placed
+            else first.direction,
             apart=first.apart | found.apart,
             time=first.time | found.time,
         )
@@ -228,6 +233,16 @@ _ENHANCED = {
 def is_enhanced(header: Header) -> bool:
     """Tell whether functional groups should describe the frames of an image."""
     return header.text("SOPClassUID") in _ENHANCED
+
+
+def is_plain(header: Header) -> bool:
+    """Tell whether `TAGS` say all of an image: no sequence places or divides it."""
+    return not (is_enhanced(header) or is_reconstructed(header) or may_be_tiled(header))
+
+
+def notes_of_slope(slopes: Vector) -> tuple[str, ...]:
+    """Say where a rescale slope is not believed."""
+    return (_NO_SLOPE,) if slopes and slopes[0] == 0 else ()
 
 
 def _frame(header: Header, opened: Opened, encoding: Encoding, index: int) -> Frame:
@@ -254,7 +269,7 @@ def _frame(header: Header, opened: Opened, encoding: Encoding, index: int) -> Fr
         time=marks_of_time(header),
         instance=(instance_number(opened.header.numbers("InstanceNumber")), index),
         uid=opened.header.text("SOPInstanceUID"),
-        notes=(_NO_SLOPE,) if header.number("RescaleSlope") == 0 else (),
+        notes=notes_of_slope(header.numbers("RescaleSlope")),
     )
 
 
@@ -264,16 +279,19 @@ def instance_number(numbers: Vector) -> float:
 
 
 def _series(header: Header, path: Path) -> Series:
-    # Files of no series are at least told apart by their folder.
-    uid = header.text("SeriesInstanceUID")
     number = header.number("SeriesNumber")
     return Series(
         study=header.text("StudyInstanceUID"),
-        uid=uid or f"folder {path.parent}",
+        uid=header.text("SeriesInstanceUID") or stand_in_series(path),
         number=math.inf if number is None else number,
         modality=header.text("Modality").upper(),
         frame_of_reference=header.text("FrameOfReferenceUID"),
     )
+
+
+def stand_in_series(path: Path) -> str:
+    """Name the series of a file that names none: they are told apart by folder."""
+    return f"folder {path.parent}"
 
 
 def checked_position(numbers: Vector) -> Vector:
@@ -352,8 +370,7 @@ def _grouped_frames(opened: Opened, encoding: Encoding) -> Iterator[Frame]:
             source=opened.path,
             remedy="Export it again from the archive it came from",
         )
-    for n in range(encoding.frames):
-        header = frame_header(opened.header, n)
+    for n, header in enumerate(frame_headers(opened.header, range(encoding.frames))):
         frame = _frame(header, opened, encoding, n)
         yield replace(
             frame,

@@ -20,8 +20,11 @@ from napari_resonance.reading.dicom_frames import (
     checked_position,
     frames_in,
     instance_number,
+    is_plain,
     marks_of_time,
+    notes_of_slope,
     scale_of,
+    stand_in_series,
 )
 from napari_resonance.reading.dicom_header import (
     Header,
@@ -71,7 +74,7 @@ class FrameReader:
                 return [self._described(path, scanned, like)]
         opened = open_header(path, TAGS)
         frames = frames_in(opened)
-        if len(frames) == 1 and frames[0].tile is None:
+        if len(frames) == 1 and is_plain(opened.header):
             self._learn(opened, frames[0])
         return frames
 
@@ -88,7 +91,8 @@ class FrameReader:
             return
         raw = _Values(scanned.layout, scanned.values)
         if raw.syntax == opened.transfer_syntax and all(
-            _is_same(raw.value(tag) or b"", _stored(opened, tag)) for tag in self._wanted
+            _is_same(raw.value(tag) or b"", _stored(opened, tag))
+            for tag in self._wanted
         ):
             self._known[self._key(scanned)] = frame
 
@@ -96,6 +100,7 @@ class FrameReader:
         raw, values = _Values(scanned.layout, scanned.values), scanned.values
         position, location, number = like.position, like.location, like.instance[0]
         slope, intercept, uid, time = like.slope, like.intercept, like.uid, like.time
+        series, notes = like.series, like.notes
         if _POSITION in values:
             position = checked_position(raw.numbers(_POSITION))
         if _INSTANCE in values:
@@ -106,6 +111,9 @@ class FrameReader:
             location = next(iter(raw.numbers(_LOCATION)), None)
         if _SLOPE in values or _INTERCEPT in values:
             slope, intercept = scale_of(raw.numbers(_SLOPE), raw.numbers(_INTERCEPT))
+            notes = notes_of_slope(raw.numbers(_SLOPE))
+        if series.uid == stand_in_series(like.path):
+            series = replace(series, uid=stand_in_series(path))
         if not self._times.isdisjoint(values):
             time = self._time(raw)
         return Frame(
@@ -122,12 +130,12 @@ class FrameReader:
             location=location,
             slope=slope,
             intercept=intercept,
-            series=like.series,
+            series=series,
             apart=like.apart,
             time=time,
             instance=(number, 0),
             uid=uid,
-            notes=like.notes,
+            notes=notes,
         )
 
     def _time(self, raw: _Values) -> dict[str, Any]:
