@@ -199,7 +199,9 @@ def test_the_manifest_at_the_top_is_the_one_in_the_package() -> None:
 # --- dependencies --------------------------------------------------------------------
 
 # pydicom finds its pixel decoders by name; nothing of ours imports them.
-DECODERS = {"pyjpegls", "pylibjpeg", "pylibjpeg-openjpeg", "python-gdcm"}
+DECODERS = {
+    *("pyjpegls", "pylibjpeg", "pylibjpeg-openjpeg", "pylibjpeg-rle", "python-gdcm"),
+}
 MODULES = {"pytorch-lightning": "pytorch_lightning", "scikit-learn": "sklearn"}
 
 

@@ -1,9 +1,9 @@
 """Count how many series each reader puts at the same millimetre as dcm2niix.
 
-Every series below the folders given gets a folder of its own, which dcm2niix converts;
-each image that it writes is a case. A reader has it right if something that it makes
-of that folder has the same voxels (stored or rescaled) within 0.05 mm of their place,
-up to flips and the order of axes.
+Every CT, MR or PET series that says where it lies, below the folders given, gets a
+folder of its own, which dcm2niix converts; each image that it writes is a case. A
+reader has it right if something that it makes of that folder has the same voxels
+(stored or rescaled) within 0.05 mm of their place, up to flips and the order of axes.
 
     pip install SimpleITK dicom2nifti
     python docs/scripts/compare_readers.py FOLDER... [--details]
@@ -30,6 +30,7 @@ import numpy as np
 import pydicom
 from pydicom.errors import InvalidDicomError
 
+from napari_resonance.errors import GeometryError
 from napari_resonance.geometry import LPS_TO_RAS, reorient, to_world
 from napari_resonance.reading import read_scans
 
@@ -132,8 +133,10 @@ def _series_of(tops: Iterable[Path], links: Path) -> list[Path]:
     for top in tops:
         for path in sorted(p for p in top.rglob("*") if p.is_file()):
             try:
-                header = pydicom.dcmread(path, specific_tags=["SeriesInstanceUID"])
+                header = pydicom.dcmread(path, stop_before_pixels=True)
             except (InvalidDicomError, OSError, ValueError):
+                continue
+            if not _is_placed(header):
                 continue
             uid = str(header.get("SeriesInstanceUID", ""))
             name = f"series-{len(folders):04d}"
@@ -143,6 +146,13 @@ def _series_of(tops: Iterable[Path], links: Path) -> list[Path]:
                 path.resolve()
             )
     return list(folders.values())
+
+
+def _is_placed(header: pydicom.Dataset) -> bool:
+    """Tell whether an image is a cross section that says where it lies."""
+    placed = "ImageOrientationPatient" in header
+    grouped = "SharedFunctionalGroupsSequence" in header
+    return header.get("Modality") in {"CT", "MR", "PT"} and (placed or grouped)
 
 
 def _converted(folder: Path, scratch: Path) -> list[Path]:
@@ -187,7 +197,10 @@ def _same(
     if wanted.ndim < 3 or voxels.ndim < 3:
         return False
     wanted, place = reorient(wanted, place, "RAS")
-    voxels, affine = reorient(voxels, affine, "RAS")
+    try:
+        voxels, affine = reorient(voxels, affine, "RAS")
+    except GeometryError:
+        return False  # some readers make an affine without depth
     if wanted.shape != voxels.shape or wanted.dtype.names:
         return False
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in wanted.shape[:3]]))

@@ -19,6 +19,8 @@ from support.dicom_files import LARGE, pixels_of, plane, save, set_pixels, write
 
 from napari_resonance import read_scan, read_scans
 from napari_resonance.errors import CancelledError, DependencyError, ReadError
+from napari_resonance.reading import dicom_pixels
+from napari_resonance.reading.isolated import TooSlowError
 
 TEST_FILES = Path(pydicom.__file__).parent / "data" / "test_files"
 SYNTAXES = [
@@ -253,3 +255,19 @@ def test_reading_stops_when_asked(tmp_path):
     calls = iter([False] * 15 + [True] * 100)
     with pytest.raises(CancelledError, match="reading was stopped"):
         read_scans(tmp_path, should_stop=lambda: next(calls))
+
+
+def test_after_three_endless_images_the_others_are_not_tried(tmp_path, monkeypatch):
+    for n in range(8):
+        save(plane(n, (0, 0, 2 * n)), tmp_path / str(n), JPEG2000Lossless)
+    asked = []
+
+    def endless(*_: object, **__: object) -> None:
+        asked.append(1)
+        raise TooSlowError("its decoder did not end")
+
+    monkeypatch.setattr(dicom_pixels, "decode_frame", endless)
+    monkeypatch.setattr(dicom_pixels, "_n_threads", lambda *_: 1)
+    with pytest.raises(ReadError, match="did not end"):
+        read_scan(tmp_path)
+    assert len(asked) == 3

@@ -19,7 +19,7 @@ from napari_resonance.errors import (
 )
 from napari_resonance.progress import ShouldStop
 from napari_resonance.reading.dicom_decoding import through_lut
-from napari_resonance.reading.dicom_frames import Frame, is_enhanced
+from napari_resonance.reading.dicom_frames import is_enhanced
 from napari_resonance.reading.dicom_geometry import (
     Planes,
     Stack,
@@ -32,6 +32,7 @@ from napari_resonance.reading.dicom_meta import meta_of
 from napari_resonance.reading.dicom_pixels import PixelError, Scaling
 from napari_resonance.reading.dicom_spacing import flat_spacing
 from napari_resonance.reading.discover import OnSkip
+from napari_resonance.reading.frame import Frame
 from napari_resonance.reading.frame_reader import FrameReader
 from napari_resonance.reading.functional_groups import frame_header
 from napari_resonance.reading.lazy import lazy_array

@@ -20,6 +20,7 @@ from napari_resonance.reading.dicom_header import (
     parse_errors,
     reason_of,
 )
+from napari_resonance.reading.isolated import TooSlowError
 from napari_resonance.reading.photometric import through_palette
 from napari_resonance.reading.pixel_element import ENCAPSULATED
 from napari_resonance.reading.rearranged import rearranged_frames
@@ -28,9 +29,9 @@ _JPEG = "1.2.840.10008.1.2.4."
 _JPEG_EXTENDED = _JPEG + "51"
 _RLE = "1.2.840.10008.1.2.5"
 _JPEG_LS = (_JPEG + "80", _JPEG + "81")
-# Decoders that may work in this process. pydicom's own is plain Python; OpenJPEG bore
-# 29,000 damaged images without a crash or a hang. All others broke down over some.
-_ROBUST = {_RLE: "pydicom", _JPEG + "90": "pylibjpeg", _JPEG + "91": "pylibjpeg"}
+# Decoders that may work in this process: pydicom's own is plain Python. All others
+# broke down, or went on for a minute and more, over some damaged images.
+_ROBUST = {_RLE: "pydicom"}
 # Which package of the plain installation decodes what.
 _DECODED_BY = {
     _RLE: "pylibjpeg-rle",
@@ -159,6 +160,9 @@ def decode_frame(
                 image = decode_here(asked, stream)
             else:
                 image = decoder_pool.decode(asked, stream, out)
+        except TooSlowError:
+            # Another decoder is no faster over what was made to take for ever.
+            raise
         except parse_errors() as error:
             failures.append(f"{plugin}: {reason_of(error)}")
         else:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from napari_resonance.reading.dicom_frames import APART, Frame, Vector
 from napari_resonance.reading.dicom_places import (
     SAME_PLACE_MM,
     by_depth,
@@ -28,6 +27,7 @@ from napari_resonance.reading.dicom_time import (
     volumes_at_places,
     volumes_by_declaration,
 )
+from napari_resonance.reading.frame import APART, Frame, Vector
 
 Drop = Callable[[Path, str], None]
 

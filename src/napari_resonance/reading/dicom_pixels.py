@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -22,9 +22,10 @@ from napari_resonance.reading.dicom_decoding import (
     read_frame,
 )
 from napari_resonance.reading.dicom_encoding import Encoding
-from napari_resonance.reading.dicom_frames import Frame
 from napari_resonance.reading.dicom_header import DamagedError, parse_errors, reason_of
 from napari_resonance.reading.fragments import Fragments
+from napari_resonance.reading.frame import Frame
+from napari_resonance.reading.isolated import TooSlowError
 from napari_resonance.reading.sharing import share_out
 from napari_resonance.reading.stored_bits import mend_bits
 
@@ -33,6 +34,9 @@ Job = tuple[Frame, NDArray[Any]]
 
 # Threads that read: more than there are cores, since they wait for disks or networks.
 _READERS, _FILES_PER_READER = 4, 8
+# After so many images whose decoders had to be stopped, the others of the scan are not
+# tried: a thousand of them would take hours to refuse.
+_MOST_SLOW = 3
 # A helper process takes a third of a second to start, which less is not worth.
 _BYTES_PER_DECODER, _BYTES_OF_LONE_FRAMES = 1 << 21, 1 << 20
 
@@ -96,12 +100,33 @@ def fill_planes(jobs: Sequence[Job], rescale: bool, should_stop: ShouldStop) -> 
     by_file: dict[Path, list[Job]] = defaultdict(list)
     for job in jobs:
         by_file[job[0].path].append(job)
-    failed: dict[Path, str] = {}
-    tasks = _tasks(by_file, rescale, failed, should_stop)
+    failures = _Failures()
+    tasks = _tasks(by_file, rescale, failures, should_stop)
     share_out(tasks, _n_threads(jobs, len(by_file)))
-    if failed:
+    if failed := failures.reasons:
         # In the order of the planes, not in that in which threads met them.
         raise PixelError({path: failed[path] for path in by_file if path in failed})
+
+
+@dataclass
+class _Failures:
+    """Files that could not be decoded, and why."""
+
+    reasons: dict[Path, str] = field(default_factory=dict)
+    n_slow: int = 0
+
+    def attempt(self, path: Path, fill: Callable[[], None]) -> None:
+        """Fill planes of a file, unless others of it could not be filled."""
+        if path in self.reasons:
+            return
+        if self.n_slow >= _MOST_SLOW:
+            self.reasons[path] = "not tried: decoders did not end over others"
+            return
+        try:
+            fill()
+        except parse_errors() as error:
+            self.n_slow += isinstance(error, TooSlowError)
+            self.reasons[path] = reason_of(error)
 
 
 def _n_threads(jobs: Sequence[Job], n_files: int) -> int:
@@ -116,7 +141,7 @@ def _n_threads(jobs: Sequence[Job], n_files: int) -> int:
 def _tasks(
     by_file: dict[Path, list[Job]],
     rescale: bool,
-    failed: dict[Path, str],
+    failures: _Failures,
     should_stop: ShouldStop,
 ) -> Iterator[Callable[[], None]]:
     """Yield what is to be done, a file or a compressed frame at a time."""
@@ -127,24 +152,14 @@ def _tasks(
             raise CancelledError("reading was stopped", source=path)
         encoding = jobs[0][0].encoding
         if not is_framed(encoding):
-            yield partial(_attempt, failed, path, partial(_fill_file, jobs, rescale))
+            yield partial(failures.attempt, path, partial(_fill_file, jobs, rescale))
             continue
         try:
             for stream, planes in _streams(path, encoding, jobs):
                 fill = partial(_fill_frame, stream, planes, rescale, is_lone)
-                yield partial(_attempt, failed, path, fill)
+                yield partial(failures.attempt, path, fill)
         except parse_errors() as error:
-            failed[path] = reason_of(error)
-
-
-def _attempt(failed: dict[Path, str], path: Path, fill: Callable[[], None]) -> None:
-    """Fill planes of a file, unless others of it could not be filled."""
-    if path in failed:
-        return
-    try:
-        fill()
-    except parse_errors() as error:
-        failed[path] = reason_of(error)
+            failures.reasons[path] = reason_of(error)
 
 
 def _streams(

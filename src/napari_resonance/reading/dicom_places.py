@@ -8,7 +8,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 
 from napari_resonance.geometry import FloatArray
-from napari_resonance.reading.dicom_frames import Frame
+from napari_resonance.reading.frame import Frame
 
 SAME_PLACE_MM = 0.01
 # Farther than this, in mm, a patient in a scanner does not move, but the table does.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from napari_resonance.reading.dicom_frames import Frame
 from napari_resonance.reading.dicom_header import Header
+from napari_resonance.reading.frame import Frame
 
 _CENTIMETRES = 3  # PhysicalUnitsX/YDirection of an ultrasound region
 

@@ -7,13 +7,13 @@ from collections.abc import Hashable, Iterable
 from pathlib import Path
 from typing import Any
 
-from napari_resonance.reading.dicom_frames import Frame
 from napari_resonance.reading.dicom_places import (
     crowd_of,
     is_crumpled,
     places_of,
     shift_between,
 )
+from napari_resonance.reading.frame import Frame
 
 # Attributes that number the volumes of a series, the most reliable first.
 _TIME_KEYS: tuple[tuple[str, ...], ...] = (

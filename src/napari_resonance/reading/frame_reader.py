@@ -16,7 +16,6 @@ from napari_resonance.reading.dicom_encoding import Encoding, holds
 from napari_resonance.reading.dicom_frames import (
     TAGS,
     TIME_TAGS,
-    Frame,
     checked_position,
     frames_in,
     instance_number,
@@ -36,6 +35,7 @@ from napari_resonance.reading.dicom_header import (
     texts_of,
 )
 from napari_resonance.reading.dicom_scanner import HeaderScanner, Layout, Scanned
+from napari_resonance.reading.frame import Frame
 
 _SYNTAX = 0x00020010
 _UID = 0x00080018

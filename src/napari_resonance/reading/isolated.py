@@ -23,8 +23,12 @@ from napari_resonance.reading.dicom_header import DamagedError
 
 # What a decoder may take for a frame, and for each million pixels of it. Far above what
 # any does on a busy machine; a start from a slow disk has to fit in as well.
-_SECONDS, _SECONDS_PER_MEGAPIXEL = 30.0, 2.0
+_SECONDS, _SECONDS_PER_MEGAPIXEL = 12.0, 2.0
 _PIPE_BYTES = 1 << 20
+
+
+class TooSlowError(DamagedError):
+    """A decoder that was stopped, because it would not end."""
 
 
 class IsolatedDecoder:
@@ -74,7 +78,13 @@ class IsolatedDecoder:
         n_pixels = options.get("rows", 0) * options.get("columns", 0)
         seconds = self._seconds + _SECONDS_PER_MEGAPIXEL * n_pixels / 1e6
         process = self.start()
-        timer = threading.Timer(seconds, process.kill)
+        late = threading.Event()
+
+        def stop() -> None:
+            late.set()
+            process.kill()
+
+        timer = threading.Timer(seconds, stop)
         timer.daemon = True
         timer.start()
         try:
@@ -84,6 +94,8 @@ class IsolatedDecoder:
             if isinstance(error, DamagedError):
                 raise
             self.close()
+            if late.is_set():
+                raise TooSlowError("its decoder did not end") from None
             raise DamagedError("its decoder broke down over them") from None
         except BaseException:
             # Interrupted halfway through an answer, which nobody may take for the next.

@@ -88,14 +88,17 @@ def outline_nifti(path: Path) -> Outline:
     Raises
     ------
     ReadError
-        As `read_nifti`; whether compressed voxels are whole does not come to light.
+        As `read_nifti`, but for compressed voxels that are damaged in the middle.
 
     """
     header = read_nifti_header(path)
     layout = _layout_of(header)
     place = place_of(header)
+    notes: tuple[str, ...] = ()
     if not header.compressed:
         _check_length(header, layout)
+    elif not _ends_as_announced(header, layout):
+        _, notes = _unpacked(header, layout)
     facts = facts_beside(path)
     return Outline(
         shape=layout.shape + ((3,) if layout.channels else ()),
@@ -107,7 +110,7 @@ def outline_nifti(path: Path) -> Outline:
         series=facts.series,
         sources=header.files,
         meta={**_meta(header, place, layout), **facts.meta},
-        warnings=_header_notes(header, place, layout),
+        warnings=(*_header_notes(header, place, layout), *notes),
     )
 
 
@@ -204,6 +207,18 @@ def _check_length(header: NiftiHeader, layout: _Layout) -> int:
     if there < layout.n_bytes:
         raise _cut_short(header.path, layout.n_bytes, max(there, 0))
     return there
+
+
+def _ends_as_announced(header: NiftiHeader, layout: _Layout) -> bool:
+    """Tell whether the last word of a gzip file is the length that the header implies.
+
+    A file that was cut short ends in something else (RFC 1952, ISIZE).
+    """
+    size = header.data_path.stat().st_size
+    with open(header.data_path, "rb") as file:
+        file.seek(max(size - 4, 0))
+        (length,) = np.frombuffer(file.read(4).rjust(4, b"\0"), "<u4")
+    return int(length) == (header.offset + layout.n_bytes) % (1 << 32)
 
 
 def _unpacked(

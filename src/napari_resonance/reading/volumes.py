@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from napari_resonance.errors import ReadError
 from napari_resonance.progress import ShouldStop
-from napari_resonance.reading.dicom_frames import Frame
 from napari_resonance.reading.dicom_geometry import Stack
 from napari_resonance.reading.dicom_pixels import Scaling, fill_planes
+from napari_resonance.reading.frame import Frame
 
 # Places along a stack that differ by less are the same.
 _NEAR = 1e-9
