@@ -259,7 +259,7 @@ def test_reading_stops_when_asked(tmp_path):
 
 def test_after_three_endless_images_the_others_are_not_tried(tmp_path, monkeypatch):
     for n in range(8):
-        save(plane(n, (0, 0, 2 * n)), tmp_path / str(n), JPEG2000Lossless)
+        save(plane(n, (0, 0, 2 * n), LARGE), tmp_path / str(n), JPEG2000Lossless)
     asked = []
 
     def endless(*_: object, **__: object) -> None:

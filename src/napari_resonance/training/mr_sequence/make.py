@@ -33,8 +33,9 @@ from napari_resonance.classifier.network import (
     state_dict_of,
 )
 from napari_resonance.preprocessing import Recipe
-from napari_resonance.training import mr_sequence_card
-from napari_resonance.training.evaluate import (
+from napari_resonance.training.mr_sequence.card import make_card
+from napari_resonance.training.mr_sequence.heads import HeadSet, prepare_heads
+from napari_resonance.training.mr_sequence.held_out import (
     HeldOut,
     answer,
     calibrate,
@@ -44,9 +45,8 @@ from napari_resonance.training.evaluate import (
     network_inputs,
     variants_of,
 )
-from napari_resonance.training.heads import HeadSet, prepare_heads
-from napari_resonance.training.labels import read_labels
-from napari_resonance.training.train import TrainingSettings, train_network
+from napari_resonance.training.mr_sequence.labels import read_labels
+from napari_resonance.training.mr_sequence.train import TrainingSettings, train_network
 
 LABELS = ("T1w", "T2w", "FLAIR")
 RECIPE = Recipe.from_json(
@@ -225,7 +225,7 @@ def train_mr_sequence(options: argparse.Namespace, console: Console) -> dict[str
         "bootstrapped over patients; temperature and threshold were chosen on the same "
         "held-out answers"
     )
-    card = mr_sequence_card.make_card(LABELS, performance, how)
+    card = make_card(LABELS, performance, how)
     save_bundle(
         options.out,
         network=network,
@@ -274,7 +274,3 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--jobs", type=int, default=2)
     train_mr_sequence(parser.parse_args(), Console(stderr=True))
-
-
-if __name__ == "__main__":
-    main()

@@ -5,9 +5,13 @@ import pytest
 import torch
 
 from napari_resonance.preprocessing.intensity import foreground_ranks
-from napari_resonance.training.augment import HeadAugmentation
-from napari_resonance.training.batches import BatchSettings, HeadBatches, batch_ranks
-from napari_resonance.training.synthesis import OTHERS, SEQUENCES, compose
+from napari_resonance.training.mr_sequence.augment import HeadAugmentation
+from napari_resonance.training.mr_sequence.batches import (
+    BatchSettings,
+    HeadBatches,
+    batch_ranks,
+)
+from napari_resonance.training.mr_sequence.synthesis import OTHERS, SEQUENCES, compose
 
 SETTINGS = BatchSettings(size=6, others=2)
 STILL = HeadAugmentation(*[0.0] * 6, 1.0, *[0.0] * 5)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from napari_resonance.preprocessing import Recipe
-from napari_resonance.training.heads import prepare_heads
-from napari_resonance.training.labels import read_labels
+from napari_resonance.training.mr_sequence.heads import prepare_heads
+from napari_resonance.training.mr_sequence.labels import read_labels
 
 LABELS = ("T1w", "T2w", "FLAIR")
 # Brightness of white matter, grey matter, fluid and scalp.

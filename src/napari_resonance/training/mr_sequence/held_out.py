@@ -14,7 +14,11 @@ from napari_resonance.classifier.calibration import Calibration, fit_temperature
 from napari_resonance.classifier.distribution import TrainingStatistics, describe
 from napari_resonance.classifier.network import ResNet
 from napari_resonance.preprocessing.intensity import foreground_ranks
-from napari_resonance.training.heads import FloatVolumes, HeadSet, without_margin
+from napari_resonance.training.mr_sequence.heads import (
+    FloatVolumes,
+    HeadSet,
+    without_margin,
+)
 
 FloatArray = NDArray[np.float64]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_resonance.classifier.calibration import Calibration
-from napari_resonance.training.evaluate import (
+from napari_resonance.training.mr_sequence.held_out import (
     HeldOut,
     calibrate,
     choose_threshold,

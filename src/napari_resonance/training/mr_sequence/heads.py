@@ -14,7 +14,7 @@ from napari_resonance.preprocessing.grid import Prepared, head_mask
 from napari_resonance.preprocessing.intensity import foreground_ranks
 from napari_resonance.preprocessing.recipe import GEOMETRY_STEPS, Recipe, start_volume
 from napari_resonance.reading import read_scan
-from napari_resonance.training.labels import LabelledFile
+from napari_resonance.training.mr_sequence.labels import LabelledFile
 
 # Voxels around the network's box, so that rotating and shifting find real tissue.
 MARGIN = 8

@@ -16,8 +16,8 @@ from torch.utils.data import DataLoader
 
 from napari_resonance.classifier.network import ResNet, build_network
 from napari_resonance.progress import Progress, no_progress
-from napari_resonance.training.batches import BatchSettings, HeadBatches
-from napari_resonance.training.heads import HeadSet
+from napari_resonance.training.mr_sequence.batches import BatchSettings, HeadBatches
+from napari_resonance.training.mr_sequence.heads import HeadSet
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import pytest
 from napari_resonance.errors import TrainingError
 from napari_resonance.preprocessing import Recipe
 from napari_resonance.reading import read_scan
-from napari_resonance.training.heads import MARGIN, prepare_heads
-from napari_resonance.training.labels import read_labels
+from napari_resonance.training.mr_sequence.heads import MARGIN, prepare_heads
+from napari_resonance.training.mr_sequence.labels import read_labels
 
 from .conftest import LABELS, RECIPE
 

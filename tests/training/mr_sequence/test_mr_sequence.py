@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from napari_resonance import load_classifier, read_scan
-from napari_resonance.training.mr_sequence import train_mr_sequence
+from napari_resonance.training.mr_sequence.make import train_mr_sequence
 
 # Lightning 2.6 meets torch 2.13's renamed tree specs.
 pytestmark = pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec.*")

@@ -10,9 +10,14 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import Dataset
 
-from napari_resonance.training.augment import HeadAugmentation
-from napari_resonance.training.heads import HeadSet
-from napari_resonance.training.synthesis import SEQUENCES, compose, draw_other, mixed
+from napari_resonance.training.mr_sequence.augment import HeadAugmentation
+from napari_resonance.training.mr_sequence.heads import HeadSet
+from napari_resonance.training.mr_sequence.synthesis import (
+    SEQUENCES,
+    compose,
+    draw_other,
+    mixed,
+)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_resonance.training.heads import Visit
+from napari_resonance.training.mr_sequence.heads import Visit
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""The embedded model that tells MR sequences apart: how it was made."""
