@@ -130,6 +130,27 @@ class Grid:
         """RAS+ mm of the middle of the grid."""
         return to_world(self.affine, (np.array(self.shape) - 1) / 2)
 
+    def holds(self, point_mm: ArrayLike) -> bool:
+        """Tell whether a point in RAS+ mm lies in one of the voxels."""
+        index = to_index(self.affine, point_mm)
+        # A hair more than half a voxel: points on the very edge are inside.
+        inside = (index > -0.5 - 1e-6) & (index < np.array(self.shape) - 0.5 + 1e-6)
+        return bool(inside.all())
+
+    def part(self, low: ArrayLike, high: ArrayLike) -> Grid:
+        """Return the voxels from index `low` on, up to and without `high`."""
+        first, end = np.asarray(low, int), np.asarray(high, int)
+        affine = self.affine.copy()
+        affine[:3, 3] = to_world(affine, first)
+        x, y, z = (int(n) for n in end - first)
+        return Grid((x, y, z), affine)
+
+    def part_for(self, target: Grid) -> Grid:
+        """Return the part that a resampling onto `target` looks at."""
+        matrix = np.linalg.inv(self.affine) @ target.affine
+        low, high = _looked_at(self.shape, matrix, target.shape)
+        return self.part(low, high)
+
     def same_as(self, other: Grid, tolerance_mm: float = 1e-3) -> bool:
         """Tell whether two grids have the same voxels at the same place."""
         close = np.allclose(self.affine, other.affine, rtol=0, atol=tolerance_mm)
@@ -206,8 +227,13 @@ def resample(
     """
     from scipy import ndimage
 
-    values = np.asarray(array, np.float32)
     matrix = np.linalg.inv(checked_affine(affine)) @ target.affine
+    if order < 2:  # the filter before higher orders looks at the whole array
+        shape = array.shape[0], array.shape[1], array.shape[2]
+        low, high = _looked_at(shape, matrix, target.shape)
+        array = array[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+        matrix[:3, 3] -= low
+    values = np.asarray(array, np.float32)
     if antialias:
         values = _blurred(values, _antialias_sigma(matrix))
     # "constant" would also call a border voxel outside that rounding puts 1e-15 beyond
@@ -224,6 +250,27 @@ def resample(
         cval=0.0 if outside is None else outside,
     )
     return result
+
+
+def _looked_at(
+    shape: tuple[int, int, int],
+    target_to_source: FloatArray,
+    target_shape: tuple[int, int, int],
+) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    """Return the source voxels that linear interpolation after a blur depends on."""
+    corners = to_world(target_to_source, _corners(target_shape))
+    # The blur ends at 4 sigma, as SciPy's does; interpolation takes a neighbour more.
+    reach = 4 * _antialias_sigma(target_to_source) + 2
+    last = np.array(shape) - 1
+    low = np.clip(np.floor(corners.min(axis=0) - reach), 0, last).astype(int)
+    high = np.clip(np.ceil(corners.max(axis=0) + reach), low, last).astype(int)
+    return low, high + 1
+
+
+def _corners(shape: tuple[int, int, int]) -> FloatArray:
+    """Return the indices of the eight corner voxels."""
+    ends = np.meshgrid(*[(0, n - 1) for n in shape])
+    return np.array(ends, np.float64).reshape(3, -1).T
 
 
 def _antialias_sigma(target_to_source: FloatArray) -> FloatArray:
@@ -244,18 +291,26 @@ def _blurred(values: NDArray[np.float32], sigma: FloatArray) -> NDArray[np.float
     return values
 
 
-def unshear(scan: Scan) -> Scan:
+def orthogonal_grid(scan: Scan) -> Grid:
+    """Return the scan's own grid, or, if that is sheared, the one of `unshear`."""
+    if not is_sheared(scan.affine):
+        return Grid(scan.grid_shape, scan.affine)
+    return _orthogonal_cover(scan.grid_shape, scan.affine)
+
+
+def unshear(scan: Scan, part: Grid | None = None) -> Scan:
     """Return the scan on an orthogonal grid that covers all of it.
 
     The in-plane axes i and j stay; k becomes their normal, so that a CT taken with a
     tilted gantry can be shown and prepared. Scans without shear come back unchanged.
-    Values become float32 physical values; outside the scan is its lowest value.
+    Values become float32 physical values; outside the scan is its lowest value. With
+    `part`, a part of `orthogonal_grid`, only that is interpolated, or cut out.
     """
     from dataclasses import replace
 
     if not is_sheared(scan.affine):
-        return scan
-    target = _orthogonal_cover(scan.grid_shape, scan.affine)
+        return scan if part is None else _cut_out(scan, part)
+    target = orthogonal_grid(scan) if part is None else part
     volumes = [
         resample(values, scan.affine, target, outside=float(values.min()))
         for values in _grey_volumes(scan)
@@ -269,6 +324,16 @@ def unshear(scan: Scan) -> Scan:
         intercept=0.0,
         warnings=(*scan.warnings, note),
     )
+
+
+def _cut_out(scan: Scan, part: Grid) -> Scan:
+    """Return the voxels of a scan that lie on a part of its own grid."""
+    from dataclasses import replace
+
+    first = to_index(scan.affine, part.affine[:3, 3])
+    low = [int(n) for n in np.rint(first)]
+    i, j, k = (slice(a, a + n) for a, n in zip(low, part.shape, strict=True))
+    return replace(scan, voxels=scan.voxels[i, j, k], affine=part.affine)
 
 
 def _grey_volumes(scan: Scan) -> Iterator[NDArray[np.float32]]:
@@ -299,8 +364,7 @@ def _orthogonal_cover(shape: tuple[int, int, int], affine: FloatArray) -> Grid:
     cover = np.eye(4)
     cover[:3, :3] = np.column_stack([i, j, normal]) * spacing
     cover[:3, 3] = affine[:3, 3]
-    corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape])).reshape(3, -1).T
-    inside = to_index(cover, to_world(affine, corners))
+    inside = to_index(cover, to_world(affine, _corners(shape)))
     low = np.floor(inside.min(axis=0) + 1e-6)
     high = np.ceil(inside.max(axis=0) - 1e-6)
     cover[:3, 3] = to_world(cover, low)

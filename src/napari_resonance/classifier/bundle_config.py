@@ -34,15 +34,18 @@ def inference_config(
 
     ``python -m monai.bundle run --config_file B/configs/inference.json --weights_file
     B/models/model.safetensors --scan F`` writes ``predictions.csv`` into ``eval`` (or
-    ``--output_dir``): the scan, then one calibrated probability for each label.
+    ``--output_dir``): the scan, then one calibrated probability for each label. A
+    recipe of several channels takes a list of files as ``--scan``, one with a box the
+    place as ``--center_mm``.
     """
     flat = recipe.dimensions == 2
+    inputs, item = _inputs(recipe)
     return {
         "bundle_root": ".",
         "dataset_dir": ".",
         "output_dir": "eval",
         "weights_file": WEIGHTS,
-        "scan": "scan.nii.gz",
+        **inputs,
         "device": {"_target_": "torch.device", "type": "cpu"},
         "network_def": dict(network_def),
         "preprocessing": {
@@ -51,7 +54,7 @@ def inference_config(
         },
         "dataset": {
             "_target_": "Dataset",
-            "data": [{"image": "@scan", "source": {"filename_or_obj": "@scan"}}],
+            "data": [item],
             "transform": "@preprocessing",
         },
         "dataloader": _dataloader(flat),
@@ -88,11 +91,27 @@ def inference_config(
     }
 
 
+def _inputs(recipe: Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what can be given on the command line, and the item made of it."""
+    inputs: dict[str, Any] = {"scan": "scan.nii.gz"}
+    first = "@scan"
+    if recipe.channels:
+        inputs["scan"] = [f"{name}.nii.gz" for name in recipe.channels]
+        first = "@scan#0"
+    item: dict[str, Any] = {"image": "@scan", "source": {"filename_or_obj": first}}
+    if recipe.box is not None:
+        # RAS+ mm. Without one, recipes that have a default take that.
+        inputs["center_mm"], item["center_mm"] = None, "@center_mm"
+    return inputs, item
+
+
 def _preprocessing(recipe: Recipe) -> list[dict[str, Any]]:
     """Return stock transforms where all steps have one, else the recipe as one."""
     stock = recipe.monai_transforms()
     if stock is None:
         prepare = {"_target_": _OWN_TRANSFORM, "recipe": recipe.to_json()}
+        if recipe.box is not None:
+            prepare["center_key"] = "center_mm"
         return [
             {"_target_": _OWN_READER, "keys": "image"},
             {**prepare, "keys": "image"},
@@ -194,7 +213,7 @@ def _data_format(
         "dtype": "float32",
         "value_range": [],
         "is_patch_data": False,
-        "channel_def": {str(n): "image" for n in range(channels)},
+        "channel_def": _channel_names(channels, recipe),
     }
     prediction = {
         "type": "probabilities",
@@ -209,15 +228,23 @@ def _data_format(
     return {"inputs": {"image": image}, "outputs": {"pred": prediction}}
 
 
+def _channel_names(n_channels: int, recipe: Recipe) -> dict[str, str]:
+    each = max(1, n_channels // recipe.n_scans)
+    names = [name for name in recipe.channels or ("image",) for _ in range(each)]
+    return {str(n): name for n, name in enumerate(names)}
+
+
 def _spatial_shape(recipe: Recipe) -> list[int | str]:
     """Voxels along each axis of the network input; "*" where the scan decides."""
     shape: list[int | str] = ["*", "*", "*"]
     for name, arguments in recipe.steps:
-        if name == "resample_spacing":
+        if name == "resample_spacing" or arguments.get("size_mm") is not None:
             shape = ["*", "*", "*"]
         elif "shape" in arguments:
             given = arguments["shape"]
-            shape = [o if n is None else n for o, n in zip(shape, given, strict=True)]
+            if given is not None:
+                pairs = zip(shape, given, strict=True)
+                shape = [o if n is None else n for o, n in pairs]
     return shape if recipe.dimensions == 3 else [shape[1], shape[0]]
 
 

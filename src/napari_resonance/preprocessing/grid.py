@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,21 +25,30 @@ _MOST_VOXELS = 10**9
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A volume on its way to the network: values ``(x, y, z[, channel])``, affine."""
+    """A volume on its way to the network: values ``(x, y, z[, channel])``, affine.
+
+    `center_mm` is the RAS+ mm around which a region is wanted, if one is.
+    """
 
     values: NDArray[np.float32]
     affine: FloatArray
     oriented: bool = True
     warnings: tuple[str, ...] = ()
+    center_mm: FloatArray | None = None
+
+    @property
+    def grid(self) -> Grid:
+        """Where the voxels lie."""
+        x, y, z = self.values.shape[:3]
+        return Grid((x, y, z), self.affine)
 
     def moved(self, values: NDArray[np.float32], affine: FloatArray) -> Prepared:
         """Return these values at this place, with the same warnings."""
-        return Prepared(values, affine, self.oriented, self.warnings)
+        return replace(self, values=values, affine=affine)
 
     def with_values(self, values: NDArray[np.float32], *notes: str) -> Prepared:
         """Return other values at the same place, and what was odd about them."""
-        warnings = (*self.warnings, *notes)
-        return Prepared(values, self.affine, self.oriented, warnings)
+        return replace(self, values=values, warnings=(*self.warnings, *notes))
 
 
 def orient(volume: Prepared, code: str) -> Prepared:
@@ -56,40 +65,50 @@ def resample_spacing(
 
     MONAI: ``Spacing(mode="bilinear", padding_mode="border")`` where `antialias` is off.
     """
-    old = np.array(spacing_of(volume.affine))
-    new = np.array([o if s is None else s for o, s in zip(old, spacing, strict=True)])
-    scale = new / old
-    shape = np.rint((np.array(volume.values.shape[:3]) - 1) / scale).astype(int) + 1
-    return _resampled(volume, shape, scale, np.zeros(3), antialias)
+    return onto(volume, spaced_grid(volume.grid, spacing), antialias)
 
 
 def resample_shape(
     volume: Prepared, shape: Sequence[int | None], antialias: bool = True
 ) -> Prepared:
     """Resample to a number of voxels (None keeps an axis), the field of view kept."""
-    old = np.array(volume.values.shape[:3])
+    return onto(volume, shaped_grid(volume.grid, shape), antialias)
+
+
+def spaced_grid(grid: Grid, spacing: Sequence[float | None]) -> Grid:
+    """Return the grid that `resample_spacing` brings a volume onto."""
+    old = np.array(spacing_of(grid.affine))
+    new = np.array([o if s is None else s for o, s in zip(old, spacing, strict=True)])
+    scale = new / old
+    shape = np.rint((np.array(grid.shape) - 1) / scale).astype(int) + 1
+    return _scaled(grid, shape, scale, np.zeros(3))
+
+
+def shaped_grid(grid: Grid, shape: Sequence[int | None]) -> Grid:
+    """Return the grid that `resample_shape` brings a volume onto."""
+    old = np.array(grid.shape)
     new = np.array([o if s is None else s for o, s in zip(old, shape, strict=True)])
     scale = old / new
-    return _resampled(volume, new, scale, (scale - 1) / 2, antialias)
+    return _scaled(grid, new, scale, (scale - 1) / 2)
 
 
-def _resampled(
-    volume: Prepared,
-    shape: NDArray[np.int_],
-    scale: FloatArray,
-    first: FloatArray,
-    antialias: bool,
-) -> Prepared:
+def _scaled(
+    grid: Grid, shape: NDArray[np.int_], scale: FloatArray, first: FloatArray
+) -> Grid:
     change = np.diag([*scale, 1.0])
     change[:3, 3] = first
     x, y, z = (int(n) for n in shape)
     if min(x, y, z) < 1 or x * y * z > _MOST_VOXELS:
-        size = " × ".join(f"{s:.3g}" for s in spacing_of(volume.affine))
+        size = " × ".join(f"{s:.3g}" for s in spacing_of(grid.affine))
         raise PreprocessingError(
             f"resampling would make {x} × {y} × {z} voxels of it",
             remedy=f"Check the voxel size in its header: {size} mm",
         )
-    target = Grid((x, y, z), volume.affine @ change)
+    return Grid((x, y, z), grid.affine @ change)
+
+
+def onto(volume: Prepared, target: Grid, antialias: bool = True) -> Prepared:
+    """Interpolate onto a grid; beyond its edge a volume goes on as its edge is."""
     values = resample(volume.values, volume.affine, target, antialias=antialias)
     return volume.moved(values, target.affine)
 

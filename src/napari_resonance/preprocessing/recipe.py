@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_resonance.errors import PreprocessingError
-from napari_resonance.geometry import Grid, unshear
-from napari_resonance.preprocessing import grid, intensity
+from napari_resonance.geometry import FloatArray, Grid, to_index
+from napari_resonance.preprocessing import grid, intensity, region
+from napari_resonance.preprocessing.channels import start_volumes
 from napari_resonance.preprocessing.grid import Prepared
 from napari_resonance.scan import Scan
 
@@ -24,6 +25,7 @@ GEOMETRY_STEPS: dict[str, Callable[..., Prepared]] = {
     "resample_shape": grid.resample_shape,
     "crop_or_pad": grid.crop_or_pad,
     "head_crop": grid.head_crop,
+    region.STEP: region.marked_box,
 }
 INTENSITY_STEPS: dict[str, Callable[..., Prepared]] = {
     "ct_window": intensity.ct_window,
@@ -33,9 +35,6 @@ INTENSITY_STEPS: dict[str, Callable[..., Prepared]] = {
     "uint8_imagenet": intensity.uint8_imagenet,
 }
 STEPS = GEOMETRY_STEPS | INTENSITY_STEPS
-
-# ITU-R BT.601 luma, as DICOM's YBR_FULL (PS3.3 C.7.6.3.1.2).
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,11 +69,15 @@ class Recipe:
     steps
         ``(name, arguments)`` in the order in which they are applied; the names are the
         keys of `STEPS`.
+    channels
+        What the scans of one case are called that are the network's input channels, in
+        order; empty where it takes one scan.
 
     """
 
     dimensions: int
     steps: tuple[tuple[str, Mapping[str, Any]], ...]
+    channels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a recipe that could not be applied.
@@ -91,6 +94,9 @@ class Recipe:
             )
         for name, arguments in self.steps:
             _check_step(name, arguments)
+        if [name for name, _ in self.steps].count(region.STEP) > 1:
+            raise PreprocessingError("a recipe has one 'box' at most")
+        _check_channels(self.channels)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Recipe:
@@ -109,12 +115,56 @@ class Recipe:
             (str(s.get("step")), {k: v for k, v in s.items() if k != "step"})
             for s in steps
         )
-        return cls(data.get("dimensions", 0), pairs)
+        channels = data.get("channels", [])
+        if not isinstance(channels, list):
+            raise PreprocessingError("the channels of a recipe are a list of names")
+        return cls(data.get("dimensions", 0), pairs, tuple(channels))
 
     def to_json(self) -> dict[str, Any]:
-        """Return ``{"dimensions": ..., "steps": [{"step": name, ...}, ...]}``."""
+        """Return ``{"dimensions": ..., "steps": [{"step": name, ...}, ...]}``.
+
+        Where it takes several scans, their names are under ``channels``.
+        """
         steps = [{"step": name, **arguments} for name, arguments in self.steps]
-        return {"dimensions": self.dimensions, "steps": steps}
+        data = {"dimensions": self.dimensions, "steps": steps}
+        return data | ({"channels": list(self.channels)} if self.channels else {})
+
+    @property
+    def n_scans(self) -> int:
+        """How many scans make one case."""
+        return max(1, len(self.channels))
+
+    @property
+    def n_channels(self) -> int:
+        """How many input channels the network is given."""
+        colours = any(name == "uint8_imagenet" for name, _ in self.steps)
+        return self.n_scans * (3 if colours else 1)
+
+    @property
+    def box(self) -> Mapping[str, Any] | None:
+        """Arguments of the step ``box``, None where whole scans are looked at."""
+        return dict(self.steps).get(region.STEP)
+
+    @property
+    def needs_center(self) -> bool:
+        """Whether `apply` needs the centre of a region."""
+        return self.box is not None and not self.box.get("default")
+
+    def with_box(self, size_mm: Sequence[float]) -> Recipe:
+        """Return the recipe with another size of its box.
+
+        Raises
+        ------
+        PreprocessingError
+            If it has no box, or the size is not valid.
+
+        """
+        if self.box is None:
+            raise _no_box()
+        kept = {k: v for k, v in self.box.items() if k not in ("shape", "size_mm")}
+        new = {"size_mm": list(size_mm), **kept}
+        steps = ((n, new if n == region.STEP else a) for n, a in self.steps)
+        return replace(self, steps=tuple(steps))
 
     @property
     def sha256(self) -> str:
@@ -126,11 +176,11 @@ class Recipe:
         """Return the recipe as configurations of stock MONAI transforms.
 
         They take an image with its channel first under the key ``image``. None where a
-        step has no exact counterpart, or the network is 2D.
+        step has no exact counterpart, the network is 2D, or it takes several scans.
         """
         from napari_resonance.preprocessing.stock import stock_transform
 
-        if self.dimensions == 2:
+        if self.dimensions == 2 or self.channels:
             return None
         result = []
         for name, arguments in self.steps:
@@ -140,19 +190,108 @@ class Recipe:
             result.append(transform)
         return result
 
-    def apply(self, scan: Scan, *, time: int = 0) -> NetworkInput:
-        """Prepare one volume of a scan.
+    def apply(
+        self,
+        scans: Scan | Sequence[Scan],
+        center_mm: Sequence[float] | None = None,
+        *,
+        time: int = 0,
+    ) -> NetworkInput:
+        """Prepare one case: a scan, or the scans that are its channels.
+
+        Parameters
+        ----------
+        scans
+            One scan, or as many as `channels` names, in that order. Others than the
+            first are resampled onto its grid, by the millimetres of their affines.
+        center_mm
+            Middle of the region, in RAS+ mm; needed by recipes with a ``box``, and
+            refused by others.
+        time
+            Which volume of a time series.
 
         Raises
         ------
         PreprocessingError
-            If the scan holds NaN only, or a step cannot be applied to it.
+            If the number of scans is wrong, a scan holds NaN only, a centre is missing,
+            not wanted or outside the scan, or a step cannot be applied.
 
         """
-        volume = start_volume(scan, time)
-        for name, arguments in self.steps:
-            volume = STEPS[name](volume, **arguments)
-        return _network_input(volume, self.dimensions)
+        cases = self._scans(scans)
+        center = self._center(cases[0], center_mm)
+        names = self.channels or ("the scan",)
+        steps: Sequence[region.Step] = self.steps
+        if center is None:
+            volumes = start_volumes(cases, names, time)
+        else:
+            volumes, steps = region.begin(cases, names, steps, center, time)
+        for name, arguments in steps:
+            volumes = _applied(volumes, name, arguments)
+        return _network_input(_one_volume(volumes, names), self.dimensions)
+
+    def _scans(self, scans: Scan | Sequence[Scan]) -> Sequence[Scan]:
+        given = [scans] if isinstance(scans, Scan) else list(scans)
+        if len(given) == self.n_scans:
+            return given
+        one = "1 scan was" if len(given) == 1 else f"{len(given)} scans were"
+        if not self.channels:
+            raise PreprocessingError(f"one scan is needed, {one} given")
+        raise PreprocessingError(
+            f"{self.n_scans} scans are needed ({', '.join(self.channels)}), {one} "
+            "given",
+            remedy="Give all of them, in this order: the first, then each --channel",
+        )
+
+    def _center(
+        self, scan: Scan, center_mm: Sequence[float] | None
+    ) -> FloatArray | None:
+        """Return the centre of the region, None where whole scans are looked at."""
+        if self.box is None:
+            if center_mm is not None:
+                raise _no_box()
+            return None
+        if center_mm is not None:
+            return region.checked_center(scan, center_mm)
+        if self.needs_center:
+            raise region.no_center()
+        return Grid(scan.grid_shape, scan.affine).center_mm
+
+
+def _no_box() -> PreprocessingError:
+    return PreprocessingError(
+        "a centre was given, but whole scans are looked at: the recipe has no step "
+        "'box'",
+        remedy="Leave the centre out, or choose a model that looks at regions",
+    )
+
+
+def _applied(
+    volumes: Sequence[Prepared], name: str, arguments: Mapping[str, Any]
+) -> list[Prepared]:
+    """Apply a step to each channel; where a step looks for a place, the first leads."""
+    first = STEPS[name](volumes[0], **arguments)
+    if name != "head_crop":
+        return [first, *(STEPS[name](v, **arguments) for v in volumes[1:])]
+    start = np.rint(to_index(volumes[0].affine, first.affine[:3, 3])).astype(int)
+    shape = first.grid.shape
+    return [first, *(grid.box(v, start.tolist(), shape) for v in volumes[1:])]
+
+
+def _one_volume(volumes: Sequence[Prepared], names: Sequence[str]) -> Prepared:
+    """Return the channels as one volume ``(x, y, z[, channel])``."""
+    first = volumes[0]
+    if len(volumes) == 1:
+        return first
+    warnings = list(first.warnings)
+    for volume, name in zip(volumes, names, strict=True):
+        warnings += volume.warnings
+        if not np.ptp(volume.values, axis=(0, 1, 2)).any():
+            warnings.append(f"{name} is the same everywhere in what the network sees")
+    channels = [
+        v.values if v.values.ndim == 4 else v.values[..., None] for v in volumes
+    ]
+    values = np.concatenate(channels, axis=3)
+    return replace(first, values=values, warnings=tuple(dict.fromkeys(warnings)))
 
 
 def _check_step(name: str, arguments: Mapping[str, Any]) -> None:
@@ -164,36 +303,15 @@ def _check_step(name: str, arguments: Mapping[str, Any]) -> None:
         inspect.signature(STEPS[name]).bind(None, **arguments)
     except TypeError as error:
         raise PreprocessingError(f"step {name!r}: {error}") from error
+    if name == region.STEP:
+        region.check_box(arguments)
 
 
-def start_volume(scan: Scan, time: int = 0) -> Prepared:
-    """Return a scan's physical values, grey, finite, on orthogonal axes.
-
-    Raises
-    ------
-    PreprocessingError
-        If no value is finite.
-
-    """
-    warnings: list[str] = []
-    scan = unshear(scan)
-    values = scan.values(time)
-    if scan.color:
-        values = values @ _LUMA
-        warnings.append("colour was turned into brightness")
-    finite = np.isfinite(values)
-    if not finite.all():
-        if not finite.any():
-            raise PreprocessingError("the scan holds no finite value")
-        lowest = values[finite].min()
-        values = np.where(finite, values, lowest)
-        share = 100 * (1 - finite.mean())
-        warnings.append(
-            f"{share:.2g} % of the voxels are not finite; set to the lowest"
-        )
-    if scan.n_times > 1:
-        warnings.append(f"volume {time + 1} of {scan.n_times} was used")
-    return Prepared(values, scan.affine, scan.oriented, tuple(warnings))
+def _check_channels(names: Sequence[object]) -> None:
+    if any(not isinstance(name, str) or not name.strip() for name in names):
+        raise PreprocessingError("the channels of a recipe need names")
+    if len(set(names)) != len(names):
+        raise PreprocessingError("two channels of a recipe have the same name")
 
 
 def _network_input(volume: Prepared, dimensions: int) -> NetworkInput:

@@ -11,7 +11,7 @@ from napari_resonance.reading import read_scan
 
 
 class ReadScand(MapTransform):
-    """Read the one scan of each path, whatever its format."""
+    """Read the one scan of each path, whatever its format; of a list, one each."""
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Replace each path by its `Scan`.
@@ -24,5 +24,7 @@ class ReadScand(MapTransform):
         """
         result = dict(data)
         for key in self.key_iterator(result):
-            result[key] = read_scan(result[key])
+            paths = result[key]
+            several = isinstance(paths, list)
+            result[key] = [read_scan(p) for p in paths] if several else read_scan(paths)
         return result

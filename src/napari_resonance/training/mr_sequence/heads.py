@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from napari_resonance.errors import TrainingError
 from napari_resonance.geometry import Grid, resample
+from napari_resonance.preprocessing.channels import start_volume
 from napari_resonance.preprocessing.grid import Prepared, head_mask
 from napari_resonance.preprocessing.intensity import foreground_ranks
-from napari_resonance.preprocessing.recipe import GEOMETRY_STEPS, Recipe, start_volume
+from napari_resonance.preprocessing.recipe import GEOMETRY_STEPS, Recipe
 from napari_resonance.reading import read_scan
 from napari_resonance.training.mr_sequence.labels import LabelledFile
 

@@ -1,0 +1,182 @@
+"""Where preparation begins: values of one scan, or of several on the first one's grid.
+
+Several scans of one patient (T1w, T2w, FLAIR) are the input channels of one case. They
+have to be registered: what is brought onto the first one's grid is brought there by the
+millimetres that the files state, and nothing is moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_resonance.errors import PreprocessingError
+from napari_resonance.geometry import (
+    FloatArray,
+    Grid,
+    orthogonal_grid,
+    resample,
+    to_index,
+    to_world,
+    unshear,
+)
+from napari_resonance.preprocessing.grid import Prepared
+from napari_resonance.scan import Scan
+
+# ITU-R BT.601 luma, as DICOM's YBR_FULL (PS3.3 C.7.6.3.1.2).
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+_AIR_HU = -1000.0
+# Scans of one session that show the same part of the body share most of it.
+_LEAST_OVERLAP = 0.25
+_ENOUGH_OVERLAP = 0.9
+_SAMPLES = 12  # points along each axis at which the overlap is measured
+
+
+def start_volume(scan: Scan, time: int = 0, part: Grid | None = None) -> Prepared:
+    """Return a scan's physical values, grey, finite, on orthogonal axes.
+
+    Parameters
+    ----------
+    scan
+        Any scan.
+    time
+        Which volume of a time series.
+    part
+        Only this part of ``geometry.orthogonal_grid(scan)``; None for all of it.
+
+    Raises
+    ------
+    PreprocessingError
+        If no value is finite.
+
+    """
+    scan = unshear(scan, part)
+    values, warnings = _grey(scan, time)
+    return Prepared(values, scan.affine, scan.oriented, tuple(warnings))
+
+
+def _grey(scan: Scan, time: int) -> tuple[NDArray[np.float32], list[str]]:
+    warnings: list[str] = []
+    values = scan.values(time)
+    if scan.color:
+        values = values @ _LUMA
+        warnings.append("colour was turned into brightness")
+    finite = np.isfinite(values)
+    if not finite.all():
+        if not finite.any():
+            raise PreprocessingError("the scan holds no finite value")
+        lowest = values[finite].min()
+        values = np.where(finite, values, lowest)
+        share = 100 * (1 - finite.mean())
+        warnings.append(
+            f"{share:.2g} % of the voxels are not finite; set to the lowest"
+        )
+    if scan.n_times > 1:
+        warnings.append(f"volume {time + 1} of {scan.n_times} was used")
+    return values, warnings
+
+
+def start_volumes(
+    scans: Sequence[Scan],
+    names: Sequence[str],
+    time: int = 0,
+    part: Grid | None = None,
+) -> list[Prepared]:
+    """Return the physical values of several scans on the first one's grid.
+
+    Parameters
+    ----------
+    scans
+        One or more of one patient. The first decides the grid; beyond the edge of
+        another lies its background.
+    names
+        What they are called in sentences.
+    time
+        Which volume of the first, if that is a time series; of others the first.
+    part
+        Only this part of ``geometry.orthogonal_grid(scans[0])``; None for all of it.
+
+    Raises
+    ------
+    PreprocessingError
+        If a scan hardly overlaps the first, or they have no common place.
+
+    """
+    first = start_volume(scans[0], time, part)
+    volumes = [first]
+    for scan, name in zip(scans[1:], names[1:], strict=True):
+        try:
+            volumes.append(_brought(scan, scans[0], first, (name, names[0])))
+        except PreprocessingError as error:
+            error.source = error.source or (
+                str(scan.sources[0]) if scan.sources else None
+            )
+            raise
+    return volumes
+
+
+def _brought(
+    scan: Scan, leader: Scan, first: Prepared, names: tuple[str, str]
+) -> Prepared:
+    """Return a scan's values on the grid of a volume made of another scan."""
+    notes = _agreement(scan, leader, names)
+    values, warnings = _grey(scan, 0)
+    same = Grid(scan.grid_shape, scan.affine).same_as(first.grid)
+    if not same:
+        outside = background(scan, values)
+        values = resample(values, scan.affine, first.grid, outside=outside)
+    notes = [*notes, *(f"{names[0]}: {w}" for w in warnings)]
+    return replace(first, values=values, warnings=tuple(notes))
+
+
+def _agreement(scan: Scan, leader: Scan, names: tuple[str, str]) -> list[str]:
+    """Refuse a scan that shares no place with the leader; return what is odd."""
+    one, other = names
+    if not (scan.oriented and leader.oriented):
+        if scan.grid_shape != leader.grid_shape:
+            raise PreprocessingError(
+                f"{one} cannot be brought onto {other}: the files do not say how they "
+                "lie, and their sizes differ",
+                remedy="Give scans with orientation, or on one grid",
+            )
+        return []
+    share = overlap(orthogonal_grid(leader), Grid(scan.grid_shape, scan.affine))
+    percent = f"{100 * share:.0f} %"
+    if share < _LEAST_OVERLAP:
+        raise PreprocessingError(
+            f"{one} hardly overlaps {other}: it covers {percent} of it",
+            remedy="Give registered scans of the same part of one patient",
+        )
+    notes = []
+    if share < _ENOUGH_OVERLAP:
+        notes.append(f"{one} covers only {percent} of {other}; the rest is background")
+    frames = [s.meta.get("frame_of_reference_uid") for s in (scan, leader)]
+    if all(frames) and frames[0] != frames[1]:
+        notes.append(
+            f"{one} and {other} name different frames of reference: are they registered"
+        )
+    return notes
+
+
+def overlap(grid: Grid, other: Grid) -> float:
+    """Return which share of a grid lies inside another, sampled at regular points."""
+    along = [np.linspace(-0.5, n - 0.5, 2 * _SAMPLES + 1)[1::2] for n in grid.shape]
+    index = np.stack(np.meshgrid(*along, indexing="ij"), axis=-1).reshape(-1, 3)
+    found: FloatArray = to_index(other.affine, to_world(grid.affine, index))
+    inside = (found >= -0.5) & (found <= np.array(other.shape) - 0.5)
+    return float(inside.all(axis=1).mean())
+
+
+def background(scan: Scan, values: NDArray[np.float32] | None = None) -> float:
+    """Return what lies around the body: the lowest value, in CT at least air's.
+
+    CT scanners fill the corners outside their circle with less than air has.
+    """
+    if values is None:
+        values = _grey(scan, 0)[0]
+    lowest = float(values.min())
+    return max(lowest, _AIR_HU) if scan.modality == "CT" else lowest
