@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_resonance.errors import (
     CancelledError,
@@ -35,7 +36,7 @@ from napari_resonance.reading.discover import OnSkip
 from napari_resonance.reading.frame import Frame
 from napari_resonance.reading.frame_reader import FrameReader
 from napari_resonance.reading.functional_groups import frame_header
-from napari_resonance.reading.lazy import lazy_array
+from napari_resonance.reading.lazy import film_of, lazy_array
 from napari_resonance.reading.outline import Outline
 from napari_resonance.reading.volumes import Volumes
 from napari_resonance.scan import Scan
@@ -253,14 +254,14 @@ def _scan(plan: Plan, should_stop: ShouldStop, lazy_over: int | None) -> Scan:
     if lazy_over is not None and volumes.n_bytes > lazy_over and not has_table:
         return _scan_of(plan, header, lazy_array(volumes))
     planes, _ = through_lut(volumes.load(should_stop), header)
-    return _scan_of(plan, header, planes)
+    return _scan_of(plan, header, _arranged(planes))
 
 
-def _scan_of(plan: Plan, header: Header, planes: Any) -> Scan:
+def _scan_of(plan: Plan, header: Header, voxels: Any) -> Scan:
     outline = _outline(plan, header)
     scaling = Scaling.of(f for v in plan.volumes for f in v)
     return Scan(
-        voxels=_arranged(planes, outline.color),
+        voxels=voxels,
         slope=scaling.slope,
         intercept=scaling.intercept,
         **{
@@ -271,14 +272,12 @@ def _scan_of(plan: Plan, header: Header, planes: Any) -> Scan:
     )
 
 
-def _arranged(planes: Any, color: bool) -> Any:
+def _arranged(planes: NDArray[Any]) -> NDArray[Any]:
     """Turn ``(time, plane, row, column[, 3])`` into the axes of a Scan, as a view."""
-    volume = planes[0] if len(planes) == 1 else planes
-    if not color:
-        return volume.T
-    # A film: pictures without a place, which only here take the axis of depth.
-    film = volume.reshape(-1, *planes.shape[2:])
-    return film.transpose(2, 1, 0, 3)
+    if planes.ndim == 5:
+        film: NDArray[Any] = film_of(planes)
+        return film
+    return planes[0].T if len(planes) == 1 else planes.T
 
 
 def _header_of(plan: Plan) -> Header:

@@ -33,7 +33,7 @@ Reserved = tuple[Key, Future[NDArray[Any]]]
 
 
 def lazy_array(volumes: Volumes) -> Any:
-    """Return a dask array ``(time, plane, row, column[, 3])``, a plane to a chunk.
+    """Return a dask array with the axes of a `Scan`, a plane to a chunk.
 
     The planes of a file that has to be decoded as a whole are one chunk.
 
@@ -51,15 +51,28 @@ def lazy_array(volumes: Volumes) -> Any:
             source=volumes.first.path,
             remedy="Install it: pip install 'napari-resonance[gui]'",
         ) from error
-    source = LazyPlanes(volumes.anchored())
-    return da.from_array(  # type: ignore[no-untyped-call]
+    planes = LazyPlanes(volumes.anchored())
+    chunks = (1, planes.n_together, *planes.shape[2:])
+    # dask plans anew for each plane that is looked at, the longer the more is done to
+    # its array; so grey ones are turned by what they are read from.
+    source = planes if planes.is_color else _Turned(planes)
+    array = da.from_array(  # type: ignore[no-untyped-call]
         source,
-        chunks=(1, source.n_together, *source.shape[2:]),
+        chunks=chunks if planes.is_color else chunks[::-1][: source.ndim],
         name=f"resonance-{uuid.uuid4().hex}",
         meta=np.empty((0,) * source.ndim, source.dtype),
         asarray=False,
         inline_array=True,
     )
+    return film_of(array) if planes.is_color else array
+
+
+def film_of(planes: Any) -> Any:
+    """Turn colour ``(time, plane, row, column, 3)`` into the axes of a Scan, as a view.
+
+    A film: pictures without a place, which only here take the axis of depth.
+    """
+    return planes.reshape(-1, *planes.shape[2:]).transpose(2, 1, 0, 3)
 
 
 class LazyPlanes:
@@ -81,6 +94,7 @@ class LazyPlanes:
         self.shape = volumes.shape
         self.dtype = volumes.dtype
         self.ndim = len(self.shape)
+        self.is_color = volumes.first.encoding.color
         is_tiled = volumes.first.tile is not None
         self.n_together = self.shape[1] if is_tiled else 1
         self._n_blocks = -(-self.shape[1] // self.n_together)
@@ -216,6 +230,23 @@ class LazyPlanes:
 
     def _error(self, message: str) -> ReadError:
         return ReadError(message, source=self._volumes.first.path)
+
+
+class _Turned:
+    """Grey planes as ``(column, row, plane[, time])``, the axes of a `Scan`."""
+
+    def __init__(self, planes: LazyPlanes) -> None:
+        self._planes = planes
+        self._is_lone = planes.shape[0] == 1
+        self.shape = planes.shape[: 0 if self._is_lone else None : -1]
+        self.dtype = planes.dtype
+        self.ndim = len(self.shape)
+
+    def __getitem__(self, index: tuple[Any, ...]) -> NDArray[Any]:
+        """Read the planes that a slice of each axis needs."""
+        turned = (*index, 0)[::-1] if self._is_lone else index[::-1]
+        found: NDArray[Any] = self._planes[turned].T
+        return found
 
 
 _living: WeakSet[LazyPlanes] = WeakSet()
