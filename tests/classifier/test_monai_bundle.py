@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import subprocess
 import sys
@@ -12,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 from support.bundles import tiny_card, tiny_definition
+from support.monai_run import run_monai
 from support.phantoms import phantom, write_dicom_series, write_nifti
 
 from napari_resonance.classifier.bundle import INFERENCE, METADATA, save_bundle
-from napari_resonance.classifier.bundle_config import WEIGHTS
 from napari_resonance.classifier.calibration import Calibration
 from napari_resonance.classifier.network import build_network
 from napari_resonance.classifier.predict import load_classifier
@@ -27,18 +26,7 @@ pytest.importorskip("ignite", reason="needs the extra [monai]")
 
 
 def _run_monai(bundle: Path, scan: Path, folder: Path, *more: str) -> list[float]:
-    """Run the command line of MONAI and return the probabilities it wrote."""
-    command = [sys.executable, "-m", "monai.bundle", "run"]
-    command += ["--config_file", str(bundle / INFERENCE)]
-    command += ["--weights_file", str(bundle / WEIGHTS), "--scan", str(scan), *more]
-    done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    with (folder / "eval" / "predictions.csv").open(newline="") as file:
-        ((source, *probabilities),) = csv.reader(file)
-    assert source == str(scan)
-    return [float(p) for p in probabilities]
+    return run_monai(bundle, str(scan), folder, *more)
 
 
 def _our_probabilities(bundle: Path, scan: Path) -> list[float]:

@@ -69,3 +69,18 @@ def test_a_folder_that_cannot_be_made_is_an_export_error(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(ExportError):
         write_predictions([prediction()], tmp_path / "file" / "results.csv")
+
+
+def test_regions_and_channels_have_columns_where_there_are_any(tmp_path):
+    region = prediction(center_mm=(-12.5, 30.25, 8.0), box_mm=(10.0, 20.0, 30.0))
+    several = prediction(channels=("t2.nii", "=flair.nii"))
+    write_predictions([prediction(), region, several], tmp_path / "results.csv")
+    plain, first, second = rows_of(tmp_path / "results.csv")
+    assert [first[f"center_{axis}"] for axis in "xyz"] == ["-12.5", "30.25", "8"]
+    assert first["box_mm"] == "10.0; 20.0; 30.0"
+    assert second["channels"] == "t2.nii; =flair.nii"
+    assert plain["center_x"] == plain["channels"] == second["center_x"] == ""
+    write_predictions([prediction()], tmp_path / "results.csv")
+    assert not {"center_x", "box_mm", "channels"} & set(
+        rows_of(tmp_path / "results.csv")[0]
+    )

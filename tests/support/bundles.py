@@ -22,10 +22,13 @@ def tiny_bundle(
     labels: tuple[str, ...] = ("a", "b", "c"),
     modality: tuple[str, ...] = ("MR",),
     convert: bool = False,
+    first_steps: tuple[dict[str, Any], ...] = (),
+    channels: tuple[str, ...] = (),
 ) -> Path:
     """Save a ResNet of depth 10 with seeded random weights; return its folder.
 
     It takes any scan, prepared on 33³ voxels (33² for each slice), and is never sure.
+    `first_steps` come before those (``box``); `channels` makes it take several scans.
     """
     import torch
 
@@ -33,13 +36,16 @@ def tiny_bundle(
 
     torch.manual_seed(0)
     definition = tiny_definition(dimensions, len(labels))
+    definition["n_input_channels"] = max(1, len(channels))
     shape = [33, 33, 33 if dimensions == 3 else None]
     steps = [
         {"step": "orient", "code": "RAS"},
+        *first_steps,
         {"step": "resample_shape", "shape": shape},
         {"step": "percentile"},
     ]
-    recipe = Recipe.from_json({"dimensions": dimensions, "steps": steps})
+    data = {"dimensions": dimensions, "steps": steps, "channels": list(channels)}
+    recipe = Recipe.from_json(data)
     save_bundle(
         folder,
         network=_settled(build_network(definition)),
@@ -129,7 +135,7 @@ def _settled(network: Any) -> Any:
     with torch.no_grad():
         network.fc.weight.mul_(8)
         for _ in range(20):
-            network(torch.rand(4, 1, *[33] * dimensions))
+            network(torch.rand(4, network.conv1.weight.shape[1], *[33] * dimensions))
     return network.eval()
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +21,11 @@ from napari_resonance.classifier.engines import (
     make_engine,
 )
 from napari_resonance.classifier.prediction import Prediction, Saliency
+from napari_resonance.classifier.scan_checks import (
+    is_constant,
+    source_of,
+    unsuitable,
+)
 from napari_resonance.errors import (
     CancelledError,
     ModelError,
@@ -29,15 +33,15 @@ from napari_resonance.errors import (
     ResonanceError,
     UnsuitableScanError,
 )
-from napari_resonance.preprocessing import NetworkInput
+from napari_resonance.preprocessing import NetworkInput, Recipe
 from napari_resonance.progress import Progress, ShouldStop, never, no_progress
 from napari_resonance.saliency.cam import gradcam
+from napari_resonance.scan import Scan
 
 if TYPE_CHECKING:
     from os import PathLike
 
     from napari_resonance.classifier.card import ModelCard
-    from napari_resonance.scan import Scan
 
 METHODS = ("gradcam",)
 """Names of the saliency methods."""
@@ -105,12 +109,14 @@ class Classifier:
         """The engine's name ("openvino", "torch cuda", ...); before, what was asked."""
         return self._requested if self._engine is None else self._engine.name
 
-    def classify(
+    def classify(  # noqa: PLR0913 - the contract of the Python interface
         self,
-        scan: Scan,
+        scan: Scan | Sequence[Scan],
         *,
         saliency: str | None = None,
         target: str | None = None,
+        center_mm: Sequence[float] | None = None,
+        box_mm: Sequence[float] | None = None,
         force: bool = False,
         progress: Progress = no_progress,
         should_stop: ShouldStop = never,
@@ -120,11 +126,19 @@ class Classifier:
         Parameters
         ----------
         scan
-            One scan; of a time series the first volume is used, with a warning.
+            One scan; of a time series the first volume is used, with a warning. Where
+            the classifier takes several registered scans as channels, all of them, in
+            the order of ``bundle.recipe.channels``.
         saliency
             Name of a method ("gradcam"), or None for no map.
         target
             Label to explain; the most probable one if None.
+        center_mm
+            Middle of the region to classify, RAS+ mm, where the classifier looks at
+            regions. DICOM's positions have the other sign along x and y.
+        box_mm
+            Size of the region along the axes of the network's grid in mm, if another
+            than the recipe's; a warning says so.
         force
             Classify a scan of the wrong kind too, with a warning.
         progress, should_stop
@@ -135,7 +149,8 @@ class Classifier:
         UnsuitableScanError
             If modality or dimensions are not those the classifier was made for.
         PreprocessingError
-            If the scan is blank or cannot be prepared.
+            If the scan is blank or cannot be prepared, a centre is missing, not wanted
+            or outside the scan, or the number of scans is wrong.
         ModelError
             If the network cannot run, or answers with NaN.
         CancelledError
@@ -147,29 +162,41 @@ class Classifier:
         started = time.perf_counter()
         self._check_request(saliency, target)
         steps = _Steps(progress, should_stop)
+        scans = [scan] if isinstance(scan, Scan) else list(scan)
+        first = scans[0] if scans else None
         try:
-            odd = _unsuitable(scan, self.card)
+            odd = tuple(
+                dict.fromkeys(r for s in scans for r in unsuitable(s, self.card))
+            )
             if odd and not force:
                 raise UnsuitableScanError(
                     odd[0], remedy="Choose another model, or force the classification"
                 )
             steps.begin("preparing the scan")
-            prepared = self._prepare(scan)
+            recipe = self._recipe(box_mm)
+            prepared = self._prepare(scans, recipe, center_mm)
             answer = self._run(prepared.array, steps)
         except ResonanceError as error:
-            error.source = error.source or _source(scan) or None
+            error.source = error.source or (first and source_of(first)) or None
             raise
         steps.begin("judging the answer")
-        warnings = (*self.bundle.warnings, *scan.warnings, *odd, *prepared.warnings)
-        prediction = self._judge(scan, prepared, answer)
+        found = (w for s in scans for w in s.warnings)
+        warnings = (*self.bundle.warnings, *found, *odd, *prepared.warnings)
+        if box_mm is not None and recipe != self.bundle.recipe:
+            warnings = (*warnings, "the region is not of the size it was trained on")
+        prediction = self._judge(scans[0], prepared, answer)
         chosen = None
         if saliency is not None:
             chosen = self._explain(prepared, answer, target or prediction.label)
-            chosen = replace(chosen, oriented=scan.oriented)
+            chosen = replace(chosen, oriented=scans[0].oriented)
         steps.end()
         return replace(
             prediction,
             saliency=chosen,
+            recipe_sha256=recipe.sha256,
+            center_mm=_floats(center_mm),
+            box_mm=_floats(box_mm),
+            channels=tuple(source_of(s) for s in scans[1:]),
             warnings=tuple(dict.fromkeys((*warnings, *self._notes))),
             seconds=time.perf_counter() - started,
         )
@@ -186,8 +213,17 @@ class Classifier:
                 remedy=f"Its labels are {', '.join(self.labels)}",
             )
 
-    def _prepare(self, scan: Scan) -> NetworkInput:
-        prepared = self.bundle.recipe.apply(scan)
+    def _recipe(self, box_mm: Sequence[float] | None) -> Recipe:
+        recipe = self.bundle.recipe
+        return recipe if box_mm is None else recipe.with_box(box_mm)
+
+    def _prepare(
+        self,
+        scans: Sequence[Scan],
+        recipe: Recipe,
+        center_mm: Sequence[float] | None,
+    ) -> NetworkInput:
+        prepared = recipe.apply(scans, center_mm)
         array = prepared.array
         channels = int(self.bundle.network_def.get("n_input_channels", 3))
         if array.shape[1] != channels:
@@ -196,9 +232,12 @@ class Classifier:
                 f"{channels}: the model's parts do not belong together"
             )
         space = tuple(range(2, array.ndim))
-        if _is_constant(scan) or not np.ptp(array, axis=(0, *space)).any():
+        blank = next((s for s in scans if is_constant(s)), None)
+        if blank is not None or not np.ptp(array, axis=(0, *space)).any():
+            what = "scan" if blank is not None or recipe.box is None else "region"
             raise PreprocessingError(
-                "the scan is blank: all its voxels have the same value",
+                f"the {what} is blank: all its voxels have the same value",
+                source=None if blank is None else source_of(blank) or None,
                 remedy="Leave it out",
             )
         return prepared
@@ -257,7 +296,7 @@ class Classifier:
             out_of_distribution=odd,
             warnings=(),
             seconds=0.0,
-            source=_source(scan),
+            source=source_of(scan),
             model=bundle.card.name,
             model_sha256=bundle.weights_sha256,
             recipe_sha256=bundle.recipe.sha256,
@@ -317,37 +356,8 @@ class _Steps:
         self._progress(self.total, self.total, "done")
 
 
-def _unsuitable(scan: Scan, card: ModelCard) -> tuple[str, ...]:
-    """Say why a scan is not of the kind a classifier was made for."""
-    reasons = []
-    if card.modality and scan.modality and scan.modality not in card.modality:
-        wanted = " or ".join(card.modality)
-        reasons.append(
-            f"{card.name} was made for {wanted}, this scan is {scan.modality}"
-        )
-    if card.dimensions == 3 and min(scan.grid_shape) < 2:
-        reasons.append(f"{card.name} needs a volume, this scan is a single image")
-    return tuple(reasons)
-
-
-def _is_constant(scan: Scan) -> bool:
-    """Tell whether all voxels that count are equal; lazy scans are not looked at."""
-    if scan.is_lazy:
-        return False
-    stored = scan.stored()
-    sample = stored[::8, ::8, ::8]
-    # A few voxels of nearly every scan differ, which spares a pass over all of them.
-    return _all_equal(sample) and _all_equal(stored)
-
-
-def _all_equal(values: NDArray[Any]) -> bool:
-    first = values.flat[0]
-    return bool((values == first).all())
-
-
-def _source(scan: Scan) -> str:
-    """Return the scan's file, or the folder that holds all of its files."""
-    if len(scan.sources) == 1:
-        return str(scan.sources[0])
-    folders = {str(Path(s).parent) for s in scan.sources}
-    return os.path.commonpath(folders) if folders else ""
+def _floats(values: Sequence[float] | None) -> tuple[float, float, float] | None:
+    if values is None:
+        return None
+    x, y, z = (float(n) for n in values)
+    return x, y, z

@@ -105,6 +105,13 @@ class Prediction:
         ``(Z, labels)`` calibrated probabilities where a 2D network scored a volume.
     saliency
         Where the network looked, if asked for.
+    files
+        What was written about it: ``"saliency"``, ``"picture"``.
+    center_mm, box_mm
+        Middle of the region that was classified, RAS+ mm, and its size if that was
+        chosen; None for a whole scan.
+    channels
+        Files or folders of the further scans that were its input channels.
 
     """
 
@@ -124,10 +131,17 @@ class Prediction:
     per_slice: NDArray[np.float32] | None = None
     saliency: Saliency | None = None
     files: dict[str, Path] = field(default_factory=dict)
+    center_mm: tuple[float, float, float] | None = None
+    box_mm: tuple[float, float, float] | None = None
+    channels: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return one entry of ``results`` in the command line's JSON documents."""
+        """Return one entry of ``results`` in the command line's JSON documents.
+
+        ``center_mm``, ``box_mm`` and ``channels`` are there where they were given.
+        """
         odd = self.out_of_distribution
+        given = {n: getattr(self, n) for n in ("center_mm", "box_mm", "channels")}
         return {
             "source": self.source,
             "label": self.label,
@@ -145,6 +159,7 @@ class Prediction:
             "model_sha256": self.model_sha256,
             "recipe_sha256": self.recipe_sha256,
             "seconds": self.seconds,
+            **{name: list(value) for name, value in given.items() if value},
         }
 
 

@@ -1,7 +1,7 @@
 """``resonance classify``: what each scan is, how sure that is, where it shows."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,11 +11,15 @@ import typer
 
 from napari_resonance.cli.options import (
     DEFAULT_MODEL,
+    Box,
+    Center,
+    Channels,
     Device,
     Json,
     Method,
     Model,
     Paths,
+    point,
 )
 from napari_resonance.cli.output import (
     DONE,
@@ -55,6 +59,9 @@ def classify(  # noqa: PLR0913, PLR0917 - one parameter an option
             metavar="DIR", help="Write a table, and pictures and maps of saliency."
         ),
     ] = None,
+    center: Center = None,
+    box: Box = None,
+    channel: Channels = None,
     device: Annotated[Device, typer.Option(help="Where to run.")] = Device.auto,
     force: Annotated[
         bool, typer.Option("--force", help="Take scans the model was not made for.")
@@ -66,14 +73,26 @@ def classify(  # noqa: PLR0913, PLR0917 - one parameter an option
 
     if target is not None and saliency is None:
         raise typer.BadParameter("--target needs --saliency")
+    if channel and len(paths) > 1:
+        raise typer.BadParameter("--channel needs one PATH: the patient's first scan")
+    where = Where(point(center, "--center"), point(box, "--box"), channel or [])
     classifier = load_classifier(model, device.value)
     if target is not None and target not in classifier.labels:
         raise typer.BadParameter(
             f"the model has no label {target!r}, only {', '.join(classifier.labels)}"
         )
-    job = Job(classifier, saliency, target, force, out)
+    job = Job(classifier, saliency, target, force, out, where)
     job.run(paths)
     return job.report()
+
+
+@dataclass(frozen=True)
+class Where:
+    """Which region of each scan is looked at, and what else is seen with it."""
+
+    center_mm: tuple[float, float, float] | None = None
+    box_mm: tuple[float, float, float] | None = None
+    channels: Sequence[Path] = ()
 
 
 @dataclass(eq=False)
@@ -85,6 +104,7 @@ class Job:
     target: str | None = None
     force: bool = False
     out: Path | None = None
+    where: Where = field(default_factory=Where)
     results: list["Prediction"] = field(default_factory=list)
     descriptions: list[str] = field(default_factory=list)
     errors: list[ResonanceError] = field(default_factory=list)
@@ -104,6 +124,8 @@ class Job:
                 progress("")(0, 0, f"Reading {path.name}")
                 try:
                     scans = scans_at(path, skipped)
+                    if self.where.channels:
+                        scans = [self._only(scans, path)]
                 except ResonanceError as error:
                     error.source = error.source or str(path)
                     self.errors.append(error)
@@ -113,6 +135,21 @@ class Job:
             say_left_out(skipped)
         if self.out is not None:
             self._write_table(self.out / "results.csv")
+
+    def _only(self, scans: list["Scan"], path: Path) -> "Scan":
+        if len(scans) == 1:
+            return scans[0]
+        raise ResonanceError(
+            f"{len(scans)} scans are here, and one is needed as the first channel",
+            source=path,
+            remedy="Name the file or the folder of one series",
+        )
+
+    def _case(self, scan: "Scan") -> list["Scan"]:
+        """Return the scan with those that are its further channels."""
+        from napari_resonance.reading import read_scan
+
+        return [scan, *(read_scan(path) for path in self.where.channels)]
 
     def _write_table(self, path: Path) -> None:
         from napari_resonance.export.table import write_predictions
@@ -131,9 +168,11 @@ class Job:
 
         try:
             prediction = self.classifier.classify(
-                scan,
+                self._case(scan),
                 saliency=self.saliency,
                 target=self.target,
+                center_mm=self.where.center_mm,
+                box_mm=self.where.box_mm,
                 force=self.force,
                 progress=progress,
             )

@@ -1,5 +1,6 @@
 """Options that several commands share, with their help."""
 
+import math
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -24,6 +25,48 @@ class Device(StrEnum):
     mps = "mps"
 
 
+def point(text: str | None, option: str) -> tuple[float, float, float] | None:
+    """Return three numbers that were written ``x,y,z``; None where there is no text.
+
+    Raises
+    ------
+    typer.BadParameter
+        If they are not three finite numbers.
+
+    """
+    if text is None:
+        return None
+    try:
+        x, y, z = (float(part) for part in text.split(","))
+    except ValueError:
+        x = y = z = math.nan
+    if not all(map(math.isfinite, (x, y, z))):
+        raise typer.BadParameter(
+            f"{option} takes three numbers with commas between them, as in "
+            f"{option} -12.5,30,8; this is {text!r}"
+        )
+    return x, y, z
+
+
+Center = Annotated[
+    str | None,
+    typer.Option(
+        metavar="X,Y,Z",
+        help="Classify the region around this place: RAS+ mm (right, front, up).",
+    ),
+]
+Box = Annotated[
+    str | None,
+    typer.Option(metavar="X,Y,Z", help="Size of the region in mm, if not the model's."),
+]
+Channels = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--channel",
+        metavar="PATH",
+        help="A further scan of the same patient, for models that take several.",
+    ),
+]
 Paths = Annotated[
     list[Path],
     typer.Argument(

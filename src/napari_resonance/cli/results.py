@@ -39,6 +39,10 @@ def facts(prediction: Prediction, classifier: Classifier) -> dict[str, str]:
 
     card = classifier.card
     named = {"Scan": prediction.source}
+    if prediction.channels:
+        named["With"] = ", ".join(prediction.channels)
+    if prediction.center_mm is not None:
+        named["Region"] = f"around {place_mm(prediction.center_mm)}"
     named["Model"] = f"{card.name} {card.version}, {prediction.model_sha256[:12]}"
     named["Ran on"] = f"{classifier.device}, {prediction.seconds:.2f} s"
     saliency = prediction.saliency

@@ -30,6 +30,9 @@ _LAST = (
     "model_sha256",
     "recipe_sha256",
 )
+_PLACE = ("center_x", "center_y", "center_z")
+# Columns that are there where at least one result has them.
+_WHERE_GIVEN = (*_PLACE, "box_mm", "channels")
 
 
 def write_predictions(
@@ -37,8 +40,9 @@ def write_predictions(
 ) -> None:
     """Write one row a prediction, UTF-8, with a column ``p_<label>`` for every label.
 
-    Text that a spreadsheet would run as a formula gets an apostrophe in front. What is
-    unknown is left empty; several texts in one cell are joined by ``"; "``.
+    Where regions were classified, ``center_x``, ``center_y`` and ``center_z`` are RAS+
+    mm. Text that a spreadsheet would run as a formula gets an apostrophe in front. What
+    is unknown is left empty; several texts in one cell are joined by ``"; "``.
 
     Parameters
     ----------
@@ -54,7 +58,9 @@ def write_predictions(
 
     """
     labels = dict.fromkeys(name for p in predictions for name in p.probabilities)
-    columns = [*_FIRST, *(f"p_{name}" for name in labels), *_LAST]
+    rows = [_row(prediction) for prediction in predictions]
+    given = [name for name in _WHERE_GIVEN if any(name in row for row in rows)]
+    columns = [*_FIRST, *(f"p_{name}" for name in labels), *_LAST, *given]
     with (
         replacing(path) as temporary,
         open(
@@ -63,14 +69,15 @@ def write_predictions(
     ):
         table = csv.writer(file, lineterminator="\n")
         table.writerow([_cell(column) for column in columns])
-        for prediction in predictions:
-            row = _row(prediction)
+        for row in rows:
             table.writerow([_cell(row.get(column)) for column in columns])
 
 
 def _row(prediction: Prediction) -> dict[str, object]:
     row: dict[str, object] = dict(prediction.to_json())
     odd = prediction.out_of_distribution
+    if prediction.center_mm is not None:
+        row |= zip(_PLACE, prediction.center_mm, strict=True)
     row["out_of_distribution"] = None if odd is None else odd.score
     row["out_of_distribution_why"] = None if odd is None else odd.why
     return row | {f"p_{name}": p for name, p in prediction.probabilities.items()}

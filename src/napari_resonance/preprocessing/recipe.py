@@ -259,9 +259,9 @@ class Recipe:
 
 def _no_box() -> PreprocessingError:
     return PreprocessingError(
-        "a centre was given, but whole scans are looked at: the recipe has no step "
-        "'box'",
-        remedy="Leave the centre out, or choose a model that looks at regions",
+        "a region was asked for, but the model looks at whole scans: its recipe has no "
+        "step 'box'",
+        remedy="Leave centre and box out, or choose a model that looks at regions",
     )
 
 
