@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_resonance.errors import (
     CancelledError,
@@ -36,7 +35,7 @@ from napari_resonance.reading.discover import OnSkip
 from napari_resonance.reading.frame import Frame
 from napari_resonance.reading.frame_reader import FrameReader
 from napari_resonance.reading.functional_groups import frame_header
-from napari_resonance.reading.lazy import film_of, lazy_array
+from napari_resonance.reading.lazy import arranged, lazy_array
 from napari_resonance.reading.outline import Outline
 from napari_resonance.reading.volumes import Volumes
 from napari_resonance.scan import Scan
@@ -254,7 +253,7 @@ def _scan(plan: Plan, should_stop: ShouldStop, lazy_over: int | None) -> Scan:
     if lazy_over is not None and volumes.n_bytes > lazy_over and not has_table:
         return _scan_of(plan, header, lazy_array(volumes))
     planes, _ = through_lut(volumes.load(should_stop), header)
-    return _scan_of(plan, header, _arranged(planes))
+    return _scan_of(plan, header, arranged(planes))
 
 
 def _scan_of(plan: Plan, header: Header, voxels: Any) -> Scan:
@@ -270,14 +269,6 @@ def _scan_of(plan: Plan, header: Header, voxels: Any) -> Scan:
             if f.name != "shape"
         },
     )
-
-
-def _arranged(planes: NDArray[Any]) -> NDArray[Any]:
-    """Turn ``(time, plane, row, column[, 3])`` into the axes of a Scan, as a view."""
-    if planes.ndim == 5:
-        film: NDArray[Any] = film_of(planes)
-        return film
-    return planes[0].T if len(planes) == 1 else planes.T
 
 
 def _header_of(plan: Plan) -> Header:

@@ -45,34 +45,34 @@ def lazy_array(volumes: Volumes) -> Any:
     """
     try:
         import dask.array as da
+
+        from napari_resonance.reading.lazy_view import LazyArray, View
     except ImportError as error:
         raise DependencyError(
             "cannot be read plane by plane without dask",
             source=volumes.first.path,
             remedy="Install it: pip install 'napari-resonance[gui]'",
         ) from error
-    planes = LazyPlanes(volumes.anchored())
-    chunks = (1, planes.n_together, *planes.shape[2:])
-    # dask plans anew for each plane that is looked at, the longer the more is done to
-    # its array; so grey ones are turned by what they are read from.
-    source = planes if planes.is_color else _Turned(planes)
-    array = da.from_array(  # type: ignore[no-untyped-call]
+    source = LazyPlanes(volumes.anchored())
+    planes = da.from_array(  # type: ignore[no-untyped-call]
         source,
-        chunks=chunks if planes.is_color else chunks[::-1][: source.ndim],
+        chunks=(1, source.n_together, *source.shape[2:]),
         name=f"resonance-{uuid.uuid4().hex}",
         meta=np.empty((0,) * source.ndim, source.dtype),
         asarray=False,
         inline_array=True,
     )
-    return film_of(array) if planes.is_color else array
+    return arranged(LazyArray(planes, View.of(source)))
 
 
-def film_of(planes: Any) -> Any:
-    """Turn colour ``(time, plane, row, column, 3)`` into the axes of a Scan, as a view.
+def arranged(planes: Any) -> Any:
+    """Turn ``(time, plane, row, column[, 3])`` into the axes of a Scan, as a view.
 
-    A film: pictures without a place, which only here take the axis of depth.
+    The pictures of a colour film have no place; only here they take the axis of depth.
     """
-    return planes.reshape(-1, *planes.shape[2:]).transpose(2, 1, 0, 3)
+    if planes.ndim == 5:
+        return planes.reshape(-1, *planes.shape[2:]).transpose(2, 1, 0, 3)
+    return planes[0].T if len(planes) == 1 else planes.T
 
 
 class LazyPlanes:
@@ -94,7 +94,6 @@ class LazyPlanes:
         self.shape = volumes.shape
         self.dtype = volumes.dtype
         self.ndim = len(self.shape)
-        self.is_color = volumes.first.encoding.color
         is_tiled = volumes.first.tile is not None
         self.n_together = self.shape[1] if is_tiled else 1
         self._n_blocks = -(-self.shape[1] // self.n_together)
@@ -131,6 +130,10 @@ class LazyPlanes:
             return lone[None, None]
         found = [[self._plane(t, k)[index[2:]] for k in planes] for t in times]
         return np.array(found, self.dtype)
+
+    def read_all(self) -> NDArray[Any]:
+        """Read everything at once, which is quicker than plane by plane."""
+        return self._volumes.load(never)
 
     def _plane(self, time: int, k: int) -> NDArray[Any]:
         block, within = divmod(k, self.n_together)
@@ -230,23 +233,6 @@ class LazyPlanes:
 
     def _error(self, message: str) -> ReadError:
         return ReadError(message, source=self._volumes.first.path)
-
-
-class _Turned:
-    """Grey planes as ``(column, row, plane[, time])``, the axes of a `Scan`."""
-
-    def __init__(self, planes: LazyPlanes) -> None:
-        self._planes = planes
-        self._is_lone = planes.shape[0] == 1
-        self.shape = planes.shape[: 0 if self._is_lone else None : -1]
-        self.dtype = planes.dtype
-        self.ndim = len(self.shape)
-
-    def __getitem__(self, index: tuple[Any, ...]) -> NDArray[Any]:
-        """Read the planes that a slice of each axis needs."""
-        turned = (*index, 0)[::-1] if self._is_lone else index[::-1]
-        found: NDArray[Any] = self._planes[turned].T
-        return found
 
 
 _living: WeakSet[LazyPlanes] = WeakSet()
