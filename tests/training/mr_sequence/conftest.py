@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from napari_resonance.preprocessing import Recipe
+from napari_resonance.training.labels import read_labels
 from napari_resonance.training.mr_sequence.heads import prepare_heads
-from napari_resonance.training.mr_sequence.labels import read_labels
 
 LABELS = ("T1w", "T2w", "FLAIR")
 # Brightness of white matter, grey matter, fluid and scalp.
@@ -75,4 +75,4 @@ def label_file(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def heads(label_file):
-    return prepare_heads(read_labels(label_file), RECIPE, LABELS)
+    return prepare_heads(read_labels(label_file).cases, RECIPE, LABELS)

@@ -6,15 +6,15 @@ import pytest
 from napari_resonance.errors import TrainingError
 from napari_resonance.preprocessing import Recipe
 from napari_resonance.reading import read_scan
+from napari_resonance.training.labels import read_labels
 from napari_resonance.training.mr_sequence.heads import MARGIN, prepare_heads
-from napari_resonance.training.mr_sequence.labels import read_labels
 
 from .conftest import LABELS, RECIPE
 
 
 def test_the_boxes_are_the_recipes_with_a_margin(heads, label_file):
-    file = read_labels(label_file)[0]
-    expected = RECIPE.apply(read_scan(file.path)).array[0, 0]
+    file = read_labels(label_file).cases[0]
+    expected = RECIPE.apply(read_scan(file.paths[0])).array[0, 0]
     inner = heads.centers[0]
     assert heads.boxes.shape[1:] == tuple(n + 2 * MARGIN for n in heads.shape)
     assert inner.shape == expected.shape
@@ -41,32 +41,16 @@ def test_tissues_are_told_apart_in_registered_scans(heads):
     assert visit.tissues.sum(axis=0).max() <= 1 + 1e-5
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "no labelled scans"),
-        ("path,label\na.nii,T1w\n", "'patient' is missing"),
-        ("path,label,patient\na.nii,,p\n", "'label' is missing or has gaps"),
-        ("path,label,patient\na.nii,T1w,p\n", "does not exist"),
-    ],
-)
-def test_labels_that_cannot_be_used_are_refused(tmp_path, text, message):
-    path = tmp_path / "labels.csv"
-    path.write_text(text)
-    with pytest.raises(TrainingError, match=message):
-        read_labels(path)
-
-
 def test_an_unknown_label_is_named(label_file):
     with pytest.raises(TrainingError, match="unknown label 'FLAIR'"):
-        prepare_heads(read_labels(label_file), RECIPE, LABELS[:2])
+        prepare_heads(read_labels(label_file).cases, RECIPE, LABELS[:2])
 
 
 def test_a_recipe_without_a_head_crop_is_refused(label_file):
     steps = [{"step": "orient", "code": "RAS"}]
     with pytest.raises(TrainingError, match="no head_crop"):
         prepare_heads(
-            read_labels(label_file),
+            read_labels(label_file).cases,
             Recipe.from_json({"dimensions": 3, "steps": steps}),
             LABELS,
         )

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from napari_resonance.training.augment import rotations, smooth_noise, uniform
+
 
 @dataclass(frozen=True)
 class HeadAugmentation:
@@ -88,16 +90,16 @@ class HeadAugmentation:
         """Remove skulls, dim or clip bright rims."""
         n = len(heads)
         kind = torch.rand(n, generator=random)
-        cut = _uniform(n, 1.5, 5.0, random)[:, None, None, None]
-        uneven = _smooth_noise(n, heads.shape[1:], 5, random) * 0.8
+        cut = uniform(n, 1.5, 5.0, random)[:, None, None, None]
+        uneven = smooth_noise(n, heads.shape[1:], 5, random) * 0.8
         inside = (depth > cut + uneven).float()
         strip = _where(kind < self.strip_share)
         stripped = strip * inside + (1 - strip)
         heads = heads * stripped
         rim = _where(torch.rand(n, generator=random) < self.rim_share)
-        dim = _uniform(n, 0.1, 1.0, random)[:, None, None, None]
+        dim = uniform(n, 0.1, 1.0, random)[:, None, None, None]
         dimmed = rim * (1 - inside) * (dim - 1) + 1
-        ceiling = _uniform(n, 0.7, 1.3, random)[:, None, None, None]
+        ceiling = uniform(n, 0.7, 1.3, random)[:, None, None, None]
         clipped = torch.minimum(heads * dimmed, ceiling)
         return rim * clipped + (1 - rim) * heads
 
@@ -111,15 +113,15 @@ class HeadAugmentation:
         """Return where to sample, ``(N, *shape, 3)`` in grid_sample's coordinates."""
         axes = [torch.arange(s, dtype=torch.float32) - (s - 1) / 2 for s in shape]
         points = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
-        matrix = _rotation(_uniform((n, 3), -self.rotation, self.rotation, random))
-        zoom = 1 + _uniform((n, 1, 3), -self.scaling, self.scaling, random)
+        matrix = rotations(uniform((n, 3), -self.rotation, self.rotation, random))
+        zoom = 1 + uniform((n, 1, 3), -self.scaling, self.scaling, random)
         flip = 1 - 2.0 * (torch.rand(n, generator=random) < 0.5).float()
         zoom = zoom * torch.stack([flip, torch.ones(n), torch.ones(n)], dim=1)[:, None]
-        shift = _uniform((n, 3), -self.shift, self.shift, random)
-        shift[:, 2] -= _uniform(n, 0, self.shift_up, random) - self.shift_up / 3
+        shift = uniform((n, 3), -self.shift, self.shift, random)
+        shift[:, 2] -= uniform(n, 0, self.shift_up, random) - self.shift_up / 3
         field = points.reshape(1, -1, 3) @ matrix * zoom + shift[:, None]
         field = field.reshape(n, *shape, 3)
-        bend = _smooth_noise(n * 3, shape, 5, random).view(n, 3, *shape)
+        bend = smooth_noise(n * 3, shape, 5, random).view(n, 3, *shape)
         field = field + self.elastic * bend.movedim(1, -1)
         half = torch.tensor([(s - 1) / 2 for s in size])
         return (field / half).flip(-1)  # grid_sample wants the last axis first
@@ -130,11 +132,11 @@ class HeadAugmentation:
         top = heads.flatten(1).amax(dim=1).clamp_min(1e-6)[:, None, None, None]
         level = (heads / top).clamp(0, 1)
         gamma = torch.exp(self.curve * torch.randn(n, generator=random))
-        flat = _uniform(n, -self.curve, self.curve, random)[:, None, None, None] * 0.2
-        wave = _uniform(n, 0, 6.3, random)[:, None, None, None]
+        flat = uniform(n, -self.curve, self.curve, random)[:, None, None, None] * 0.2
+        wave = uniform(n, 0, 6.3, random)[:, None, None, None]
         curved = level ** gamma.clamp(0.4, 2.5)[:, None, None, None]
         curved = curved + flat * level * torch.sin(4 * level + wave)
-        bias = torch.exp(self.bias * _smooth_noise(n, heads.shape[1:], 3, random))
+        bias = torch.exp(self.bias * smooth_noise(n, heads.shape[1:], 3, random))
         return curved.clamp_min(0) * bias
 
     def acquisition(self, heads: Tensor, random: torch.Generator) -> Tensor:
@@ -173,35 +175,5 @@ class HeadAugmentation:
         return back[0, 0]
 
 
-def _uniform(
-    size: int | tuple[int, ...], low: float, high: float, random: torch.Generator
-) -> Tensor:
-    return low + (high - low) * torch.rand(size, generator=random)
-
-
 def _where(chosen: Tensor) -> Tensor:
     return chosen.float()[:, None, None, None]
-
-
-def _smooth_noise(
-    n: int, shape: torch.Size | tuple[int, ...], knots: int, random: torch.Generator
-) -> Tensor:
-    """Return normal noise on a coarse grid, interpolated to ``(N, *shape)``."""
-    coarse = torch.randn((n, 1, knots, knots, knots), generator=random)
-    fine = functional.interpolate(
-        coarse, tuple(shape), mode="trilinear", align_corners=True
-    )
-    return fine[:, 0]
-
-
-def _rotation(angles: Tensor) -> Tensor:
-    """Rotation matrices ``(N, 3, 3)`` from angles about the three axes ``(N, 3)``."""
-    generators = torch.tensor(
-        [
-            [[0.0, 0, 0], [0, 0, -1], [0, 1, 0]],
-            [[0, 0, 1], [0, 0, 0], [-1, 0, 0]],
-            [[0, -1, 0], [1, 0, 0], [0, 0, 0]],
-        ]
-    )
-    turns: Tensor = torch.einsum("na,aij->nij", angles, generators)
-    return torch.matrix_exp(turns)

@@ -15,7 +15,7 @@ from napari_resonance.preprocessing.grid import Prepared, head_mask
 from napari_resonance.preprocessing.intensity import foreground_ranks
 from napari_resonance.preprocessing.recipe import GEOMETRY_STEPS, Recipe
 from napari_resonance.reading import read_scan
-from napari_resonance.training.mr_sequence.labels import LabelledFile
+from napari_resonance.training.cases import Case
 
 # Voxels around the network's box, so that rotating and shifting find real tissue.
 MARGIN = 8
@@ -113,7 +113,7 @@ def without_margin(volumes: FloatVolumes) -> FloatVolumes:
 
 
 def prepare_heads(
-    files: Sequence[LabelledFile], recipe: Recipe, labels: Sequence[str]
+    files: Sequence[Case], recipe: Recipe, labels: Sequence[str]
 ) -> HeadSet:
     """Read labelled scans and cut their boxes as the recipe does, with a margin.
 
@@ -127,7 +127,7 @@ def prepare_heads(
     """
     for file in files:
         if file.label not in labels:
-            raise TrainingError(f"unknown label {file.label!r}", source=file.path)
+            raise TrainingError(f"unknown label {file.label!r}", source=file.paths[0])
     prepared = [head_box(file, recipe) for file in files]
     boxes = [p.values / np.percentile(p.values, 99) for p in prepared]
     steps = dict(recipe.steps)
@@ -137,16 +137,16 @@ def prepare_heads(
         np.stack([surface_depth(p.values) for p in prepared]),
         np.array([list(labels).index(f.label) for f in files]),
         np.array([f.patient for f in files]),
-        np.array([f.site for f in files]),
+        np.array([f.groups.get("site", "") for f in files]),
         tuple(_visits(files, prepared, recipe)),
         tuple(labels),
         (x, y, z),
     )
 
 
-def head_box(file: LabelledFile, recipe: Recipe) -> Prepared:
+def head_box(file: Case, recipe: Recipe) -> Prepared:
     """Apply a recipe's geometry steps to a scan, its head crop with the margin."""
-    volume = start_volume(read_scan(file.path))
+    volume = start_volume(read_scan(file.paths[0]))
     cropped = False
     for name, arguments in recipe.steps:
         if name in GEOMETRY_STEPS:
@@ -169,11 +169,11 @@ def surface_depth(values: FloatVolumes) -> FloatVolumes:
 
 
 def _visits(
-    files: Sequence[LabelledFile], prepared: Sequence[Prepared], recipe: Recipe
+    files: Sequence[Case], prepared: Sequence[Prepared], recipe: Recipe
 ) -> list[Visit]:
     groups: dict[str, dict[str, int]] = {}
     for n, file in enumerate(files):
-        groups.setdefault(file.visit, {})[file.label] = n
+        groups.setdefault(_visit(file), {})[file.label] = n
     visits = []
     for group in groups.values():
         if not {"T1w", "T2w", "FLAIR"} <= group.keys():
@@ -183,7 +183,7 @@ def _visits(
         ranks = [foreground_ranks(reference.values, 0.08)]
         for label in ("T2w", "FLAIR"):
             # Scans of one visit share the scanner's coordinates.
-            volume = start_volume(read_scan(files[group[label]].path))
+            volume = start_volume(read_scan(files[group[label]].paths[0]))
             moved = resample(volume.values, volume.affine, grid, outside=0.0)
             ranks.append(foreground_ranks(moved, 0.08))
         stacked = np.stack(ranks)
@@ -191,6 +191,13 @@ def _visits(
         patient = files[group["T1w"]].patient
         visits.append(Visit(patient, stacked, tissue_shares(stacked, depth), depth))
     return visits
+
+
+def _visit(case: Case) -> str:
+    """Return folder and name up to the last underscore: shared by a visit's scans."""
+    path = case.paths[0]
+    stem = path.name.split(".")[0]
+    return f"{path.parent}/{stem.rpartition('_')[0]}"
 
 
 def _shape3(values: FloatVolumes) -> tuple[int, int, int]:

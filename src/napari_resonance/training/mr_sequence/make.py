@@ -33,6 +33,7 @@ from napari_resonance.classifier.network import (
     state_dict_of,
 )
 from napari_resonance.preprocessing import Recipe
+from napari_resonance.training.labels import read_labels
 from napari_resonance.training.mr_sequence.card import make_card
 from napari_resonance.training.mr_sequence.heads import HeadSet, prepare_heads
 from napari_resonance.training.mr_sequence.held_out import (
@@ -45,7 +46,6 @@ from napari_resonance.training.mr_sequence.held_out import (
     network_inputs,
     variants_of,
 )
-from napari_resonance.training.mr_sequence.labels import read_labels
 from napari_resonance.training.mr_sequence.train import TrainingSettings, train_network
 
 LABELS = ("T1w", "T2w", "FLAIR")
@@ -201,7 +201,7 @@ def widened(
 
 def train_mr_sequence(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Cross-validate, train on everything, and write the bundle."""
-    heads = prepare_heads(read_labels(options.labels), RECIPE, LABELS)
+    heads = prepare_heads(read_labels(options.labels).cases, RECIPE, LABELS)
     console.log(f"{len(heads.targets)} scans of {len(set(heads.patients))} patients")
     runs = [
         Run(name, tuple(patients), seed, options.fold_steps)
