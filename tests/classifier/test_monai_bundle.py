@@ -121,15 +121,15 @@ def test_the_metadata_say_what_goes_in_and_out(saved, saved_flat):
 
 
 def test_a_shape_that_the_scan_decides_is_a_star():
-    from napari_resonance.classifier.bundle_config import _spatial_shape
+    from napari_resonance.classifier.summary import input_size
 
     steps = [
         {"step": "crop_or_pad", "shape": [32, 40, None]},
         {"step": "percentile"},
     ]
-    assert _spatial_shape(Recipe(3, ())) == ["*", "*", "*"]
+    assert input_size(Recipe(3, ())) == ["*", "*", "*"]
     flat = Recipe.from_json({"dimensions": 2, "steps": steps})
-    assert _spatial_shape(flat) == [40, 32]
+    assert input_size(flat) == [40, 32]
     spaced = [*steps, {"step": "resample_spacing", "spacing": [1, 1, None]}]
     volume = Recipe.from_json({"dimensions": 3, "steps": spaced})
-    assert _spatial_shape(volume) == ["*", "*", "*"]
+    assert input_size(volume) == ["*", "*", "*"]

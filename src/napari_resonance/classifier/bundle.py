@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 METADATA = "configs/metadata.json"
 INFERENCE = "configs/inference.json"
+TRAINING = "training"
+"""Folder for the record of the training: split, decisions, report."""
 _EMBEDDED = Path(__file__).parent.parent / "models"
 _KNOWN_FILES = {
     METADATA,
@@ -155,9 +157,9 @@ def _folder_of(name_or_path: str | PathLike[str]) -> Path:
 def _bundle(
     path: Path, metadata: Mapping[str, Any], inference: Mapping[str, Any]
 ) -> Bundle:
+    own = own_entry(metadata)
     bundle_config.check_literal(metadata)
     bundle_config.check_literal(inference, references=True)
-    own = own_entry(metadata)
     card = ModelCard.from_json(entry(own, "card"))
     recipe = Recipe.from_json(entry(own, "recipe"))
     network_def = entry(inference, "network_def")
@@ -187,7 +189,9 @@ def _unknown_files(path: Path) -> tuple[str, ...]:
     unknown = sorted(
         p.as_posix()
         for p in found
-        if p.as_posix() not in _KNOWN_FILES and not p.name.startswith(".")
+        if p.as_posix() not in _KNOWN_FILES
+        and p.parts[0] != TRAINING
+        and not p.name.startswith(".")
     )
     if not unknown:
         return ()

@@ -51,7 +51,8 @@ def own_entry(metadata: Mapping[str, Any]) -> dict[str, Any]:
         raise ModelError(
             "this bundle was not made for this package: its metadata.json has no entry "
             "'resonance'",
-            remedy="Only models written by napari-resonance can be loaded",
+            remedy="Make a model of it, and say how scans are prepared: "
+            "resonance models import FOLDER --out DIR --recipe FILE",
         )
     version = own.get("format")
     if not isinstance(version, int) or version < 1:

@@ -13,6 +13,7 @@ from typing import Any
 
 from napari_resonance.classifier.calibration import Calibration
 from napari_resonance.classifier.card import ModelCard
+from napari_resonance.classifier.summary import input_size
 from napari_resonance.errors import ModelError
 from napari_resonance.preprocessing import Recipe
 
@@ -209,7 +210,7 @@ def _data_format(
         "format": "magnitude",
         "modality": " or ".join(card.modality) or "any",
         "num_channels": channels,
-        "spatial_shape": _spatial_shape(recipe),
+        "spatial_shape": input_size(recipe),
         "dtype": "float32",
         "value_range": [],
         "is_patch_data": False,
@@ -232,20 +233,6 @@ def _channel_names(n_channels: int, recipe: Recipe) -> dict[str, str]:
     each = max(1, n_channels // recipe.n_scans)
     names = [name for name in recipe.channels or ("image",) for _ in range(each)]
     return {str(n): name for n, name in enumerate(names)}
-
-
-def _spatial_shape(recipe: Recipe) -> list[int | str]:
-    """Voxels along each axis of the network input; "*" where the scan decides."""
-    shape: list[int | str] = ["*", "*", "*"]
-    for name, arguments in recipe.steps:
-        if name == "resample_spacing" or arguments.get("size_mm") is not None:
-            shape = ["*", "*", "*"]
-        elif "shape" in arguments:
-            given = arguments["shape"]
-            if given is not None:
-                pairs = zip(shape, given, strict=True)
-                shape = [o if n is None else n for o, n in pairs]
-    return shape if recipe.dimensions == 3 else [shape[1], shape[0]]
 
 
 def _installed(package: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,11 @@ from napari_resonance.classifier.bundle import Bundle, load_bundle, save_bundle
 from napari_resonance.classifier.bundle_checks import entry, own_entry, read_json
 from napari_resonance.classifier.calibration import Calibration
 from napari_resonance.classifier.card import ModelCard
+from napari_resonance.classifier.foreign import (
+    is_bundle,
+    network_of_config,
+    read_foreign,
+)
 from napari_resonance.classifier.pretrained import (
     Loaded,
     LoadReport,
@@ -63,6 +68,9 @@ def import_weights(
 ) -> tuple[Bundle, LoadReport]:
     """Write a bundle from a ``.safetensors`` or ``.pth`` file that is complete.
 
+    `weights` may also be the folder of a MONAI bundle from elsewhere: network, and
+    labels where it names them, are taken from it unless the options say otherwise.
+
     Raises
     ------
     ModelError
@@ -70,6 +78,8 @@ def import_weights(
         known: the remedy names the options that tell it.
 
     """
+    if Path(weights).is_dir():
+        weights, options = _of_bundle(Path(weights), options)
     loaded = _loaded(weights, options)
     _check_known(loaded, options, weights)
     recipe, definition = options.recipe, loaded.definition
@@ -87,8 +97,23 @@ def import_weights(
     return bundle, loaded.report
 
 
+def _of_bundle(folder: Path, options: ImportOptions) -> tuple[Path, ImportOptions]:
+    """Return the weights of a MONAI bundle, and the options with what it tells."""
+    if not is_bundle(folder):
+        raise ModelError(
+            "this folder is no MONAI bundle: it has no 'configs' and no 'models'",
+            source=folder,
+            remedy="Give a file of weights, or the folder of a bundle",
+        )
+    known = options.definition
+    found = read_foreign(folder, with_network=known is None)
+    labels = options.labels or found.labels
+    definition = found.definition if known is None else known
+    return found.weights, replace(options, labels=labels, definition=definition)
+
+
 def _loaded(weights: str | PathLike[str], options: ImportOptions) -> Loaded:
-    wanted = None if options.recipe is None else recipe_channels(options.recipe)
+    wanted = None if options.recipe is None else options.recipe.n_channels
     loaded = load_pretrained(weights, options.definition)
     _check_whole(loaded, weights)
     channels = loaded.definition.get("n_input_channels", 3)
@@ -110,11 +135,6 @@ def _loaded(weights: str | PathLike[str], options: ImportOptions) -> Loaded:
     return loaded._replace(definition=definition)
 
 
-def recipe_channels(recipe: Recipe) -> int:
-    """Return how many channels a recipe makes."""
-    return 3 if any(name == "uint8_imagenet" for name, _ in recipe.steps) else 1
-
-
 def _check_whole(loaded: Loaded, source: str | PathLike[str]) -> None:
     if loaded.report.missing:
         first, why = next(iter(loaded.report.missing.items()))
@@ -128,7 +148,7 @@ def _check_whole(loaded: Loaded, source: str | PathLike[str]) -> None:
 def _check_known(
     loaded: Loaded, options: ImportOptions, source: str | PathLike[str]
 ) -> None:
-    outputs = loaded.definition["num_classes"]
+    outputs = loaded.definition.get("num_classes", 400)  # MONAI's default
     unknown = {}
     if len(options.labels) != outputs:
         what = f"what its {outputs} outputs mean"
@@ -194,8 +214,7 @@ def read_network(file: str | PathLike[str]) -> dict[str, Any]:
     Raises
     ------
     ModelError
-        If there is none.
+        If there is none, or it is not literal.
 
     """
-    data = read_json(Path(file))
-    return entry(data, "network_def") if "network_def" in data else data
+    return network_of_config(read_json(Path(file)), Path(file))

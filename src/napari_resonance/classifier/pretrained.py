@@ -214,8 +214,9 @@ def _found(
     path = Path(source)
     if path.suffix in SUFFIXES and not path.is_dir():
         tensors = read_checkpoint(path)
-        if definition is not None:
-            return _as_resnet(name, tensors, {}, {})
+        if definition is not None:  # which need not be of a depth that is known here
+            kept, others = resnet_tensors(tensors, name)
+            return _Checkpoint(name, kept, tuple(others), definition, {})
         entry_of_file = _entry_of(path)
         if entry_of_file is None:
             return _as_resnet(name, tensors, USUAL, USUAL)

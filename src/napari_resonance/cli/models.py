@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_resonance.cli import pretrained
+from napari_resonance.cli import model_files, pretrained
+from napari_resonance.cli.model_files import Part
 from napari_resonance.cli.options import Json
 from napari_resonance.cli.output import Report
 
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 app.command("download")(pretrained.download)
 app.command("import")(pretrained.import_model)
+app.command("export")(model_files.export)
 
 
 @app.command("list")
@@ -40,6 +42,12 @@ def show(
     model: Annotated[
         str, typer.Argument(metavar="M", help="Name of a model, or its folder.")
     ],
+    summary: Annotated[
+        bool, typer.Option("--summary", help="Show its layers instead.")
+    ] = False,
+    unfreeze: Annotated[
+        Part, typer.Option(help="Where training would begin, with --summary.")
+    ] = Part.all,
     as_json: Json = False,
 ) -> Report:
     """Show a classifier's card: what it is for, what it was trained on, its limits."""
@@ -47,9 +55,15 @@ def show(
     from napari_resonance.classifier.catalogue import CATALOGUE
 
     if model in CATALOGUE:
-        entry = pretrained.describe_pretrained(CATALOGUE[model])
+        known = CATALOGUE[model]
+        if summary:
+            return model_files.layers(model, known.definition(), None, unfreeze)
+        entry = pretrained.describe_pretrained(known)
         return Report({"pretrained": entry}, partial(pretrained.show_entry, entry))
     bundle = load_bundle(model)
+    if summary:
+        name, recipe = bundle.card.name, bundle.recipe
+        return model_files.layers(name, bundle.network_def, recipe, unfreeze)
     document = {"model": describe(bundle)}
     return Report(document, partial(_show_card, bundle))
 

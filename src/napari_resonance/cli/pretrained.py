@@ -85,7 +85,10 @@ def _show_stored(entry: Pretrained, stored: "Stored", console: "Console") -> Non
 
 def import_model(  # noqa: PLR0913, PLR0917 - one parameter an option
     weights: Annotated[
-        Path, typer.Argument(metavar="WEIGHTS", help="A .safetensors or .pth file.")
+        Path,
+        typer.Argument(
+            metavar="WEIGHTS", help="A .safetensors or .pth file, or a MONAI bundle."
+        ),
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the bundle.")],
     labels: Annotated[

@@ -1,0 +1,100 @@
+"""``resonance models export`` and ``models show --summary``: the network itself."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_resonance.cli.options import Json
+from napari_resonance.cli.output import Report
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from napari_resonance.classifier.summary import Summary
+    from napari_resonance.preprocessing import Recipe
+
+
+class Part(StrEnum):
+    """From where on a network is trained."""
+
+    all = "all"
+    layer1 = "layer1"
+    layer2 = "layer2"
+    layer3 = "layer3"
+    layer4 = "layer4"
+    head = "head"
+
+
+def export(
+    model: Annotated[
+        str, typer.Argument(metavar="M", help="Name of a model, or its folder.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the files.")],
+    onnx: Annotated[bool, typer.Option("--onnx", help="Write model.onnx.")] = False,
+    openvino: Annotated[
+        bool, typer.Option("--openvino", help="Write model.xml and model.bin.")
+    ] = False,
+    as_json: Json = False,
+) -> Report:
+    """Write a classifier's network for other programs, and check what was written."""
+    from napari_resonance.classifier.bundle import load_bundle
+    from napari_resonance.classifier.exporting import export_network
+
+    formats = [
+        name for name, wanted in (("onnx", onnx), ("openvino", openvino)) if wanted
+    ]
+    if not formats:
+        raise typer.BadParameter("say what to write: --onnx, --openvino or both")
+    files = export_network(load_bundle(model), out, formats)
+    document = {"model": model, "files": {n: str(path) for n, path in files.items()}}
+    return Report(document, partial(_show_files, files))
+
+
+def _show_files(files: Mapping[str, Path], console: "Console") -> None:
+    for path in files.values():
+        console.print(str(path), markup=False, soft_wrap=True)
+    console.print("Outputs: logits, features. Same probabilities to 1e-4.")
+
+
+def layers(
+    name: str, definition: Mapping[str, Any], recipe: "Recipe | None", part: Part
+) -> Report:
+    """Return the layers of a network, and which are trained from a part on."""
+    from napari_resonance.classifier.summary import input_size, summarize
+
+    size = None if recipe is None else input_size(recipe)
+    summary = summarize(definition, size, part.value)
+    document = {"model": name, "unfreeze": part.value, "summary": summary.to_json()}
+    return Report(document, partial(_show_layers, name, summary))
+
+
+def _show_layers(name: str, summary: "Summary", console: "Console") -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    table.add_column("Layer", no_wrap=True)
+    table.add_column("Kind", no_wrap=True)
+    table.add_column("Output", no_wrap=True)
+    table.add_column("Parameters", justify="right", no_wrap=True)
+    table.add_column("Trainable", no_wrap=True)
+    table.add_row("input", "", _times(summary.input), "", "")
+    for layer in summary.layers:
+        learns = ("yes" if layer.trainable else "no") if layer.parameters else ""
+        count = f"{layer.parameters:,}" if layer.parameters else ""
+        table.add_row(layer.name, layer.kind, _times(layer.output), count, learns)
+    console.print(Text(name, style="bold"))
+    console.print(table)
+    megabytes = summary.parameters * 4 / 1e6
+    console.print(
+        f"{summary.parameters:,} parameters ({megabytes:.1f} MB in float32), "
+        f"{summary.trainable:,} trainable"
+    )
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " × ".join(map(str, shape))
