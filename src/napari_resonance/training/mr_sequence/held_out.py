@@ -14,6 +14,7 @@ from napari_resonance.classifier.calibration import Calibration, fit_temperature
 from napari_resonance.classifier.distribution import TrainingStatistics, describe
 from napari_resonance.classifier.network import ResNet
 from napari_resonance.preprocessing.intensity import foreground_ranks
+from napari_resonance.training.judged import choose_threshold
 from napari_resonance.training.mr_sequence.heads import (
     FloatVolumes,
     HeadSet,
@@ -148,24 +149,6 @@ def folds_of(heads: HeadSet) -> dict[str, list[str]]:
         if len(patients) > 1:
             folds[f"site {site}"] = patients
     return folds
-
-
-def choose_threshold(
-    probabilities: FloatArray, targets: NDArray[np.int64], accuracy: float
-) -> float:
-    """Return the least top probability above which held-out answers are that accurate.
-
-    Never below 0.5, so that a sure answer is always more likely than all others.
-    """
-    top, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == targets
-    order = np.argsort(-top)
-    running = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
-    # Answers of one probability are sure together, so only the last of them counts.
-    last = np.append(np.diff(top[order]) != 0, True)
-    good = np.flatnonzero((running >= accuracy) & last)
-    if not len(good):
-        return 1.0
-    return float(max(0.5, top[order][good[-1]]))
 
 
 def calibrate(

@@ -1,0 +1,106 @@
+"""Where a fine-tuning begins: pretrained weights with their recipe, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from napari_resonance.classifier.bundle import (
+    METADATA,
+    Bundle,
+    list_models,
+    load_bundle,
+)
+from napari_resonance.classifier.catalogue import CATALOGUE
+from napari_resonance.classifier.pretrained import load_pretrained
+from napari_resonance.errors import TrainingError
+from napari_resonance.preprocessing import Recipe
+from napari_resonance.progress import Progress
+from napari_resonance.training.cases import LabelledSet
+from napari_resonance.training.options import SCRATCH, Decision, FinetuneOptions
+from napari_resonance.training.plan import Start, scratch_definition
+from napari_resonance.training.survey import Survey, automatic_recipe, survey
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Beginning(NamedTuple):
+    """Recipe, and what it was made from."""
+
+    recipe: Recipe
+    found: Survey
+    bundle: Bundle | None
+    decisions: list[Decision]
+
+
+def choose_recipe(
+    labelled: LabelledSet, pretrained: str, options: FinetuneOptions
+) -> Beginning:
+    """Return the recipe of the pretrained classifier, or one that suits the scans."""
+    found = survey(labelled.cases)
+    bundle = _bundle(pretrained)
+    if bundle is not None and options.shape is None:
+        recipe = bundle.recipe
+        fits = recipe.n_scans == found.n_scans
+        fits &= found.regions == recipe.needs_center or (
+            found.regions and recipe.box is not None
+        )
+        if fits:
+            name = f"recipe of {bundle.card.name}"
+            why = "the pretrained network expects its inputs so"
+            return Beginning(recipe, found, bundle, [Decision("recipe", name, why)])
+    recipe, decisions = automatic_recipe(found, options)
+    _check_dimensions(pretrained, bundle, recipe)
+    return Beginning(recipe, found, bundle, decisions)
+
+
+def _bundle(pretrained: str) -> Bundle | None:
+    if pretrained == SCRATCH or pretrained in CATALOGUE:
+        return None
+    embedded = {bundle.card.name: bundle for bundle in list_models()}
+    if pretrained in embedded:
+        return embedded[pretrained]
+    if (Path(pretrained) / METADATA).is_file():
+        return load_bundle(pretrained)
+    return None
+
+
+def _check_dimensions(pretrained: str, bundle: Bundle | None, recipe: Recipe) -> None:
+    before = 2
+    if pretrained in CATALOGUE:
+        before = CATALOGUE[pretrained].dimensions
+    elif bundle is not None:
+        before = bundle.recipe.dimensions
+    if before > recipe.dimensions:
+        raise TrainingError(
+            f"{pretrained} is a {before}D network, and the scans are images",
+            remedy="Choose a 2D network, or 'none' to train from scratch",
+        )
+
+
+def start_of(
+    pretrained: str,
+    recipe: Recipe,
+    shape: tuple[int, ...],
+    n_labels: int,
+    options: FinetuneOptions,
+    progress: Progress,
+) -> tuple[Start, Mapping[str, torch.Tensor], Decision]:
+    """Return the network's definition, its first weights, and what became of them."""
+    if pretrained == SCRATCH:
+        definition, decision = scratch_definition(recipe, shape, n_labels, options.flip)
+        return Start(SCRATCH, definition), {}, decision
+    loaded = load_pretrained(
+        pretrained,
+        dimensions=recipe.dimensions,
+        in_channels=recipe.n_channels,
+        n_labels=n_labels,
+        progress=progress,
+    )
+    # A head of other labels is no start, even if their number is the same.
+    state = {k: v for k, v in loaded.state.items() if not k.startswith("fc.")}
+    report = loaded.report.summary()
+    decision = Decision("network", f"as {pretrained}", report)
+    return Start(pretrained, loaded.definition, report), state, decision

@@ -1,0 +1,123 @@
+"""From held-out answers to calibration, the rule for a sure answer, and limits."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_resonance.classifier.calibration import Calibration, fit_temperature
+from napari_resonance.classifier.distribution import (
+    TrainingStatistics,
+    describe,
+    fit_statistics,
+)
+from napari_resonance.training.samples import Samples
+
+FloatArray = NDArray[np.float64]
+
+# Few cases say little about a temperature; it stays near 1 with fewer.
+_FEWEST_FOR_TEMPERATURE = 10
+_WITHIN_LIMIT = 0.99
+
+
+def choose_threshold(
+    probabilities: FloatArray, targets: NDArray[np.int64], accuracy: float
+) -> float:
+    """Return the least top probability above which held-out answers are that accurate.
+
+    Never below 0.5, so that a sure answer is always more likely than all others.
+    """
+    top, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == targets
+    order = np.argsort(-top)
+    running = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
+    # Answers of one probability are sure together, so only the last of them counts.
+    last = np.append(np.diff(top[order]) != 0, True)
+    good = np.flatnonzero((running >= accuracy) & last)
+    if not len(good):
+        return 1.0
+    return float(max(0.5, top[order][good[-1]]))
+
+
+def calibrated(
+    logits: FloatArray,
+    targets: NDArray[np.int64],
+    patients: NDArray[np.str_],
+    coverage: float = 0.9,
+) -> tuple[Calibration, str]:
+    """Return temperature and rule that held-out answers support, and why this rule.
+
+    Parameters
+    ----------
+    logits, targets, patients
+        ``(n, K)``, ``(n,)`` and ``(n,)`` of cases the network was not trained on.
+    coverage
+        Wanted share of prediction sets that hold the true label.
+
+    """
+    temperature = 1.0
+    if len(targets) >= _FEWEST_FOR_TEMPERATURE:
+        temperature = fit_temperature(logits, targets)
+    probabilities = Calibration(temperature).probabilities(logits)
+    needed = math.ceil(1 / (1 - coverage) - 1e-9) - 1
+    fewest = min(len(np.unique(patients[targets == k])) for k in range(logits.shape[1]))
+    if fewest >= needed:
+        quantile = _conformal_quantile(probabilities, targets, patients, coverage)
+        rule = {"rule": "conformal", "coverage": coverage, "quantile": quantile}
+        why = f"each label has {fewest} calibration patients or more"
+        return Calibration(temperature, rule), why
+    threshold = choose_threshold(probabilities, targets, accuracy=0.95)
+    why = (
+        f"a label has {fewest} calibration patients; prediction sets with coverage "
+        f"{coverage:g} need {needed}"
+    )
+    rule = {"rule": "threshold", "probability": threshold}
+    return Calibration(temperature, rule), why
+
+
+def _conformal_quantile(
+    probabilities: FloatArray,
+    targets: NDArray[np.int64],
+    patients: NDArray[np.str_],
+    coverage: float,
+) -> float:
+    """Return the quantile of 1 - p(true), one score a patient: their worst case."""
+    scores = 1 - probabilities[np.arange(len(targets)), targets]
+    worst = np.sort([scores[patients == p].max() for p in np.unique(patients)])
+    place = math.ceil((len(worst) + 1) * coverage)
+    return float(worst[place - 1]) if place <= len(worst) else 1.0
+
+
+def statistics_of(
+    features: FloatArray, training: Samples, held_out: FloatArray
+) -> TrainingStatistics:
+    """Return where the training cases lie, with a limit from held-out features.
+
+    Parameters
+    ----------
+    features
+        ``(n, F)`` of the training cases.
+    training
+        Their inputs and labels.
+    held_out
+        ``(m, F)`` of cases that were not trained on; the training ones where empty.
+
+    """
+    shown = np.arange(0, len(training), max(1, len(training) // 200))
+    inputs = [
+        training.images(shown[n : n + 1], "cpu").numpy() for n in range(len(shown))
+    ]
+    measured = np.stack([describe(array) for array in inputs])
+    lowest, highest = measured.min(axis=0), measured.max(axis=0)
+    extra = 0.5 * (highest - lowest) + 0.05
+    lowest, highest = lowest - extra, highest + extra
+    # What else is measured holds of heads: symmetry, and how far they fill the box.
+    lowest[2:] = -1.0
+    statistics = fit_statistics(features, training.targets, 1.0, (lowest, highest))
+    known = held_out if len(held_out) else features
+    distances = np.array([statistics.distance(f) for f in known])
+    limit = float(np.quantile(distances, _WITHIN_LIMIT)) * 1.1
+    return TrainingStatistics(
+        statistics.means, statistics.whitening, max(limit, 1e-6), lowest, highest
+    )

@@ -1,0 +1,99 @@
+"""Which layers of a ResNet learn, how fast, and which stay as they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_resonance.classifier.network import ResNet
+from napari_resonance.errors import TrainingError
+
+if TYPE_CHECKING:
+    import torch
+
+STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
+"""Parts of the network before its head, first to last."""
+
+UNFREEZE = ("auto", "head", "layer4", "layer3", "layer2", "layer1", "all")
+"""What may be asked to learn: the named stage and all that follows it."""
+
+
+def trainable(unfreeze: str) -> tuple[str, ...]:
+    """Return the stages that learn; the head always does.
+
+    Raises
+    ------
+    TrainingError
+        If there is no such choice.
+
+    """
+    if unfreeze == "head":
+        return ()
+    if unfreeze == "all":
+        return STAGES
+    if unfreeze not in STAGES:
+        raise TrainingError(
+            f"{unfreeze!r} is no part of the network that can be unfrozen",
+            remedy=f"Choose one of {', '.join(UNFREEZE)}",
+        )
+    return STAGES[STAGES.index(unfreeze) :]
+
+
+def parts(network: ResNet, stage: str) -> list[torch.nn.Module]:
+    """Return the modules of a stage."""
+    if stage == "stem":
+        return [network.conv1, network.bn1]
+    return [getattr(network, stage)]
+
+
+def freeze(network: ResNet, unfreeze: str) -> None:
+    """Let only the head and the stages from `unfreeze` on take gradients."""
+    learning = trainable(unfreeze)
+    for stage in STAGES:
+        for module in parts(network, stage):
+            module.requires_grad_(stage in learning)
+    network.fc.requires_grad_(True)  # type: ignore[union-attr]
+
+
+def keep_frozen_still(network: ResNet, unfreeze: str) -> None:
+    """Keep BatchNorm of frozen stages on the statistics it came with."""
+    learning = trainable(unfreeze)
+    for stage in STAGES:
+        if stage not in learning:
+            for module in parts(network, stage):
+                module.eval()
+
+
+def parameter_groups(
+    network: ResNet, *, rate: float, decay: float, weight_decay: float
+) -> list[dict[str, Any]]:
+    """Return the optimizer's groups: each earlier stage learns more slowly.
+
+    Parameters
+    ----------
+    network
+        After `freeze`.
+    rate
+        Learning rate of the head.
+    decay
+        Factor by which each stage's rate is below that of the next one.
+    weight_decay
+        Of all weights with two or more axes; biases and BatchNorm have none.
+
+    """
+    groups = []
+    modules = [(stage, parts(network, stage)) for stage in STAGES]
+    modules.append(("head", [network.fc]))  # type: ignore[list-item]
+    for depth, (name, members) in enumerate(reversed(modules)):
+        chosen = [p for m in members for p in m.parameters() if p.requires_grad]
+        for decayed in (True, False):
+            matching = [p for p in chosen if (p.ndim > 1) == decayed]
+            if matching:
+                groups.append(
+                    {
+                        "params": matching,
+                        "lr": rate * decay**depth,
+                        "weight_decay": weight_decay if decayed else 0.0,
+                        "name": name,
+                    }
+                )
+    return groups

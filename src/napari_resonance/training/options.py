@@ -1,0 +1,136 @@
+"""What may be chosen of a fine-tuning, and the presets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from napari_resonance.errors import TrainingError
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "quick": {"epochs": 24, "voxels": 48**3, "pixels": 128**2, "views": 4},
+    "standard": {"epochs": 60, "voxels": 64**3, "pixels": 224**2, "views": 10},
+    "thorough": {"epochs": 120, "voxels": 96**3, "pixels": 256**2, "views": 20},
+}
+"""Epochs, most voxels of an input, and views of each case for a frozen network."""
+
+SCRATCH = "none"
+"""What `pretrained` is called where a network begins untrained."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Something that was chosen, by whom or from what.
+
+    Parameters
+    ----------
+    name, value
+        What, and what it became.
+    reason
+        Why, as part of a sentence.
+
+    """
+
+    name: str
+    value: Any
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the decision by its fields."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class FinetuneOptions:
+    """What may be chosen; None, ``"auto"`` and 0 leave it to the data.
+
+    Parameters
+    ----------
+    preset
+        ``"quick"``, ``"standard"`` or ``"thorough"``.
+    unfreeze
+        First stage that learns, see ``layers.UNFREEZE``.
+    epochs, batch, rate
+        Times that all cases are shown, cases a step, peak learning rate of the head.
+    layer_decay
+        Factor of the learning rate from each stage to the one before it.
+    flip
+        Axes that may be mirrored without a change of the label: letters of ``xyz``.
+    shape
+        Voxels of the network's input, instead of what the scans suggest.
+    folds
+        Of a cross-validation; 0 for one split.
+    seed
+        Of every draw.
+    balance
+        ``"auto"``, ``"none"``, ``"weights"`` or ``"sampling"``.
+    schedule
+        ``"onecycle"`` or ``"cosine"``.
+    patience
+        Epochs without a better validation loss after which training ends.
+    coverage
+        Of the prediction sets.
+    modality, body_part, task, licence
+        For the model card.
+    device, devices, precision, deterministic
+        Where and how exactly to compute.
+    allow_leaks
+        Go on although a scan is on both sides of the split.
+
+    """
+
+    preset: str = "standard"
+    unfreeze: str = "auto"
+    epochs: int | None = None
+    batch: int | None = None
+    rate: float | None = None
+    layer_decay: float | None = None
+    flip: str = ""
+    shape: tuple[int, ...] | None = None
+    folds: int = 0
+    seed: int = 0
+    balance: str = "auto"
+    schedule: str = "onecycle"
+    patience: int | None = None
+    coverage: float = 0.9
+    modality: tuple[str, ...] = ()
+    body_part: str = ""
+    task: str = ""
+    licence: str = ""
+    device: str = "auto"
+    devices: int = 1
+    precision: str = "auto"
+    deterministic: bool = False
+    allow_leaks: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be chosen.
+
+        Raises
+        ------
+        TrainingError
+            If a name is not known or a number makes no sense.
+
+        """
+        from napari_resonance.training.layers import UNFREEZE
+
+        _one_of("preset", self.preset, tuple(PRESETS))
+        _one_of("unfreeze", self.unfreeze, UNFREEZE)
+        _one_of("balance", self.balance, ("auto", "none", "weights", "sampling"))
+        _one_of("schedule", self.schedule, ("onecycle", "cosine"))
+        if set(self.flip) - set("xyz"):
+            raise TrainingError(f"axes to flip are letters of 'xyz', not {self.flip!r}")
+        if self.folds == 1 or self.folds < 0:
+            raise TrainingError("a cross-validation has two folds or more")
+        for name in ("epochs", "batch", "rate", "layer_decay"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise TrainingError(f"{name} must be greater than 0, not {value}")
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise TrainingError(
+            f"{name} {value!r} is not known", remedy=f"Choose one of {', '.join(known)}"
+        )

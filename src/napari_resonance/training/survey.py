@@ -1,0 +1,205 @@
+"""What the labelled scans are like, and the recipe that follows from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from napari_resonance.errors import PreprocessingError, ResonanceError, TrainingError
+from napari_resonance.geometry import spacing_of
+from napari_resonance.preprocessing import Recipe
+from napari_resonance.reading import read_scan
+from napari_resonance.training.cases import Case
+from napari_resonance.training.options import PRESETS, Decision, FinetuneOptions
+
+_LOOKED_AT = 24
+_KEPT_UP_TO = 64  # voxels along an axis that need not be made fewer
+_BOX_MM = 40.0
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A look at some of the scans, brought to one orientation.
+
+    Parameters
+    ----------
+    shapes, spacings
+        Of each scan, ``(x, y, z)``.
+    modalities
+        Codes that occur.
+    oriented
+        Whether all of them know their orientation.
+    values
+        A sample of physical values of all of them.
+    n_scans
+        Scans of one case.
+    regions
+        Whether the cases are regions.
+
+    """
+
+    shapes: tuple[tuple[int, ...], ...]
+    spacings: tuple[tuple[float, ...], ...]
+    modalities: tuple[str, ...]
+    oriented: bool
+    values: Any
+    n_scans: int
+    regions: bool
+
+
+def survey(cases: Sequence[Case]) -> Survey:
+    """Look at some of the cases, spread over all of them.
+
+    Raises
+    ------
+    TrainingError
+        If none of them can be read.
+
+    """
+    step = max(1, len(cases) // _LOOKED_AT)
+    plain = Recipe(3, (("orient", {"code": "RAS"}),))
+    shapes, spacings, values = [], [], []
+    modalities, oriented = set(), True
+    for case in cases[::step]:
+        try:
+            scan = read_scan(case.paths[0])
+            volume = plain.apply(scan)
+        except ResonanceError:
+            continue  # named and counted when the inputs are prepared
+        shapes.append(volume.grid.shape)
+        spacings.append(spacing_of(volume.grid.affine))
+        modalities.add(scan.modality)
+        oriented &= scan.oriented
+        flat = volume.array.ravel()
+        values.append(flat[:: max(1, flat.size // 20_000)])
+    if not shapes:
+        raise TrainingError("none of the labelled scans can be read")
+    return Survey(
+        tuple(shapes),
+        tuple(spacings),
+        tuple(sorted(modalities - {""})),
+        oriented,
+        np.concatenate(values),
+        len(cases[0].paths),
+        cases[0].center_mm is not None,
+    )
+
+
+def automatic_recipe(
+    found: Survey, options: FinetuneOptions
+) -> tuple[Recipe, list[Decision]]:
+    """Return the recipe that suits the scans, and why."""
+    decisions = []
+    images = all(shape[2] == 1 for shape in found.shapes)
+    dimensions = 2 if images and not found.regions else 3
+    why = "all scans have one slice" if images else "the scans are volumes"
+    decisions.append(Decision("dimensions", dimensions, why))
+    steps: list[tuple[str, dict[str, Any]]] = [("orient", {"code": "RAS"})]
+    geometry, decision = _geometry(found, options, dimensions)
+    steps += geometry
+    decisions.append(decision)
+    name, arguments, decision = _intensity(found)
+    steps.append((name, arguments))
+    decisions.append(decision)
+    channels: tuple[str, ...] = ()
+    if found.n_scans > 1:
+        channels = tuple(f"channel {n + 1}" for n in range(found.n_scans))
+    return Recipe(dimensions, tuple(steps), channels), decisions
+
+
+def _geometry(
+    found: Survey, options: FinetuneOptions, dimensions: int
+) -> tuple[list[tuple[str, dict[str, Any]]], Decision]:
+    shapes = np.array(found.shapes)
+    spacings = np.array(found.spacings)
+    if found.regions:
+        spacing = float(np.median(spacings[:, :2]))
+        # An odd number that a total stride of 8 fits.
+        n = 8 * max(2, round(_BOX_MM / spacing / 8)) + 1
+        steps: list[tuple[str, dict[str, Any]]] = [
+            ("resample_spacing", {"spacing": [spacing] * 3}),
+            ("box", {"shape": [n] * 3}),
+        ]
+        why = f"the labels mark regions; {_BOX_MM:g} mm around each"
+        return steps, Decision("box", f"{n}³ voxels of {spacing:.2f} mm", why)
+    if options.shape is not None:
+        wanted: list[int | None] = [*options.shape]
+        if len(wanted) != dimensions:
+            raise TrainingError(f"the input has {dimensions} dimensions")
+        wanted += [None] * (3 - dimensions)
+        return [("resample_shape", {"shape": wanted})], Decision(
+            "input shape", list(options.shape), "chosen with --shape"
+        )
+    same = bool((shapes == shapes[0]).all())
+    axes = shapes[0][:dimensions]
+    if same and axes.max() <= _KEPT_UP_TO:
+        return _kept(axes, options, dimensions)
+    preset = PRESETS[options.preset]
+    extent = np.median(shapes * spacings, axis=0)[:dimensions]
+    most = preset["voxels"] if dimensions == 3 else preset["pixels"]
+    finest = np.median(spacings, axis=0)[:dimensions]
+    spacing = max(
+        float(finest.min()), float((extent.prod() / most) ** (1 / dimensions))
+    )
+    shape = [int(max(16, math.ceil(e / spacing))) for e in extent]
+    rest = [None] * (3 - dimensions)
+    why = (
+        f"the median extent of the scans is {_times(np.rint(extent))} mm, and the "
+        f"preset {options.preset!r} allows {most:,} voxels"
+    )
+    if dimensions == 2:
+        steps = [("resample_shape", {"shape": [*shape, *rest]})]
+    else:
+        steps = [
+            ("resample_spacing", {"spacing": [round(spacing, 3)] * 3}),
+            ("crop_or_pad", {"shape": shape}),
+        ]
+    return steps, Decision("input shape", f"{_times(shape)} of {spacing:.2f} mm", why)
+
+
+def _kept(
+    axes: Any, options: FinetuneOptions, dimensions: int
+) -> tuple[list[tuple[str, dict[str, Any]]], Decision]:
+    """Keep scans that are small and of one shape as they are."""
+    shape: list[int | None] = [int(n) for n in axes]
+    why = "all scans have this shape, and it is small"
+    if dimensions == 2 and options.flip:
+        # One more than a multiple of the total stride: the cells of the mirror image
+        # then fall onto those of the image.
+        shape = [8 * math.ceil((int(n) - 1) / 8) + 1 for n in axes]
+        why += "; padded so that cells of the mirror image fall onto its own"
+    full = [*shape, *[None] * (3 - dimensions)]
+    return [("crop_or_pad", {"shape": full})], Decision(
+        "input shape", _times(shape), why
+    )
+
+
+def _intensity(found: Survey) -> tuple[str, dict[str, Any], Decision]:
+    values = found.values
+    if len(np.unique(values)) <= 2:
+        low, high = float(values.min()), float(values.max())
+        if high <= low:
+            raise PreprocessingError("all voxels of all scans have the same value")
+        window = {"low": low, "high": high}
+        why = "the scans are masks: they hold two values"
+        return "ct_window", window, Decision("intensity", "two values to 0 and 1", why)
+    if found.modalities == ("CT",) or (not found.modalities and values.min() < -500):
+        low, high = np.percentile(values, (1, 99.5))
+        window = {"low": 50 * math.floor(low / 50), "high": 50 * math.ceil(high / 50)}
+        why = "CT has a scale of its own; 1st to 99.5th percentile of all scans"
+        text = f"{window['low']} to {window['high']} HU"
+        return "ct_window", window, Decision("intensity", text, why)
+    why = "values have no common scale between scanners"
+    return (
+        "percentile",
+        {},
+        Decision("intensity", "0.5th to 99.5th percentile of each scan to 0..1", why),
+    )
+
+
+def _times(numbers: Any) -> str:
+    return " × ".join(f"{int(n)}" for n in numbers)
