@@ -1,7 +1,9 @@
 """Files of weights: wrappings come off, and nothing in them can run."""
 
 import pickle
+from argparse import Namespace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -41,7 +43,7 @@ def test_what_stands_in_front_of_the_network_is_cut(prefix):
     assert others == ["text.token"]
 
 
-@pytest.mark.parametrize("head", ["classifier", "last_linear", "fc.1"])
+@pytest.mark.parametrize("head", ["classifier", "last_linear", "fc.4", "head.fc"])
 def test_the_last_layer_goes_by_several_names(head):
     state = torchvision(18).state_dict()
     wrapped = {k.replace("fc.", f"{head}."): v for k, v in state.items()}
@@ -94,6 +96,82 @@ def test_damage_is_one_sentence(tmp_path, suffix, damage):
     with pytest.raises(ModelError, match="cannot be read") as caught:
         read_checkpoint(path)
     assert caught.value.remedy
+
+
+def test_what_stands_in_the_place_of_weights_is_named(tmp_path):
+    pointer = tmp_path / "weights.safetensors"
+    pointer.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:ab\n")
+    with pytest.raises(ModelError, match="pointer of Git LFS") as caught:
+        read_checkpoint(pointer)
+    assert "git lfs pull" in caught.value.remedy
+    page = tmp_path / "weights.pth"
+    page.write_text("\n<!DOCTYPE html><html>")
+    with pytest.raises(ModelError, match="page or message of a server"):
+        read_checkpoint(page)
+
+
+def test_the_content_decides_not_the_name(tmp_path):
+    pickled, safe = tmp_path / "a.safetensors", tmp_path / "b.pth"
+    torch.save(tensors(), tmp_path / "a.pth")
+    (tmp_path / "a.pth").rename(pickled)
+    save_file(tensors(), safe)
+    old = tmp_path / "old.safetensors"
+    with old.open("wb") as file:
+        torch.save(tensors(), file, _use_new_zipfile_serialization=False)
+    for path in (pickled, safe, old):
+        assert read_checkpoint(path).keys() == tensors().keys()
+
+
+def test_the_class_that_is_not_unpickled_is_named(tmp_path):
+    path = tmp_path / "weights.pth"
+    torch.save({"state_dict": tensors(), "args": Namespace(lr=1)}, path)
+    with pytest.raises(ModelError, match=r"objects \(argparse\.Namespace\)"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize("best", [np.float64(0.9), np.int64(3), np.bool_(True)])
+def test_a_number_of_numpy_beside_the_weights_does_no_harm(tmp_path, best):
+    path = tmp_path / "weights.pth"
+    torch.save({"state_dict": tensors(), "best": best}, path)
+    assert read_checkpoint(path).keys() == tensors().keys()
+
+
+def odd_weights():
+    weight = torchvision(18).state_dict()["layer1.0.conv1.weight"]
+    yield weight * float("nan"), "NaN"
+    yield weight + float("inf"), "infinite"
+    yield weight.to_sparse(), "sparse"
+    yield weight.to(torch.int8), "int8"
+    yield weight.to(torch.complex64), "complex64"
+    yield weight.to("meta"), "no values"
+
+
+@pytest.mark.parametrize(("weight", "what"), list(odd_weights()))
+def test_what_is_no_plain_finite_number_is_refused(weight, what):
+    state = torchvision(18).state_dict()
+    with pytest.raises(ModelError, match=what) as caught:
+        resnet_tensors(state | {"layer1.0.conv1.weight": weight}, "file")
+    assert "'layer1.0.conv1.weight'" in caught.value.message
+    # Beside the network it does no harm.
+    assert resnet_tensors(state | {"loss.weight": weight}, "file")[1] == ["loss.weight"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["fc.0.weight", "fc.0.bias", "fc.2.weight", "fc.2.bias"],
+        ["fc.weight", "fc.bias", "fc.norm.weight"],
+        ["classifier.1.weight", "classifier.1.running_mean"],
+        ["fc.weight", "classifier.weight"],
+    ],
+)
+def test_a_head_of_several_layers_is_not_taken_for_the_last_one(names):
+    state = torchvision(18).state_dict()
+    backbone = {k: v for k, v in state.items() if not k.startswith("fc.")}
+    head = {name: torch.zeros(4) for name in names}
+    kept, others = resnet_tensors(backbone | head, "file")
+    assert kept.keys() == backbone.keys()
+    assert others == names
 
 
 @pytest.mark.parametrize("content", [[1, 2], {}, {"epoch": 1}, torch.zeros(2)])

@@ -218,6 +218,42 @@ def test_a_file_by_another_name_must_hold_that_network(tmp_path):
         check_is(pretrained_entry("medicalnet-10"), path)
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("resnet50", "imagenet-50"),
+        ("MedicalNet-18", "medicalnet-18"),
+        ("medicalnet_resnet18", ""),
+        ("astra-ct", "astra-ct-152"),
+        ("densenet121", ""),
+    ],
+)
+def test_a_name_that_is_nearly_right_is_asked_about(name, meant):
+    with pytest.raises(ModelError) as caught:
+        load_pretrained(name)
+    question = f"Is {meant} meant?" if meant else "Give a file"
+    assert caught.value.remedy.startswith(question)
+
+
+def test_settings_that_no_network_has_are_refused(tmp_path):
+    _, path = saved_torchvision(tmp_path)
+    for settings in ({"in_channels": 0}, {"n_labels": 0}, {"n_labels": -1}):
+        with pytest.raises(ModelError, match="is none"):
+            load_pretrained(path, **settings)
+    with pytest.raises(ModelError, match="adapted by 'max'"):
+        load_pretrained(path, in_channels=1, channels="max")
+    with pytest.raises(ModelError, match="adapted by 'twice'"):
+        load_pretrained(path, dimensions=3, inflation="twice")
+
+
+def test_addresses_and_other_files_are_named(tmp_path):
+    with pytest.raises(ModelError, match="an address is not fetched"):
+        load_pretrained("https://example.com/resnet18.pth")
+    (tmp_path / "model.onnx").write_bytes(b"x")
+    with pytest.raises(ModelError, match="no file of weights"):
+        load_pretrained(tmp_path / "model.onnx")
+
+
 def test_an_unknown_name_is_answered_with_the_known(tmp_path):
     with pytest.raises(ModelError, match="no pretrained network") as caught:
         load_pretrained("imagenet-19")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from napari_resonance.classifier.architecture import Shapes, is_optional
+from napari_resonance.errors import ModelError
 
 if TYPE_CHECKING:
     import torch
@@ -71,7 +72,18 @@ def adapt(
         equal slices gives the response of one slice; ``"center"`` leaves the other
         planes 0, so that each slice does, up to the border.
 
+    Raises
+    ------
+    ModelError
+        If `channels` or `inflation` is none of these.
+
     """
+    for word, known in ((channels, Channels), (inflation, Inflation)):
+        if word not in get_args(known):
+            raise ModelError(
+                f"weights cannot be adapted by {word!r}",
+                remedy=f"Use one of {', '.join(get_args(known))}",
+            )
     result = Adapted()
     for name, shape in wanted.items():
         tensor = tensors.get(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from napari_resonance.classifier.definition import resnet_definition
@@ -196,5 +197,15 @@ def pretrained_entry(name: str) -> Pretrained:
     raise ModelError(
         "there is no pretrained network of this name",
         source=name,
-        remedy=f"Choose one of: {', '.join(CATALOGUE)}",
+        remedy=f"{meant(name)}Choose one of: {', '.join(CATALOGUE)}",
     )
+
+
+def meant(name: str) -> str:
+    """Return a question with the name that was probably meant, or nothing.
+
+    "resnet50" is what torchvision calls ImageNet's network.
+    """
+    plain = name.lower().replace("_", "-").replace("resnet", "imagenet-")
+    near = get_close_matches(plain, CATALOGUE, n=1, cutoff=0.8)
+    return f"Is {near[0]} meant? " if near else ""

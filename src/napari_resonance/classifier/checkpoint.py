@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import struct
 import warnings
 from collections import Counter
@@ -35,14 +36,20 @@ _DAMAGE = (
 # Only ResNets have a tensor of this name, at any depth of wrapping.
 _LANDMARK = "layer1.0.conv1.weight"
 _STEM = ("conv1.", "bn1.", "layer1.", "layer2.", "layer3.", "layer4.", "fc.")
-_OTHER_HEADS = ("classifier.", "last_linear.", "head.", "fc.0.", "fc.1.", "fc.2.")
+# What the last layer goes by, alone or inside a small stack of layers (``fc.1``).
+_HEAD = re.compile(r"(fc|classifier|last_linear|head\.fc|head)(\.\d+)?\.(.+)")
+
+# What other files of these names begin with.
+_ZIP, _PICKLE, _POINTER = b"PK\x03\x04", b"\x80", b"version https://git-lfs"
+_PAGES = (b"<!doctype", b"<html", b"<?xml", b'{"error')
 
 
 def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
     """Return the tensors of a ``.safetensors`` or ``.pth`` file, by name.
 
     A ``.pth`` is read with ``torch.load(weights_only=True)`` and no other way, so that
-    a file from a stranger cannot run code.
+    a file from a stranger cannot run code. The content decides which of the two it is,
+    whatever the name says.
 
     Raises
     ------
@@ -60,9 +67,36 @@ def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
             source=file,
             remedy=f"Give a file that ends in {', '.join(SUFFIXES)}",
         )
-    if file.suffix == ".safetensors":
+    if _is_safetensors(file):
         return _read_safetensors(file)
-    return unwrapped(_unpickled(file, file), file)
+    # torch.load goes by the suffix where it is given a path.
+    with file.open("rb") as opened:
+        return unwrapped(_unpickled(opened, file), file)
+
+
+def _is_safetensors(file: Path) -> bool:
+    """Look at the first bytes; refuse what stands in the place of the weights."""
+    try:
+        with file.open("rb") as opened:
+            start = opened.read(64)
+    except OSError as error:
+        raise _unreadable(file, error) from error
+    if start.startswith(_POINTER):
+        raise ModelError(
+            "this is a pointer of Git LFS, not the weights",
+            source=file,
+            remedy="Fetch the file itself: git lfs pull",
+        )
+    if start.lstrip().lower().startswith(_PAGES):
+        raise ModelError(
+            "this cannot be read as weights: it is a page or message of a server",
+            source=file,
+            remedy="Get the file anew; the server may want you to log in",
+        )
+    if start.startswith((_ZIP, _PICKLE)):
+        return False
+    # Eight bytes of length, then JSON.
+    return file.suffix == ".safetensors" or start[8:9] == b"{"
 
 
 def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
@@ -75,23 +109,41 @@ def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
         raise _unreadable(path, error) from error
 
 
-def _unpickled(file: Path | IO[bytes], source: Path | str) -> Any:
+def _unpickled(file: IO[bytes], source: Path | str) -> Any:
     import torch
 
     try:
         with warnings.catch_warnings():
             # Of pickle protocols; where they matter, the error says it.
             warnings.simplefilter("ignore", UserWarning)
-            return torch.load(file, map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals(_numbers()):
+                return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        named = _GLOBAL.search(str(error))
+        what = f"objects ({named[1]})" if named else "objects"
         raise ModelError(
-            "the file cannot be read as weights alone: it is damaged, or holds objects "
-            "that would have to be unpickled, which can run code",
+            "the file cannot be read as weights alone: it is damaged, or holds "
+            f"{what} that would have to be unpickled, which can run code",
             source=source,
             remedy="Save its state_dict, best as .safetensors",
         ) from error
     except _DAMAGE as error:
         raise _unreadable(source, error) from error
+
+
+# How torch names what it does not unpickle.
+_GLOBAL = re.compile(r"(?:Unsupported global: GLOBAL|Unsupported class) ([\w.]+)")
+
+
+def _numbers() -> list[Any]:
+    """Return what NumPy's numbers are made of; training scripts store their best."""
+    import numpy as np
+    from numpy._core.multiarray import scalar
+
+    kinds = [type(np.dtype(code)) for code in "?bhilqBHILQefd"]
+    # Files of NumPy 1 know it by another name.
+    old = (scalar, "numpy.core.multiarray.scalar")
+    return [scalar, old, np.dtype, *dict.fromkeys(kinds)]
 
 
 def read_pickled(file: IO[bytes], source: str) -> dict[str, torch.Tensor]:
@@ -100,7 +152,9 @@ def read_pickled(file: IO[bytes], source: str) -> dict[str, torch.Tensor]:
 
 
 def _unreadable(source: Path | str, error: Exception) -> ModelError:
-    first = (str(error).splitlines() or [type(error).__name__])[0][:120].rstrip(".")
+    text = "it ends too early" if isinstance(error, EOFError) else str(error)
+    first = (text.splitlines() or [type(error).__name__])[0]
+    first = first.partition(". ")[0][:120].rstrip(".")
     return ModelError(
         f"the weights cannot be read: {first}",
         source=source,
@@ -163,15 +217,42 @@ def resnet_tensors(
             remedy="Save the one that you want under a name of its own",
         )
     prefix = prefixes[0] if prefixes else _common_prefix(tensors)
+    own = {n: n.removeprefix(prefix) for n in tensors if n.startswith(prefix)}
+    own |= _common_head(own)
     kept: dict[str, torch.Tensor] = {}
     others: list[str] = []
     for name, tensor in tensors.items():
-        inner = _common_head(name.removeprefix(prefix))
-        if name.startswith(prefix) and inner.startswith(_STEM) and inner not in kept:
+        inner = own.get(name, "")
+        if inner.startswith(_STEM) and inner not in kept:
             kept[inner] = tensor
         else:
             others.append(name)
+    _check_values(kept, source)
     return kept, others
+
+
+def _check_values(tensors: Mapping[str, torch.Tensor], source: str | Path) -> None:
+    """Refuse weights that are no plain finite numbers."""
+    import torch
+
+    for name, tensor in tensors.items():
+        odd = ""
+        if tensor.is_meta:
+            odd = "has no values"
+        elif tensor.layout != torch.strided or tensor.is_quantized:
+            odd = "is sparse or quantized"
+        elif name.endswith("num_batches_tracked"):
+            continue
+        elif not tensor.is_floating_point():
+            odd = f"holds {str(tensor.dtype).removeprefix('torch.')}, not float numbers"
+        elif not bool(tensor.isfinite().all()):
+            odd = "holds NaN or infinite values: its training went wrong"
+        if odd:
+            raise ModelError(
+                f"the weights cannot be used: {name!r} {odd}",
+                source=source,
+                remedy="Save the network's plain float weights, or take an earlier one",
+            )
 
 
 def _common_prefix(tensors: Mapping[str, object]) -> str:
@@ -181,9 +262,15 @@ def _common_prefix(tensors: Mapping[str, object]) -> str:
     return f"{first}." if first == "module" and count == len(tensors) else ""
 
 
-def _common_head(name: str) -> str:
-    for head in _OTHER_HEADS:
-        rest = name.removeprefix(head)
-        if rest in ("weight", "bias") and rest != name:
-            return f"fc.{rest}"
-    return name
+def _common_head(names: Mapping[str, str]) -> dict[str, str]:
+    """Give the last layer its common name where it is one layer, by original name.
+
+    A stack of several layers is no last layer of ours: none of them is taken for it.
+    """
+    found = {
+        name: match for name, inner in names.items() if (match := _HEAD.match(inner))
+    }
+    places = {match[0].removesuffix(match[3]) for match in found.values()}
+    if len(places) > 1 or any(m[3] not in ("weight", "bias") for m in found.values()):
+        return dict.fromkeys(found, "")
+    return {name: f"fc.{match[3]}" for name, match in found.items()}

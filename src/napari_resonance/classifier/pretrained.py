@@ -17,7 +17,7 @@ from napari_resonance.classifier.architecture import (
     read_definition,
     shapes_of,
 )
-from napari_resonance.classifier.catalogue import CATALOGUE, Pretrained
+from napari_resonance.classifier.catalogue import CATALOGUE, Pretrained, meant
 from napari_resonance.classifier.checkpoint import (
     SUFFIXES,
     read_checkpoint,
@@ -212,7 +212,13 @@ def _found(
         tensors = download.fetched_tensors(entry, progress)
         return _as_resnet(name, tensors, entry.settings, {})
     path = Path(source)
-    if path.suffix in SUFFIXES and not path.is_dir():
+    if "://" in name:
+        raise ModelError(
+            "an address is not fetched from here",
+            source=name,
+            remedy="Download the file, and give its path",
+        )
+    if path.is_file() or (path.suffix in SUFFIXES and not path.is_dir()):
         tensors = read_checkpoint(path)
         if definition is not None:  # which need not be of a depth that is known here
             kept, others = resnet_tensors(tensors, name)
@@ -259,7 +265,8 @@ def _classifier(source: str | PathLike[str]) -> _Checkpoint:
             raise ModelError(
                 "there is no pretrained network, classifier or file of this name",
                 source=source,
-                remedy=f"Give a file, the folder of a classifier, or one of: {names}",
+                remedy=f"{meant(str(source))}Give a file, the folder of a classifier, "
+                f"or one of: {names}",
             ) from error
         raise
     tensors = read_checkpoint(bundle.weights_path)
@@ -272,6 +279,9 @@ def _changed(
     in_channels: int | None,
     n_labels: int | None,
 ) -> dict[str, Any]:
+    for what, number in (("input channels", in_channels), ("labels", n_labels)):
+        if number is not None and number < 1:
+            raise ModelError(f"a network with {number} {what} is none")
     wanted = dict(found.definition)
     before = wanted.get("spatial_dims", 3)
     if dimensions is not None and dimensions != before:
