@@ -124,6 +124,43 @@ def test_a_wrong_sha256_leaves_nothing(hub):
     assert not list(downloading._place(ENTRY).parent.glob(".*.part"))
 
 
+def test_the_hub_sends_on_to_another_host(hub, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    hub.elsewhere = True
+    assert download(ENTRY).verified
+    assert ("GET", "/blob", None) in hub.requests
+    stored_file(ENTRY).path.unlink()
+    hub.wrong_sha256 = True
+    refused("sha256 differs")
+
+
+@pytest.mark.parametrize("page", [b"<!DOCTYPE html><html>Log in", b'{"error": "no"}'])
+def test_the_login_page_of_a_network_is_no_weights(hub, page):
+    hub.page = page
+    error = refused("a page or message in place of the weights")
+    assert "Log in" in error.remedy
+    assert stored_file(ENTRY) is None
+    hub.page = b""
+    assert download(ENTRY).verified
+
+
+def test_an_empty_answer_is_no_weights(hub):
+    hub.status = 302  # to nowhere
+    refused("gave nothing")
+    assert stored_file(ENTRY) is None
+
+
+@pytest.mark.parametrize("endpoint", ["hf-mirror.com", "ftp://hf-mirror.com"])
+def test_a_mirror_is_an_address(hub, monkeypatch, endpoint):
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
+    assert "https://" in refused("HF_ENDPOINT is no address").remedy
+
+
+def test_a_mirror_may_end_in_a_slash(hub, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", f" {hub.endpoint}/ ")
+    assert download(ENTRY).verified
+
+
 def test_a_server_without_sha256_is_told_apart(hub):
     hub.no_sha256 = True
     stored = download(ENTRY)

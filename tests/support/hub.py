@@ -26,6 +26,10 @@ class Hub:
         Name a git hash, as the hub does for small files, and some mirrors for all.
     status
         Answer everything with it, for example 401.
+    elsewhere
+        Send clients on to another host, as the hub does for large files.
+    page
+        Answer everything with it, as the login of a network does.
     cut_after
         Bytes after which a connection breaks, one number for each answer in turn.
 
@@ -35,6 +39,8 @@ class Hub:
     wrong_sha256: bool = False
     no_sha256: bool = False
     status: int = 200
+    elsewhere: bool = False
+    page: bytes = b""
     cut_after: list[int] = field(default_factory=list)
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
     endpoint: str = ""
@@ -71,7 +77,16 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, hub: Hub, *, send: bool) -> None:
         wanted = self.headers.get("Range")
         hub.requests.append((self.command, self.path, wanted))
+        if hub.page:
+            self._give(hub.page, send=send)
+            return
         content = hub.files.get(self.path.replace("/resolve/main", "").lstrip("/"))
+        if self.path.startswith("/blob"):
+            self._give(next(iter(hub.files.values())), send=send)
+            return
+        if hub.elsewhere and content is not None:
+            self._send_on(hub, content)
+            return
         if hub.status != 200 or content is None:
             self._refuse(hub.status if hub.status != 200 else 404)
             return
@@ -86,6 +101,23 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if send:
             self._send(hub, content[start:])
+
+    def _give(self, content: bytes, *, send: bool) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if send:
+            self.wfile.write(content)
+
+    def _send_on(self, hub: Hub, content: bytes) -> None:
+        self.send_response(302)
+        host = hub.endpoint.replace("127.0.0.1", "localhost")
+        self.send_header("Location", f"{host}/blob")
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("X-Linked-Etag", f'"{hub.etag(content)}"')
+        self.send_header("X-Linked-Size", str(len(content)))
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def _send(self, hub: Hub, body: bytes) -> None:
         if hub.cut_after:

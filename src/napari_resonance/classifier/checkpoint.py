@@ -76,6 +76,22 @@ def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
 
 def _is_safetensors(file: Path) -> bool:
     """Look at the first bytes; refuse what stands in the place of the weights."""
+    start = start_of_weights(file)
+    if start.startswith((_ZIP, _PICKLE)):
+        return False
+    # Eight bytes of length, then JSON.
+    return file.suffix == ".safetensors" or start[8:9] == b"{"
+
+
+def start_of_weights(file: Path) -> bytes:
+    """Return the first bytes of a file that may be weights.
+
+    Raises
+    ------
+    ModelError
+        If it plainly is something that a server or Git put in their place.
+
+    """
     try:
         with file.open("rb") as opened:
             start = opened.read(64)
@@ -93,10 +109,7 @@ def _is_safetensors(file: Path) -> bool:
             source=file,
             remedy="Get the file anew; the server may want you to log in",
         )
-    if start.startswith((_ZIP, _PICKLE)):
-        return False
-    # Eight bytes of length, then JSON.
-    return file.suffix == ".safetensors" or start[8:9] == b"{"
+    return start
 
 
 def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:

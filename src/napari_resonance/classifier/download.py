@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from napari_resonance.classifier.astra import is_installed, joined_tensors
 from napari_resonance.classifier.catalogue import Pretrained
-from napari_resonance.classifier.checkpoint import read_checkpoint
+from napari_resonance.classifier.checkpoint import read_checkpoint, start_of_weights
 from napari_resonance.classifier.files import cache_folder, file_sha256
 from napari_resonance.errors import ModelError
 from napari_resonance.progress import Progress, no_progress
@@ -155,7 +155,7 @@ def _download(entry: Pretrained, path: Path, progress: Progress) -> Stored:
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils._headers import build_hf_headers
 
-    endpoint = os.environ.get("HF_ENDPOINT") or None
+    endpoint = _endpoint(entry)
     url = hf_hub_url(entry.repository, entry.filename, endpoint=endpoint)
     headers = build_hf_headers(library_name="napari-resonance")
     metadata = get_hf_file_metadata(url, headers=headers, endpoint=endpoint)
@@ -185,12 +185,43 @@ def _download(entry: Pretrained, path: Path, progress: Progress) -> Stored:
             source=url,
             remedy=f"Try again, or use another mirror (HF_ENDPOINT). {_BY_HAND}",
         )
+    _check_is_no_page(part, url)
     part.replace(path)
     for stale in path.parent.glob(f".{path.name}.*.part"):
         stale.unlink()
     verified = bool(_SHA256.fullmatch(wanted))
     _write_note(path, sha256, verified=verified, source=url)
     return Stored(path, sha256, verified)
+
+
+def _endpoint(entry: Pretrained) -> str | None:
+    """Return the mirror that ``HF_ENDPOINT`` names, None where it names none."""
+    endpoint = os.environ.get("HF_ENDPOINT", "").strip().rstrip("/")
+    if endpoint and not endpoint.startswith(("http://", "https://")):
+        raise ModelError(
+            f"HF_ENDPOINT is no address of a server: {endpoint!r}",
+            source=entry.name,
+            remedy=f"Begin it with https://. {_BY_HAND}",
+        )
+    return endpoint or None
+
+
+def _check_is_no_page(part: Path, url: str) -> None:
+    """Refuse what a proxy or a login put in the place of the weights."""
+    try:
+        is_empty = not start_of_weights(part)
+    except ModelError:
+        is_empty = False
+    else:
+        if not is_empty:
+            return
+    part.unlink()
+    what = "nothing" if is_empty else "a page or message"
+    raise ModelError(
+        f"the server gave {what} in place of the weights",
+        source=url,
+        remedy=f"Log in to the network, or set HF_ENDPOINT to a mirror. {_BY_HAND}",
+    )
 
 
 class _Counted(io.BufferedRandom):
