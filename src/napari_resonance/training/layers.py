@@ -54,6 +54,15 @@ def freeze(network: ResNet, unfreeze: str) -> None:
     network.fc.requires_grad_(True)  # type: ignore[union-attr]
 
 
+def frozen_names(network: ResNet, unfreeze: str) -> set[str]:
+    """Return the names of all tensors of the stages that do not learn."""
+    prefixes = [stage for stage in STAGES if stage not in trainable(unfreeze)]
+    if "stem" in prefixes:
+        prefixes += ["conv1", "bn1"]
+    names = network.state_dict()
+    return {name for name in names if name.split(".", maxsplit=1)[0] in prefixes}
+
+
 def keep_frozen_still(network: ResNet, unfreeze: str) -> None:
     """Keep BatchNorm of frozen stages on the statistics it came with."""
     learning = trainable(unfreeze)

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 
 from napari_resonance.classifier.network import ResNet
 from napari_resonance.errors import ResonanceError, TrainingError
+from napari_resonance.training import layers
 from napari_resonance.training.callbacks import (
     Averaging,
     Best,
@@ -159,6 +160,9 @@ def _as_ours(error: BaseException) -> BaseException:
 
 def _attempt(task: Task, around: Surroundings, split: int) -> Trained:
     torch.manual_seed(task.seed)
+    still = layers.frozen_names(task.network, task.settings.unfreeze)
+    state = task.network.state_dict()
+    frozen = {name: state[name].cpu().clone() for name in still}
     module = FineTuning(
         task.network,
         task.training,
@@ -206,6 +210,8 @@ def _attempt(task: Task, around: Surroundings, split: int) -> Trained:
             f"epoch {best.epoch + 1}"
         )
     network = module.network.cpu().eval()
+    # Averaging rounds even what does not change.
+    network.load_state_dict({**network.state_dict(), **frozen})
     return Trained(network, module.curve, resumed_at, report.seconds, tuple(notes))
 
 

@@ -1,0 +1,228 @@
+"""Parts of a fine-tuning: augmentation, freezing, probing, planning, judging."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from support.trainings import tiny_samples, tiny_task
+
+from napari_resonance.errors import TrainingError
+from napari_resonance.training import layers, probe
+from napari_resonance.training.augment import Augmentation, generator
+from napari_resonance.training.callbacks import Surroundings
+from napari_resonance.training.contact_sheet import write_contact_sheet
+from napari_resonance.training.judged import calibrated, statistics_of
+from napari_resonance.training.options import FinetuneOptions
+from napari_resonance.training.plan import (
+    Start,
+    flip_axes,
+    mirror_axis,
+    plan_training,
+)
+from napari_resonance.training.samples import epoch_order
+from napari_resonance.training.train import train
+
+STILL = Augmentation((), 0, 0, 0, 0, 0, 0, 1)
+
+
+@pytest.mark.parametrize("shape", [(12, 10), (12, 10, 8)])
+def test_augmentation_repeats_and_changes(shape):
+    images = torch.rand(3, 2, *shape)
+    change = Augmentation(flip_axes=(0,))
+    one = change(images, generator(1, 2, 3, 0))
+    assert one.shape == images.shape
+    torch.testing.assert_close(one, change(images, generator(1, 2, 3, 0)))
+    assert not torch.allclose(one, change(images, generator(1, 2, 4, 0)))
+    assert not torch.allclose(one, change(images, generator(1, 2, 3, 1)))
+    torch.testing.assert_close(STILL(images, generator(0, 0, 0, 0)), images)
+
+
+def test_only_the_axes_asked_for_are_flipped():
+    images = torch.arange(2.0 * 6 * 5 * 4).reshape(2, 1, 6, 5, 4)
+    flips = dataclasses.replace(STILL, flip_axes=(1,))
+    seen = set()
+    for step in range(12):
+        changed = flips(images, generator(0, 0, step, 0))
+        for n in range(2):
+            plain = torch.allclose(changed[n], images[n])
+            assert plain or torch.allclose(changed[n], images[n].flip(2))
+            seen.add(plain)
+    assert seen == {True, False}
+
+
+def test_a_shift_moves_whole_voxels_and_brings_background_in():
+    images = torch.zeros(8, 1, 9, 9, 9) - 3
+    images[:, :, 4, 4, 4] = 5
+    moved = dataclasses.replace(STILL, shift=0.25)(images, generator(0, 0, 1, 0))
+    torch.testing.assert_close(
+        moved.flatten(1).max(dim=1).values, torch.full((8,), 5.0)
+    )
+    assert float(moved.min()) == pytest.approx(-3)
+    places = {int(m.flatten().argmax()) for m in moved}
+    assert len(places) > 4
+
+
+def test_a_rotation_keeps_the_middle():
+    images = torch.zeros(4, 1, 15, 15)
+    images[:, :, 7, 7] = 1
+    images[:, :, 7, 12] = 1
+    turned = dataclasses.replace(STILL, rotation=0.5)(images, generator(0, 0, 5, 0))
+    assert torch.allclose(turned[:, 0, 7, 7], torch.ones(4), atol=1e-5)
+    radius = [np.hypot(*(np.argwhere(t[0] > 0.3) - 7).T).max() for t in turned.numpy()]
+    assert all(3.5 < r < 6.5 for r in radius)
+
+
+def test_balanced_sampling_shows_labels_equally_often():
+    targets = np.array([0] * 30 + [1] * 6)
+    order = epoch_order(targets, seed=1, epoch=0, balanced=True)
+    assert np.bincount(targets[order]).tolist() == [18, 18]
+    plain = epoch_order(targets, seed=1, epoch=0, balanced=False)
+    assert sorted(plain) == list(range(36))
+    assert (
+        plain.tolist() != epoch_order(targets, seed=1, epoch=1, balanced=False).tolist()
+    )
+
+
+@pytest.mark.parametrize("unfreeze", ["head", "layer3", "all"])
+def test_frozen_stages_do_not_change_at_all(unfreeze):
+    task = tiny_task(unfreeze=unfreeze, epochs=1)
+    before = {k: v.clone() for k, v in task.network.state_dict().items()}
+    after = train(task, Surroundings(device="cpu")).network.state_dict()
+    learning = ("fc", *layers.trainable(unfreeze))
+    if "stem" in learning:
+        learning = (*learning, "conv1", "bn1")
+    for name, value in before.items():
+        same = torch.equal(value, after[name])
+        assert same != name.startswith(learning), name
+
+
+def test_earlier_stages_learn_more_slowly():
+    network = tiny_task().network
+    layers.freeze(network, "all")
+    groups = layers.parameter_groups(network, rate=1.0, decay=0.5, weight_decay=0.1)
+    rates = {g["name"]: g["lr"] for g in groups}
+    assert rates == {
+        "head": 1.0,
+        "layer4": 0.5,
+        "layer3": 0.25,
+        "layer2": 0.125,
+        "layer1": 0.0625,
+        "stem": 0.03125,
+    }
+    parameters = sum(p.numel() for g in groups for p in g["params"])
+    assert parameters == sum(p.numel() for p in network.parameters())
+    assert all((g["weight_decay"] == 0) == (g["params"][0].ndim == 1) for g in groups)
+
+
+def test_an_unknown_stage_is_refused():
+    with pytest.raises(TrainingError, match="Choose one of auto, head"):
+        layers.trainable("layer9")
+
+
+def test_probes_find_the_stage_that_knows():
+    samples = tiny_samples(0, 40)
+    random = np.random.default_rng(0)
+    features = {stage: random.normal(size=(40, 6)) for stage in layers.STAGES}
+    features["layer2"][:, 0] += 4 * samples.targets
+    probes = probe.probe_stages(features, samples)
+    found = {p.stage: p for p in probes}
+    assert found["layer2"].auroc > 0.95
+    assert found["layer2"].low <= found["layer2"].auroc <= found["layer2"].high
+    assert found["layer4"].auroc < 0.8
+    stage, why = probe.unfreeze_from(probes, 40)
+    assert stage == "layer3"
+    assert (
+        why.startswith("layer2 tells the labels apart with AUROC 0.9") or "1.0" in why
+    )
+
+
+def test_stage_features_end_in_what_the_head_is_given():
+    task = tiny_task()
+    features = probe.stage_features(task.network.eval(), task.validation)
+    assert [v.shape[1] for v in features.values()] == [4, 4, 4, 8, 8]
+    last = probe.pooled_features(task.network, task.validation, "cpu")
+    np.testing.assert_allclose(features["layer4"], last.numpy(), atol=1e-5)
+
+
+def test_features_of_views_make_epochs_cheap():
+    task = tiny_task(unfreeze="head", epochs=3, patience=0)
+    views = probe.feature_views(
+        task.network.eval(), task.training, Augmentation(), views=3, seed=0
+    )
+    assert views.views.shape == (3, 16, 8)
+    assert not torch.allclose(views.views[0], views.views[1])
+    held_out = probe.pooled_features(task.network, task.validation, "cpu")
+    cached = dataclasses.replace(task, views=views, validation_features=held_out)
+    before = task.network.conv1.weight.clone()
+    trained = train(cached, Surroundings(device="cpu"))
+    assert torch.equal(trained.network.conv1.weight, before)
+    logits, _ = probe.answers(trained.network, task.validation)
+    entropy = torch.nn.functional.cross_entropy(
+        torch.from_numpy(logits), torch.from_numpy(task.validation.targets)
+    )
+    assert trained.curve[-1]["validation_loss"] == pytest.approx(float(entropy), 1e-4)
+
+
+def test_letters_of_axes_mean_rows_and_columns_of_an_image():
+    assert flip_axes("xz", 3) == (0, 2)
+    assert flip_axes("x", 2) == (1,)
+    assert mirror_axis((33, 33), "x", 8) == 1
+    assert mirror_axis((28, 28), "x", 8) is None
+    assert mirror_axis((33, 33), "", 8) is None
+
+
+def test_every_decision_has_a_reason():
+    samples = tiny_samples(0, 40)
+    start = Start("none", {})
+    settings, decisions = plan_training(
+        FinetuneOptions(preset="quick", epochs=3),
+        start,
+        samples.inputs,
+        samples.targets,
+    )
+    assert settings.epochs == 3
+    assert all(d.reason for d in decisions)
+    assert {d.name: d.reason for d in decisions}["epochs"] == "chosen"
+    skewed = np.array([0] * 36 + [1] * 4)
+    settings, _ = plan_training(FinetuneOptions(), start, samples.inputs, skewed)
+    assert settings.balance == "sampling"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"preset": "fast"}, {"flip": "r"}, {"folds": 1}, {"rate": 0.0}]
+)
+def test_options_that_make_no_sense_are_refused(wrong):
+    with pytest.raises(TrainingError):
+        FinetuneOptions(**wrong)
+
+
+def test_few_patients_get_a_threshold_and_many_a_prediction_set():
+    random = np.random.default_rng(0)
+    targets = np.arange(60) % 2
+    logits = random.normal(size=(60, 2)) + 2 * np.eye(2)[targets]
+    patients = np.array([f"p{n}" for n in range(60)])
+    calibration, why = calibrated(logits, targets, patients)
+    assert calibration.rule["rule"] == "conformal"
+    inside = 1 - calibration.probabilities(logits) <= calibration.rule["quantile"]
+    assert inside[np.arange(60), targets].mean() >= 0.9
+    assert "30 calibration patients" in why
+    few, why = calibrated(logits[:12], targets[:12], patients[:12])
+    assert few.rule["rule"] == "threshold"
+    assert "need 9" in why
+
+
+def test_what_is_far_from_the_training_cases_is_beyond_the_limit():
+    samples = tiny_samples(0, 40)
+    random = np.random.default_rng(0)
+    features = random.normal(size=(40, 5)) + samples.targets[:, None]
+    statistics = statistics_of(features, samples, features[:0])
+    assert statistics.distance(features[0]) <= statistics.limit
+    assert statistics.distance(features[0] + 20) > statistics.limit
+
+
+def test_the_contact_sheet_is_a_picture(tmp_path):
+    samples = tiny_samples(0, 8)
+    path = tmp_path / "sheet.png"
+    write_contact_sheet(path, samples, ("a", "b"), Augmentation())
+    assert path.read_bytes().startswith(b"\x89PNG")
