@@ -261,3 +261,48 @@ def test_a_box_that_cannot_be_cut_is_refused(step):
 def test_one_box_is_enough():
     with pytest.raises(PreprocessingError, match="one 'box' at most"):
         recipe(BOX, BOX)
+
+
+@pytest.mark.parametrize(
+    "size", [(1, 2), (1, 2, 0), (1, None, 2), "abc", 3, (1, 2, -3)]
+)
+def test_another_size_is_checked_too(size):
+    with pytest.raises(PreprocessingError, match="three numbers above 0"):
+        recipe(BOX).with_box(size)
+
+
+def test_a_box_that_no_memory_holds_is_refused():
+    scan, mm = phantom("oblique")
+    box = {"step": "box", "size_mm": [9000, 9000, 9000]}
+    with pytest.raises(PreprocessingError, match="Make it smaller"):
+        recipe(box).apply(scan, mm)
+    sizes = recipe(BOX).with_box(np.array([9, 13, 25]))
+    assert sizes.apply(scan, mm).grid.shape == (10, 10, 10)
+    assert len(sizes.sha256) == 64
+
+
+def test_a_box_larger_than_the_scan_holds_all_of_it():
+    scan, mm = phantom("flipped")
+    prepared = recipe({"step": "box", "shape": [80, 80, 80]}).apply(scan, mm)
+    values = prepared.array[0, 0]
+    assert values.sum() == pytest.approx(scan.values().sum())
+    brightest = np.unravel_index(values.argmax(), values.shape)
+    np.testing.assert_allclose(to_world(prepared.grid.affine, brightest), mm)
+
+
+def test_a_lazy_scan_is_read_where_the_region_lies():
+    dask = pytest.importorskip("dask.array")
+    scan, mm = phantom("oblique")
+    read = []
+
+    def plane(block, block_info=None):
+        read.append(block_info[0]["array-location"][2])
+        return block
+
+    planes = dask.from_array(np.asarray(scan.voxels), chunks=(23, 31, 1))
+    lazy = replace(scan, voxels=planes.map_blocks(plane, dtype=np.int16))
+    read.clear()  # dask tries the function once
+    box = {"step": "box", "shape": [5, 5, 3]}
+    prepared = recipe(ORIENT, box).apply(lazy, mm)
+    assert prepared.array.max() == 1000
+    assert 3 <= len(read) <= 9 < scan.shape[2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -129,7 +130,19 @@ def crop_or_pad(
 def box(
     volume: Prepared, start: Sequence[int], shape: Sequence[int], value: float = 0.0
 ) -> Prepared:
-    """Cut a box of `shape` from voxel `start` on; `value` fills what lies outside."""
+    """Cut a box of `shape` from voxel `start` on; `value` fills what lies outside.
+
+    Raises
+    ------
+    PreprocessingError
+        If it would be larger than any network's input.
+
+    """
+    if math.prod(shape) > _MOST_VOXELS:
+        x, y, z = shape
+        raise PreprocessingError(
+            f"a box of {x} × {y} × {z} voxels was asked for", remedy="Make it smaller"
+        )
     result = np.full((*shape, *volume.values.shape[3:]), value, np.float32)
     source, target = [], []
     for first, size, available in zip(start, shape, volume.values.shape, strict=False):

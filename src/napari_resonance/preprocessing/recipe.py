@@ -162,7 +162,11 @@ class Recipe:
         if self.box is None:
             raise _no_box()
         kept = {k: v for k, v in self.box.items() if k not in ("shape", "size_mm")}
-        new = {"size_mm": list(size_mm), **kept}
+        try:
+            size = [float(n) for n in size_mm]
+        except (TypeError, ValueError):
+            size = []  # refused as any other that is no size
+        new = {"size_mm": size, **kept}
         steps = ((n, new if n == region.STEP else a) for n, a in self.steps)
         return replace(self, steps=tuple(steps))
 
