@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from napari_resonance.classifier.calibration import Calibration, fit_temperature
 from napari_resonance.classifier.distribution import TrainingStatistics, describe
 from napari_resonance.classifier.network import ResNet
 from napari_resonance.preprocessing.intensity import foreground_ranks
+from napari_resonance.training.intervals import interval
 from napari_resonance.training.judged import choose_threshold
 from napari_resonance.training.mr_sequence.heads import (
     FloatVolumes,
@@ -174,25 +175,6 @@ def calibrate(
     covering = np.quantile(acquired, 1 - coverage, method="lower")
     rule = {"rule": "threshold", "probability": max(threshold, float(covering))}
     return Calibration(temperature, rule)
-
-
-def interval(
-    values: NDArray[Any],
-    patients: NDArray[np.str_],
-    statistic: Callable[[NDArray[Any]], float] = lambda v: float(np.mean(v)),
-    *,
-    repeats: int = 2000,
-    seed: int = 0,
-) -> dict[str, float]:
-    """Return a figure with its 95 % bootstrap interval over patients."""
-    random = np.random.default_rng(seed)
-    groups = [np.flatnonzero(patients == p) for p in np.unique(patients)]
-    draws = []
-    for _ in range(repeats):
-        picked = random.integers(len(groups), size=len(groups))
-        draws.append(statistic(values[np.concatenate([groups[g] for g in picked])]))
-    low, high = np.nanpercentile(draws, (2.5, 97.5))
-    return {"value": statistic(values), "low": float(low), "high": float(high)}
 
 
 def figures(

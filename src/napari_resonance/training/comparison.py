@@ -1,0 +1,137 @@
+"""Two classifiers on the same cases: which is better, and could that be chance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_resonance.training.intervals import with_intervals
+from napari_resonance.training.metrics import auroc, share
+
+FloatArray = NDArray[np.float64]
+
+
+def delong(first: ArrayLike, second: ArrayLike, positive: ArrayLike) -> dict[str, Any]:
+    """Compare two AUROCs on the same cases (DeLong et al. 1988).
+
+    Parameters
+    ----------
+    first, second
+        ``(n,)`` scores of two models.
+    positive
+        ``(n,)`` truth.
+
+    Returns
+    -------
+    dict
+        ``first``, ``second`` (AUROC), ``difference`` with ``low`` and ``high`` of its
+        95 % interval, ``z`` and ``p`` (two-sided), None where not defined. Cases count
+        as independent: several scans of a patient make p too small.
+
+    """
+    from scipy.stats import norm
+
+    truth = np.asarray(positive, bool)
+    scores = np.stack([np.asarray(s, np.float64) for s in (first, second)])
+    empty = dict.fromkeys(("first", "second", "difference", "low", "high", "z", "p"))
+    if truth.all() or not truth.any():
+        return empty
+    parts = [_components(s[truth], s[~truth]) for s in scores]
+    areas = [float(hits.mean()) for hits, _ in parts]
+    difference = areas[0] - areas[1]
+    variance = 0.0
+    for side in (0, 1):
+        gap = parts[0][side] - parts[1][side]
+        if len(gap) > 1:
+            variance += float(gap.var(ddof=1)) / len(gap)
+    result: dict[str, Any] = {
+        "first": areas[0],
+        "second": areas[1],
+        "difference": difference,
+    }
+    if variance <= 0:
+        same = {"low": difference, "high": difference, "z": None}
+        return result | same | {"p": 1.0 if difference == 0 else None}
+    spread = variance**0.5
+    z = difference / spread
+    return result | {
+        "low": difference - 1.959964 * spread,
+        "high": difference + 1.959964 * spread,
+        "z": z,
+        "p": float(2 * norm.sf(abs(z))),
+    }
+
+
+def _components(hits: FloatArray, misses: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the share of negatives below each positive, and of positives above."""
+    from scipy.stats import rankdata
+
+    everything = rankdata(np.concatenate([hits, misses]))
+    m, n = len(hits), len(misses)
+    above = (everything[:m] - rankdata(hits)) / n
+    below = 1 - (everything[m:] - rankdata(misses)) / m
+    return above, below
+
+
+def mcnemar(first_right: ArrayLike, second_right: ArrayLike) -> dict[str, Any]:
+    """Compare two models' right answers to the same cases (exact McNemar test).
+
+    Returns
+    -------
+    dict
+        ``only_first`` and ``only_second``: cases that one alone got right; ``p``,
+        two-sided.
+
+    """
+    from scipy.stats import binomtest
+
+    a, b = np.asarray(first_right, bool), np.asarray(second_right, bool)
+    only_first, only_second = int((a & ~b).sum()), int((b & ~a).sum())
+    n = only_first + only_second
+    p = float(binomtest(only_first, n).pvalue) if n else 1.0
+    return {"only_first": only_first, "only_second": only_second, "p": p}
+
+
+def compare_answers(
+    first: FloatArray,
+    second: FloatArray,
+    targets: NDArray[np.int64],
+    patients: NDArray[Any],
+    labels: tuple[str, ...],
+    names: tuple[str, str],
+) -> dict[str, Any]:
+    """Compare the probabilities ``(n, K)`` of two models for the same cases.
+
+    Returns
+    -------
+    dict
+        ``models``, ``cases``; ``accuracy`` and ``auroc``: the differences (first minus
+        second) with bootstrap intervals over patients; ``mcnemar``; ``delong`` by
+        label, only for the second of two.
+
+    """
+    right = [p.argmax(axis=1) == targets for p in (first, second)]
+    present = [k for k in range(len(labels)) if 0 < (targets == k).sum() < len(targets)]
+
+    def differences(weights: FloatArray) -> dict[str, FloatArray]:
+        areas = [
+            np.mean([auroc(p[:, k], targets == k, weights) for k in present], axis=0)
+            if present
+            else np.full(len(weights), np.nan)
+            for p in (first, second)
+        ]
+        shares = [share(r, weights) for r in right]
+        return {"accuracy": shares[0] - shares[1], "auroc": areas[0] - areas[1]}
+
+    judged = present[1:] if len(labels) == 2 else present
+    return {
+        "models": list(names),
+        "cases": len(targets),
+        **with_intervals(differences, patients),
+        "mcnemar": mcnemar(*right),
+        "delong": {
+            labels[k]: delong(first[:, k], second[:, k], targets == k) for k in judged
+        },
+    }

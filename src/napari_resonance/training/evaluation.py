@@ -1,0 +1,438 @@
+"""How good answers are: every figure with its interval, by label and by subgroup."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_resonance.classifier.calibration import Calibration
+from napari_resonance.classifier.distribution import TrainingStatistics
+from napari_resonance.errors import TrainingError
+from napari_resonance.training import metrics
+from napari_resonance.training.intervals import (
+    widened_auroc,
+    widened_share,
+    with_intervals,
+)
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+Figure = Mapping[str, float | None]
+
+MOST_WRONG = 6
+"""Wrong answers that are named."""
+_LEAST_IN_GROUP = 2
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """A wrong answer: which case, what it is, what was said, and how firmly."""
+
+    case: int
+    source: str
+    truth: str
+    label: str
+    probability: float
+    sure: bool
+    picture: bytes | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it without the picture."""
+        names = ("case", "source", "truth", "label", "probability", "sure")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Probabilities and truths of n cases, and which answers are sure.
+
+    Parameters
+    ----------
+    probabilities
+        ``(n, K)``, calibrated.
+    targets, patients
+        ``(n,)``.
+    sure, odd
+        ``(n,)``: the rule holds and nothing is odd; unlike the training data.
+    in_set
+        ``(n, K)`` prediction sets, None without a conformal rule.
+    threshold
+        Of the second of two labels; None: the likelier label is the answer.
+
+    """
+
+    probabilities: FloatArray
+    targets: IntArray
+    patients: NDArray[Any]
+    sure: NDArray[np.bool_]
+    odd: NDArray[np.bool_] | None
+    in_set: NDArray[np.bool_] | None
+    threshold: float | None = None
+
+    @property
+    def predicted(self) -> IntArray:
+        """The likeliest labels, ``(n,)``."""
+        likeliest: IntArray = self.probabilities.argmax(axis=1).astype(np.int64)
+        return likeliest
+
+    @property
+    def called(self) -> IntArray:
+        """The labels at the operating point, ``(n,)``."""
+        if self.threshold is None:
+            return self.predicted
+        return (self.probabilities[:, 1] >= self.threshold).astype(np.int64)
+
+    def chosen(self, keep: NDArray[np.bool_]) -> Answers:
+        """Return the answers where `keep` is true."""
+        return Answers(
+            self.probabilities[keep],
+            self.targets[keep],
+            self.patients[keep],
+            self.sure[keep],
+            None if self.odd is None else self.odd[keep],
+            None if self.in_set is None else self.in_set[keep],
+            self.threshold,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What held-out cases say of a classifier.
+
+    Parameters
+    ----------
+    labels
+        In the order of the network's outputs.
+    answers
+        What was said of each case.
+    metrics
+        Figures with ``value``, ``low`` and ``high``: 95 % intervals over patients.
+    per_class
+        The same by label, each against the rest.
+    confusion
+        Counts, a row for each true label.
+    reliability
+        What was claimed and what was right, by bins of probability.
+    operating_point
+        ``label``, ``threshold`` and where it comes ``from``.
+    rule
+        Of a sure answer.
+    subgroups
+        Rows with ``group``, ``value``, ``cases``, ``patients`` and figures.
+    worst
+        The wrong answers that were given with the highest probability.
+    details
+        What else is known of the run: ``model``, ``split``, ``leaks``, ``left_out``,
+        ``comparison``, ``seconds``, ``report`` and more.
+
+    """
+
+    labels: tuple[str, ...]
+    answers: Answers
+    metrics: Mapping[str, Figure]
+    per_class: Mapping[str, Mapping[str, Any]]
+    confusion: IntArray
+    reliability: Sequence[Mapping[str, Any]]
+    operating_point: Mapping[str, Any] | None
+    rule: Mapping[str, Any]
+    subgroups: Sequence[Mapping[str, Any]]
+    worst: tuple[Wrong, ...]
+    details: Mapping[str, Any]
+
+    @property
+    def n_cases(self) -> int:
+        """How many cases were judged."""
+        return len(self.answers.targets)
+
+    @property
+    def n_patients(self) -> int:
+        """How many patients these are of."""
+        return len(np.unique(self.answers.patients))
+
+    @property
+    def report(self) -> Path | None:
+        """The HTML report, if one was written."""
+        path = self.details.get("report")
+        return None if path is None else Path(path)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document of ``resonance evaluate --json``: None, never NaN."""
+        return {
+            "model": None,
+            "folds": 0,
+            "labels": list(self.labels),
+            "cases": self.n_cases,
+            "patients": self.n_patients,
+            "metrics": {name: dict(f) for name, f in self.metrics.items()},
+            "per_class": {name: dict(f) for name, f in self.per_class.items()},
+            "confusion": self.confusion.tolist(),
+            "reliability": [dict(row) for row in self.reliability],
+            "operating_point": self.operating_point and dict(self.operating_point),
+            "rule": dict(self.rule),
+            "subgroups": [dict(row) for row in self.subgroups],
+            "worst": [wrong.to_json() for wrong in self.worst],
+            "split": {},
+            "leaks": [],
+            "left_out": [],
+            "comparison": None,
+            "seconds": None,
+            "report": None,
+        } | dict(self.details)
+
+
+def evaluate_answers(  # noqa: PLR0913, PLR0917
+    logits: ArrayLike,
+    features: ArrayLike,
+    targets: ArrayLike,
+    patients: Sequence[Any] | NDArray[Any],
+    labels: Sequence[str],
+    calibration: Calibration,
+    statistics: TrainingStatistics | None = None,
+    *,
+    groups: Mapping[str, Sequence[str]] | None = None,
+    operating_threshold: float | None = None,
+    sources: Sequence[str] = (),
+    odd: NDArray[np.bool_] | None = None,
+) -> Evaluation:
+    """Judge answers to cases that the network was not trained on.
+
+    Parameters
+    ----------
+    logits, features
+        ``(n, K)`` and ``(n, F)`` pooled features, empty where they are not known.
+    targets, patients
+        ``(n,)``: index of the true label, and whose the case is.
+    labels
+        In the order of the outputs.
+    calibration, statistics
+        Of the classifier; answers to cases far from the statistics are not sure.
+    groups
+        Value of each case (``(n,)``, empty where unknown) by name of the subgroup.
+    operating_threshold
+        Of the second of two labels, chosen on validation cases.
+    sources
+        How reports name the cases.
+    odd
+        Which cases are unlike the training data, where that is known already.
+
+    Raises
+    ------
+    TrainingError
+        If there is no case, or the arrays do not fit together.
+
+    """
+    values = np.asarray(logits, np.float64)
+    truth = np.asarray(targets, np.int64)
+    if not len(truth):
+        raise TrainingError("there is no case to judge the classifier by")
+    if values.shape != (len(truth), len(labels)) or len(patients) != len(truth):
+        raise TrainingError("logits, targets, patients and labels do not fit together")
+    if odd is None:
+        odd = _odd(np.asarray(features, np.float64), statistics, len(truth))
+    probabilities = calibration.probabilities(values)
+    sure = np.array([calibration.is_sure(p) for p in probabilities])
+    in_set = None
+    if calibration.rule["rule"] == "conformal":
+        names = tuple(labels)
+        sets = [calibration.prediction_set(p, names) or () for p in probabilities]
+        in_set = np.array([[n in held for n in names] for held in sets])
+    answers = Answers(
+        probabilities,
+        truth,
+        np.asarray(patients),
+        sure & ~odd if odd is not None else sure,
+        odd,
+        in_set,
+        operating_threshold if len(labels) == 2 else None,
+    )
+    return _judged(answers, tuple(labels), calibration, groups or {}, sources)
+
+
+def _odd(
+    features: FloatArray, statistics: TrainingStatistics | None, n: int
+) -> NDArray[np.bool_] | None:
+    if statistics is None or len(features) != n or features.ndim != 2:
+        return None
+    return np.array([statistics.distance(f) > statistics.limit for f in features])
+
+
+def _judged(
+    answers: Answers,
+    labels: tuple[str, ...],
+    calibration: Calibration,
+    groups: Mapping[str, Sequence[str]],
+    sources: Sequence[str],
+) -> Evaluation:
+    everyone = np.ones((1, len(answers.targets)))
+    matrix = metrics.confusion(answers.called, answers.targets, len(labels), everyone)
+    overall, per_class = _figures(answers, labels)
+    point = None
+    if len(labels) == 2:
+        given = answers.threshold is not None
+        point = {
+            "label": labels[1],
+            "threshold": answers.threshold if given else 0.5,
+            "from": "validation" if given else "the likelier label",
+        }
+    return Evaluation(
+        labels=labels,
+        answers=answers,
+        metrics=overall,
+        per_class=per_class,
+        confusion=matrix[0].astype(np.int64),
+        reliability=metrics.reliability(answers.probabilities, answers.targets),
+        operating_point=point,
+        rule=calibration.rule,
+        subgroups=_subgroups(answers, labels, groups),
+        worst=_worst(answers, labels, sources),
+        details={},
+    )
+
+
+def _figures(
+    answers: Answers, labels: tuple[str, ...]
+) -> tuple[dict[str, Figure], dict[str, dict[str, Any]]]:
+    """Return all figures, overall and by label, from one set of draws."""
+    present = np.array([bool((answers.targets == k).any()) for k in range(len(labels))])
+
+    def drawn(weights: FloatArray) -> dict[str, FloatArray]:
+        by_label = _by_label(answers, len(labels), weights)
+        result = _overall(answers, weights)
+        averaged = metrics.macro(by_label, present)
+        result |= {n: averaged[n] for n in ("auroc", "auprc", "f1")}
+        result["balanced_accuracy"] = averaged["sensitivity"]
+        # Of two labels the second is what one looks for.
+        shown = (lambda v: v[:, 1]) if len(labels) == 2 else None
+        for name in ("sensitivity", "specificity"):
+            result[name] = shown(by_label[name]) if shown else averaged[name]
+        for name, values in by_label.items():
+            result |= {f"{name} {k}": values[:, k] for k in range(len(labels))}
+        return result
+
+    found = with_intervals(drawn, answers.patients)
+    overall: dict[str, Figure] = {n: f for n, f in found.items() if " " not in n}
+    names = sorted({n.split()[0] for n in found if " " in n})
+    per_class: dict[str, dict[str, Any]] = {}
+    for k, label in enumerate(labels):
+        figures: dict[str, Any] = {n: found[f"{n} {k}"] for n in names}
+        counts = _patients(answers, answers.targets == k)
+        others = _patients(answers, answers.targets != k)
+        figures["sensitivity"] = widened_share(figures["sensitivity"], counts)
+        figures["specificity"] = widened_share(figures["specificity"], others)
+        figures["auroc"] = widened_auroc(figures["auroc"], counts, others)
+        cases = int((answers.targets == k).sum())
+        per_class[label] = {"cases": cases, "patients": counts, **figures}
+    _widen(overall, per_class, answers)
+    return overall, per_class
+
+
+def _overall(answers: Answers, weights: FloatArray) -> dict[str, FloatArray]:
+    right, sure = answers.predicted == answers.targets, answers.sure
+    cells = answers.probabilities, answers.targets
+    result = {
+        "accuracy": metrics.share(right, weights),
+        "ece": metrics.ece(*cells, weights),
+        "brier": metrics.share(metrics.brier(*cells), weights),
+        "sure": metrics.share(sure, weights),
+        "accuracy_when_sure": metrics.share(right, weights, sure),
+    }
+    if answers.threshold is not None:
+        called = answers.called == answers.targets
+        result["accuracy_at_operating_point"] = metrics.share(called, weights)
+    if answers.odd is not None:
+        result["out_of_distribution"] = metrics.share(answers.odd, weights)
+    if answers.in_set is not None:
+        held = answers.in_set[np.arange(len(answers.targets)), answers.targets]
+        result["coverage"] = metrics.share(held, weights)
+        result["set_size"] = metrics.share(answers.in_set.sum(axis=1), weights)
+    return result
+
+
+def _by_label(
+    answers: Answers, n_labels: int, weights: FloatArray
+) -> dict[str, FloatArray]:
+    matrix = metrics.confusion(answers.called, answers.targets, n_labels, weights)
+    areas: dict[str, list[FloatArray]] = {"auroc": [], "auprc": []}
+    for k in range(n_labels):
+        scores, truth = answers.probabilities[:, k], answers.targets == k
+        areas["auroc"].append(metrics.auroc(scores, truth, weights))
+        areas["auprc"].append(metrics.average_precision(scores, truth, weights))
+    stacked = {name: np.stack(parts, axis=1) for name, parts in areas.items()}
+    return stacked | metrics.of_confusion(matrix)
+
+
+def _widen(
+    overall: dict[str, Figure], per_class: Mapping[str, Any], answers: Answers
+) -> None:
+    """Give shares of all or none, and perfect areas, bounds that are not themselves."""
+    everyone = np.ones(len(answers.targets), bool)
+    among = {"accuracy_when_sure": answers.sure}
+    shares = ("accuracy", "sure", "accuracy_when_sure", "coverage")
+    for name in (*shares, "out_of_distribution"):
+        if name in overall:
+            count = _patients(answers, among.get(name, everyone))
+            overall[name] = widened_share(overall[name], count)
+    known = [figures for figures in per_class.values() if figures["cases"]]
+    pairs = {"auroc": "auroc", "balanced_accuracy": "sensitivity"}
+    for name, part in pairs.items():
+        if overall[name]["value"] == 1:
+            lows = [f[part]["low"] for f in known]
+            if lows and None not in lows:
+                overall[name] = {**overall[name], "low": float(np.mean(lows))}
+    if len(per_class) == 2:
+        second = list(per_class.values())[1]
+        for name in ("sensitivity", "specificity"):
+            overall[name] = second[name]
+
+
+def _patients(answers: Answers, keep: NDArray[np.bool_]) -> int:
+    return len(np.unique(answers.patients[keep]))
+
+
+def _subgroups(
+    answers: Answers, labels: tuple[str, ...], groups: Mapping[str, Sequence[str]]
+) -> list[dict[str, Any]]:
+    rows = []
+    for name, values in groups.items():
+        given = np.array([str(v) for v in values])
+        for value in sorted(set(given) - {""}):
+            keep = given == value
+            if keep.sum() < _LEAST_IN_GROUP:
+                continue
+            part = answers.chosen(keep)
+            overall, _ = _figures(part, labels)
+            shown = ("accuracy", "auroc", "sure")
+            rows.append(
+                {
+                    "group": name,
+                    "value": value,
+                    "cases": int(keep.sum()),
+                    "patients": _patients(answers, keep),
+                    **{n: overall[n] for n in shown},
+                }
+            )
+    return rows
+
+
+def _worst(
+    answers: Answers, labels: tuple[str, ...], sources: Sequence[str]
+) -> tuple[Wrong, ...]:
+    top = answers.probabilities.max(axis=1)
+    wrong = np.flatnonzero(answers.predicted != answers.targets)
+    chosen = wrong[np.argsort(-top[wrong], kind="stable")][:MOST_WRONG]
+    return tuple(
+        Wrong(
+            case=int(n) + 1,
+            source=sources[n] if sources else "",
+            truth=labels[answers.targets[n]],
+            label=labels[answers.predicted[n]],
+            probability=float(top[n]),
+            sure=bool(answers.sure[n]),
+        )
+        for n in chosen
+    )
