@@ -56,6 +56,7 @@ def test_the_centre_may_be_negative_and_is_in_the_answer(
     assert "box_mm" not in result
     # The map lies around the place: half the box, and a cell.
     assert np.abs(np.subtract(result["peak_mm"], mm)).max() < 8 * 3**0.5 + 8
+    assert "the marked place" in result["place"]  # and no hemisphere of a box
     assert Path(result["picture"]).is_file()
     with open(out / "results.csv", newline="") as file:
         (row,) = csv.DictReader(file)

@@ -64,6 +64,15 @@ def test_scans_on_one_grid_are_not_interpolated():
     np.testing.assert_array_equal(prepared.array[0, 1], 2 * prepared.array[0, 0])
 
 
+def test_one_image_given_twice_is_told():
+    first, _ = phantom("oblique")
+    assert (
+        "T1w and T2w are the same image" in recipe(ORIENT).apply([first] * 2).warnings
+    )
+    other = replace(first, voxels=np.asarray(first.voxels)[::-1].copy())
+    assert not recipe(ORIENT).apply([first, other]).warnings
+
+
 def test_the_stored_order_of_a_channel_changes_nothing():
     first, _ = phantom("oblique")
     turned, affine = reorient(np.asarray(first.voxels), first.affine, "PIR")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_resonance.classifier.prediction import Saliency
-from napari_resonance.saliency.place import describe_place
+from napari_resonance.saliency.place import describe_offset, describe_place
 
 # A region of 49×57×33 voxels of 3 mm; cells of 24 mm; its middle is (0, 0, 40) mm.
 REGION = np.diag([3.0, 3.0, 3.0, 1.0])
@@ -67,3 +67,25 @@ def test_without_an_orientation_no_side_is_named():
     words = describe_place(saliency)
     assert "orientation is not known" in words
     assert "right" not in words
+
+
+@pytest.mark.parametrize(
+    ("center", "words"),
+    [
+        ((0, -84, 40), "24 mm right of the marked place (± 12 mm)"),
+        ((30, -90, 44), "6 mm left of the marked place, 6 mm in front of it, "
+                        "4 mm below it (± 12 mm)"),
+        ((24.3, -80, 38), "4 mm behind the marked place, 2 mm above it (± 12 mm)"),
+        ((24, -84, 40), "at the marked place (± 12 mm)"),
+    ],
+)  # fmt: skip
+def test_a_region_is_described_from_the_marked_place(center, words):
+    assert describe_offset(_map((4, 0, 2)), center) == words
+
+
+def test_a_region_without_evidence_or_orientation_has_no_place():
+    assert "nothing in the region speaks for T1w" in describe_offset(
+        _map(None), (0, 0, 0)
+    )
+    lost = replace(_map((4, 0, 2)), oriented=False)
+    assert "orientation is not known" in describe_offset(lost, (0, 0, 0))

@@ -26,10 +26,12 @@ def entry(prediction: Prediction, classifier: Classifier) -> dict[str, Any]:
 
 def place(prediction: Prediction, classifier: Classifier) -> str:
     """Say in words where the network looked."""
-    from napari_resonance.saliency.place import describe_place
+    from napari_resonance.saliency.place import describe_offset, describe_place
 
     if prediction.saliency is None:
         return ""
+    if prediction.center_mm is not None:
+        return describe_offset(prediction.saliency, prediction.center_mm)
     return describe_place(prediction.saliency, classifier.card.body_part)
 
 

@@ -7,6 +7,7 @@ import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -291,6 +292,9 @@ def _one_volume(volumes: Sequence[Prepared], names: Sequence[str]) -> Prepared:
         warnings += volume.warnings
         if not np.ptp(volume.values, axis=(0, 1, 2)).any():
             warnings.append(f"{name} is the same everywhere in what the network sees")
+    for (a, one), (b, other) in combinations(zip(names, volumes, strict=True), 2):
+        if np.array_equal(one.values, other.values):
+            warnings.append(f"{a} and {b} are the same image")
     channels = [
         v.values if v.values.ndim == 4 else v.values[..., None] for v in volumes
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -48,6 +50,46 @@ def describe_place(saliency: Saliency, body_part: str = "brain") -> str:
     if _is_two_sided(saliency, center):
         sideways += f" (the other {noun} hardly less)"
     return f"{sideways}, {_level(up)} (± {round(max(half_x, half_z))} mm)"
+
+
+def describe_offset(saliency: Saliency, center_mm: Sequence[float]) -> str:
+    """Say where the largest value lies, seen from the marked place of a region.
+
+    A region has no midline of the body and no hemispheres.
+
+    Parameters
+    ----------
+    saliency
+        Map of a region.
+    center_mm
+        The place that was marked, RAS+ mm.
+
+    Returns
+    -------
+    str
+        For example "3 mm right of the marked place, 5 mm behind it (± 4 mm)". The last
+        number is half a cell of the map.
+
+    """
+    if not saliency.values.max() > 0:
+        return f"nowhere: nothing in the region speaks for {saliency.target}"
+    if not saliency.oriented:
+        return "at a place without a name: the scan's orientation is not known"
+    offset = np.subtract(saliency.peak_mm, center_mm)
+    half = float(np.abs(saliency.affine[:3, :3]).sum(axis=1).max()) / 2
+    ways = (("right of", "left of"), ("in front of", "behind"), ("above", "below"))
+    parts = [
+        f"{round(abs(mm))} mm {words[int(mm < 0)]}"
+        for mm, words in zip(offset.tolist(), ways, strict=True)
+        if round(abs(mm)) > 0
+    ]
+    if not parts:
+        return f"at the marked place (± {round(half)} mm)"
+    first, *rest = parts
+    return (
+        ", ".join([f"{first} the marked place", *(f"{part} it" for part in rest)])
+        + f" (± {round(half)} mm)"
+    )
 
 
 def _is_two_sided(saliency: Saliency, center: NDArray[np.float64]) -> bool:
