@@ -1,0 +1,138 @@
+"""Fingerprints: small pictures by which copies of one scan are recognised.
+
+A scan is laid on a small grid that hangs on its own content (centre and spread of what
+is bright), so that margins, spacing and a lost affine do not matter. What is smooth is
+taken away, for that is what two patients have in common. Two fingerprints are compared
+in all the ways in which axes can be exchanged and mirrored.
+"""
+
+from __future__ import annotations
+
+from itertools import permutations, product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_resonance.scan import Scan
+
+LENGTH = 4096
+"""Entries of a fingerprint after the first, which tells its dimensions."""
+
+# Voxels along each axis, of volumes and of images.
+_SIZES = {3: 16, 2: 64}
+# Standard deviations of the bright from its centre: a ball has its surface at 2.2.
+_REACH = 2.0
+# Width of what is taken away as smooth, as a share of half the fingerprint.
+_SMOOTH = 0.10
+# Percentiles at which values are cut, as windows and 8 bits do.
+_DARK, _BRIGHT = 2.0, 99.5
+# Of the range between them: below lies the noise of the background.
+_FLOOR = 0.12
+# Voxels along an axis that are looked at; more are averaged.
+_LARGEST = 96
+
+
+def fingerprint_of(scan: Scan) -> NDArray[np.int8]:
+    """Return the fingerprint of a scan's first volume, see `fingerprint`."""
+    values = scan.values()
+    return fingerprint(values.mean(axis=3) if scan.color else values)
+
+
+def fingerprint(values: NDArray[np.float32]) -> NDArray[np.int8]:
+    """Return what a copy of a scan shares with it, and other patients' scans do not.
+
+    Parameters
+    ----------
+    values
+        ``(i, j, k)``, any size.
+
+    Returns
+    -------
+    ndarray
+        int8 ``(4097,)``: the number of dimensions, then a flattened cube or, for an
+        image, square. Zeros for what is blank, which resembles nothing.
+
+    """
+    from scipy import ndimage
+
+    blank = np.zeros(LENGTH + 1, np.int8)
+    # What is not finite is as dark as the darkest.
+    finite = np.isfinite(values)
+    if not finite.any():
+        return blank
+    coarse = _averaged(np.squeeze(np.where(finite, values, values[finite].min())))
+    if coarse.ndim not in _SIZES or min(coarse.shape) < 2:
+        return blank
+    low, high = np.percentile(coarse, (_DARK, _BRIGHT))
+    if not high > low:
+        low, high = float(coarse.min()), float(coarse.max())
+    if not high > low:
+        return blank
+    bright = np.clip((coarse - low) / (high - low), _FLOOR, 1) - _FLOOR
+    center, spread = _moments(bright)
+    size = _SIZES[coarse.ndim]
+    step = 2 * _REACH * spread / size
+    if not (step > 0).all():
+        return blank
+    small = ndimage.affine_transform(
+        ndimage.gaussian_filter(bright, 0.5 * np.maximum(step - 0.5, 0.3)),
+        step,
+        center - step * (size - 1) / 2,
+        (size,) * coarse.ndim,
+        order=1,
+    )
+    details = small - ndimage.gaussian_filter(small, _SMOOTH * size / 2)
+    details -= details.mean()
+    largest = float(np.abs(details).max())
+    if largest < 1e-6:
+        return blank
+    # Roots bring edges and texture nearer to each other, and use the 8 bits better.
+    roots = np.sign(details) * np.sqrt(np.abs(details) / largest)
+    return np.concatenate([[coarse.ndim], np.rint(127 * roots).ravel()]).astype(np.int8)
+
+
+def _averaged(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Average blocks of large scans, which makes the rest cheap."""
+    steps = [max(1, n // _LARGEST) for n in values.shape]
+    shape: list[int] = []
+    cut = []
+    for n, step in zip(values.shape, steps, strict=True):
+        cut.append(slice(n - n % step))
+        shape += [n // step, step]
+    blocks = values[tuple(cut)].reshape(shape)
+    axes = tuple(range(1, len(shape), 2))
+    averaged: NDArray[np.float64] = blocks.mean(axis=axes, dtype=np.float64)
+    return averaged
+
+
+def _moments(
+    bright: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return centre and standard deviation of what is bright, in voxels."""
+    center, spread = [], []
+    for axis in range(bright.ndim):
+        others = tuple(n for n in range(bright.ndim) if n != axis)
+        profile = bright.sum(axis=others)
+        places = np.arange(len(profile))
+        middle = np.average(places, weights=profile)
+        center.append(middle)
+        spread.append(np.sqrt(np.average((places - middle) ** 2, weights=profile)))
+    return np.array(center), np.array(spread)
+
+
+def turned(
+    fingerprints: NDArray[np.float32], dimensions: int
+) -> list[NDArray[np.float32]]:
+    """Return pictures ``(n, 4096)`` with axes exchanged and mirrored in all ways.
+
+    48 ways for volumes, 8 for images; the first changes nothing.
+    """
+    n = len(fingerprints)
+    boxes = fingerprints.reshape(n, *(_SIZES[dimensions],) * dimensions)
+    result = []
+    for order in permutations(range(1, dimensions + 1)):
+        exchanged = boxes.transpose(0, *order)
+        for mirrored in product((1, -1), repeat=dimensions):
+            view = exchanged[(slice(None), *(slice(None, None, m) for m in mirrored))]
+            result.append(view.reshape(n, -1))
+    return result
