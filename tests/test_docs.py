@@ -46,7 +46,16 @@ def test_readme_is_short_and_has_the_two_commands() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [(), ("demo",), ("inspect",), ("classify",), ("models",), ("view",)]
+    "arguments",
+    [
+        (),
+        ("demo",),
+        ("inspect",),
+        ("classify",),
+        ("finetune",),
+        ("models",),
+        ("view",),
+    ],
 )
 def test_the_installed_command_helps(arguments: tuple[str, ...]) -> None:
     import subprocess

@@ -18,8 +18,9 @@ from napari_resonance.samples import sample_path
 
 IMAGES = Path(__file__).parents[1] / "images"
 
-# Name of the picture: sample that it shows.
+# Name of the picture: sample that it shows. The series panel lists all of them.
 PICTURES = {"classify-panel": "icbm-t1", "classify-oblique": "oblique-pd"}
+SERIES = "series-panel"
 MAX_BYTES = 600_000
 WAIT_MS, STEP_MS, SETTLE_MS = 120_000, 20, 1500
 
@@ -29,7 +30,9 @@ def main() -> None:
     # An empty name keeps napari's settings in memory: nobody's own change the pictures.
     os.environ["NAPARI_CONFIG"] = ""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", default=list(PICTURES), help="of pictures")
+    parser.add_argument(
+        "names", nargs="*", default=[*PICTURES, SERIES], help="of pictures"
+    )
     parser.add_argument("--out", type=Path, default=IMAGES, help="folder")
     parser.add_argument("--size", default="1280x800", help="of the window")
     parser.add_argument("--theme", default="dark", choices=["dark", "light"])
@@ -37,20 +40,47 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     for name in options.names:
-        make_picture(name, options)
+        viewer = new_window(options)
+        if name == SERIES:
+            list_series(viewer)
+        else:
+            classify(viewer, name, options)
+        rest(SETTLE_MS)
+        picture = viewer.screenshot(canvas_only=False, flash=False)
+        save(picture, options.out / f"{name}.png")
+        viewer.close()
 
 
-def make_picture(name: str, options: argparse.Namespace) -> None:
-    """Open a sample, classify it, save the window as a PNG."""
+def new_window(options: argparse.Namespace) -> Any:
+    """Return a window of the size and theme that are asked for."""
     import napari
-
-    from napari_resonance.viewer.commands import panel_of
 
     viewer = napari.Viewer(title="Resonance", show=False)
     viewer.theme = options.theme
     width, height = (int(n) for n in options.size.split("x"))
     viewer.window.show()
     viewer.window.set_geometry(0, 0, width, height)
+    return viewer
+
+
+def list_series(viewer: Any) -> None:
+    """List all samples as if they were a study, and open the first."""
+    from napari_resonance.viewer.commands import panel_of, series_panel_of
+
+    classify_panel = panel_of(viewer)
+    wait_until(lambda: not classify_panel.model_search.is_busy)
+    panel = series_panel_of(viewer)
+    panel.open_paths([sample_path()])
+    wait_until(lambda: not panel.runner.is_busy and not panel.thumbnails.is_busy)
+    panel.open_chosen()
+    wait_until(lambda: bool(viewer.layers) and not panel.runner.is_busy)
+    series_panel_of(viewer)
+
+
+def classify(viewer: Any, name: str, options: argparse.Namespace) -> None:
+    """Open a sample and classify it."""
+    from napari_resonance.viewer.commands import panel_of
+
     panel = panel_of(viewer)
     wait_until(lambda: not panel.model_search.is_busy)
     if options.model is not None:
@@ -60,9 +90,6 @@ def make_picture(name: str, options: argparse.Namespace) -> None:
     wait_until(lambda: bool(viewer.layers) and not panel.runner.is_busy)
     panel.run_row.run_button.click()
     wait_until(lambda: not panel.runner.is_busy)
-    rest(SETTLE_MS)
-    save(viewer.screenshot(canvas_only=False, flash=False), options.out / f"{name}.png")
-    viewer.close()
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_resonance.reading import read_scan, read_scans
     from napari_resonance.samples import sample_path
     from napari_resonance.scan import Scan
+    from napari_resonance.training.finetune import finetune
 
 _HOME = {
     "Classifier": "classifier.predict",
@@ -30,6 +31,7 @@ _HOME = {
     "ResonanceError": "errors",
     "Saliency": "classifier.prediction",
     "Scan": "scan",
+    "finetune": "training.finetune",
     "list_models": "classifier.bundle",
     "load_classifier": "classifier.predict",
     "load_pretrained": "classifier.pretrained",
@@ -45,6 +47,7 @@ __all__ = [
     "ResonanceError",
     "Saliency",
     "Scan",
+    "finetune",
     "list_models",
     "load_classifier",
     "load_pretrained",

@@ -20,23 +20,33 @@ from napari_resonance.viewer.records import record_of
 from napari_resonance.viewer.viewer_actions import add_scans
 
 
-def test_a_study_folder_opens_in_the_background(
+def test_a_folder_with_one_scan_opens_in_the_background(
     viewer: Any, panel: Any, qtbot: Any, tmp_path: Path
 ) -> None:
-    write_dicom_series(phantom("oblique")[0], tmp_path / "study" / "a", SeriesNumber=1)
-    write_dicom_series(phantom("sagittal")[0], tmp_path / "study" / "b", SeriesNumber=2)
+    write_dicom_series(phantom("oblique")[0], tmp_path / "study" / "a")
     (tmp_path / "study" / "letter.txt").write_text("not a scan")
     panel.drop_area.dropped.emit([tmp_path / "study"])
     assert panel.runner.is_busy
     wait_idle(panel, qtbot)
-    assert sorted(layer.name for layer in viewer.layers) == [
-        "MR · oblique axial",
-        "MR · sagittal",
+    assert [layer.name for layer in viewer.layers] == ["MR · oblique axial"]
+    assert panel.message.sentence().startswith("1 scan opened. Left out: letter.txt")
+    assert panel.scan_picker.layer is viewer.layers[0]
+
+
+def test_files_that_were_chosen_one_by_one_are_all_opened(
+    viewer: Any, panel: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    names = ("oblique", "sagittal")
+    paths = [write_nifti(phantom(n)[0], tmp_path / f"{n}.nii") for n in names]
+    panel.open_paths(paths)
+    wait_idle(panel, qtbot)
+    assert [layer.name for layer in viewer.layers] == [
+        "oblique · oblique axial",
+        "sagittal · sagittal",
     ]
     assert [layer.visible for layer in viewer.layers] == [True, False]
-    assert panel.message.sentence().startswith("2 scans opened.")
+    assert panel.message.sentence() == "2 scans opened."
     assert panel.scan_picker.box.count() == 2
-    assert panel.scan_picker.layer is viewer.layers[0]
 
 
 @pytest.mark.parametrize(

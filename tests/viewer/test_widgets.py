@@ -178,7 +178,7 @@ def test_a_map_of_nothing_is_said_to_be_one(qtbot: Any) -> None:
 
 
 def test_run_or_cancel_never_both(qtbot: Any) -> None:
-    row = RunRow()
+    row = RunRow("Classify", "Classify the scan")
     qtbot.addWidget(row)
     assert (row.run_button.isEnabled(), row.cancel_button.isEnabled()) == (True, False)
     row.set_busy(True)

@@ -64,6 +64,8 @@ def _bundle(pretrained: str) -> Bundle | None:
         return embedded[pretrained]
     if (Path(pretrained) / METADATA).is_file():
         return load_bundle(pretrained)
+    if not Path(pretrained).is_file():
+        load_pretrained(pretrained)  # says what there is instead
     return None
 
 

@@ -156,7 +156,7 @@ def plan_training(
         rate=rate,
         layer_decay=decay,
         schedule=options.schedule,
-        averaging=0.99 if n * epochs / batch > 300 else 0.9,
+        averaging=_averaging(n * epochs / batch),
         balance=balance,
         patience=patience,
         unfreeze="all" if options.unfreeze == "auto" else options.unfreeze,
@@ -165,6 +165,11 @@ def plan_training(
         deterministic=options.deterministic,
     )
     return settings, decisions
+
+
+def _averaging(steps: float) -> float:
+    """Return a decay that looks back over a tenth of the steps, 100 at most."""
+    return float(np.clip(1 - 10 / max(steps, 1), 0.5, 0.99))
 
 
 def _batch(shape: tuple[int, ...], n: int) -> tuple[int, str]:

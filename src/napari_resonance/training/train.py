@@ -328,6 +328,7 @@ def _quiet() -> Iterator[None]:
         warnings.filterwarnings("ignore", ".*lr_scheduler.step.*")
         warnings.filterwarnings("ignore", ".*in eval mode.*")
         warnings.filterwarnings("ignore", ".*LeafSpec.*")
+        warnings.filterwarnings("ignore", ".*no `val_dataloader`.*")
         try:
             yield
         finally:

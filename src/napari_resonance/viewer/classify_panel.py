@@ -21,19 +21,21 @@ from napari_resonance.viewer.classification import (
     find_choices,
     read_model,
 )
+from napari_resonance.viewer.commands import series_panel_of
 from napari_resonance.viewer.drop_area import DropArea
 from napari_resonance.viewer.hidden_row import HiddenRow
 from napari_resonance.viewer.job_runner import JobRunner
 from napari_resonance.viewer.layers import LayerData, resampled_layer
 from napari_resonance.viewer.message import Message
 from napari_resonance.viewer.model_picker import ModelPicker
-from napari_resonance.viewer.opening import Opened, open_layers
+from napari_resonance.viewer.opening import Opened
 from napari_resonance.viewer.plain import scan_from_layer
 from napari_resonance.viewer.records import record_of
 from napari_resonance.viewer.result_view import ResultView
 from napari_resonance.viewer.run_row import RunRow
 from napari_resonance.viewer.saliency_controls import SaliencyControls
 from napari_resonance.viewer.scan_picker import ScanPicker
+from napari_resonance.viewer.survey import Survey, look_through
 from napari_resonance.viewer.viewer_actions import (
     add_layer,
     add_scans,
@@ -67,7 +69,9 @@ class ClassifyPanel(QWidget):
         self.drop_area = DropArea()
         self.scan_picker = ScanPicker(self._viewer)
         self.model_picker = ModelPicker()
-        self.run_row = RunRow()
+        self.run_row = RunRow(
+            "Classify", "Classify the scan and show where the network looked"
+        )
         self.message = Message()
         self.hidden_row = HiddenRow(self.keeper)
         self.result = ResultView()
@@ -85,9 +89,9 @@ class ClassifyPanel(QWidget):
             self.deleteLater()
 
     def open_paths(self, paths: Iterable[str | PathLike[str]]) -> None:
-        """Read scans from files and folders in the background and show them."""
+        """Show the scan in files and folders, or a list of them to choose from."""
         sources = [Path(p) for p in paths]
-        self._run(partial(open_layers, sources), self._on_opened)
+        self._run(partial(look_through, sources), self._on_looked_through)
 
     def run(self) -> None:
         """Classify the chosen scan in the background."""
@@ -177,6 +181,12 @@ class ClassifyPanel(QWidget):
     def _on_choices(self, choices: Choices) -> None:
         self.model_picker.set_models(choices.models)
         self.model_picker.set_devices(choices.devices)
+
+    def _on_looked_through(self, found: Opened | Survey) -> None:
+        if isinstance(found, Survey):
+            series_panel_of(self._viewer).show_survey(found)
+        else:
+            self._on_opened(found)
 
     def _on_opened(self, opened: Opened) -> None:
         add_scans(self._viewer, opened.layers)

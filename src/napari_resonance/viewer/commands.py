@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 PLUGIN = "napari-resonance"
 PANEL = "Classify"
+SERIES = "Series"
 
 
 def open_folder(viewer: napari.viewer.Viewer) -> None:
@@ -25,3 +26,18 @@ def panel_of(viewer: napari.viewer.Viewer) -> Any:
     """Return the Classify panel of a viewer's window, opened if it was not."""
     _, panel = viewer.window.add_plugin_dock_widget(PLUGIN, PANEL)
     return panel
+
+
+def series_panel_of(viewer: napari.viewer.Viewer) -> Any:
+    """Return the Series panel of a viewer's window, in front, opened if it was not."""
+    dock, panel = viewer.window.add_plugin_dock_widget(PLUGIN, SERIES, tabify=True)
+    dock.show()
+    dock.raise_()
+    return panel
+
+
+def return_to_panel(viewer: napari.viewer.Viewer) -> None:
+    """Bring the Classify panel to the front, if it is open."""
+    if any(name.startswith(PANEL) for name in viewer.window.dock_widgets):
+        dock, _ = viewer.window.add_plugin_dock_widget(PLUGIN, PANEL)
+        dock.raise_()

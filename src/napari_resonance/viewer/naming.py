@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from napari_resonance.geometry import orientation_of
-from napari_resonance.scan import Scan
 from napari_resonance.viewer.frame import ViewerFrame
+
+if TYPE_CHECKING:
+    from napari_resonance.reading.outline import Outline
+    from napari_resonance.scan import Scan
 
 _PLANES = {"S": "axial", "I": "axial", "A": "coronal", "P": "coronal"}
 
@@ -14,7 +19,7 @@ _PLANES = {"S": "axial", "I": "axial", "A": "coronal", "P": "coronal"}
 _OBLIQUE_COSINE = np.cos(np.radians(5))
 
 
-def scan_name(scan: Scan) -> str:
+def scan_name(scan: Scan | Outline) -> str:
     """Return a layer name: what was acquired, the plane if that does not say it.
 
     Built from acquisition facts, because folder and file names of studies often hold a
@@ -22,14 +27,15 @@ def scan_name(scan: Scan) -> str:
     their own.
     """
     facts = [_title(scan)]
-    if scan.oriented and scan.grid_shape[2] > 1 and not _description(scan):
+    if scan.oriented and scan.shape[2] > 1 and not _description(scan):
         facts.append(plane_of(scan))
-    if scan.n_times > 1:
-        facts.append(f"{scan.n_times} volumes")
+    n_times = 1 if scan.color or len(scan.shape) == 3 else scan.shape[3]
+    if n_times > 1:
+        facts.append(f"{n_times} volumes")
     return " · ".join(facts)
 
 
-def plane_of(scan: Scan) -> str:
+def plane_of(scan: Scan | Outline) -> str:
     """Return the plane a scan was taken in: "axial", "oblique axial", ..."""
     direction = scan.affine[:3, 2] / np.linalg.norm(scan.affine[:3, 2])
     name = _PLANES.get(orientation_of(scan.affine)[2], "sagittal")
@@ -45,7 +51,7 @@ def axis_labels(frame: ViewerFrame) -> tuple[str, ...]:
     return tuple(f"{start[0]} → {end[0]}" for start, end in ends)
 
 
-def _title(scan: Scan) -> str:
+def _title(scan: Scan | Outline) -> str:
     if description := _description(scan):
         if description.upper().startswith(scan.modality):
             return description
@@ -56,5 +62,5 @@ def _title(scan: Scan) -> str:
     return scan.modality or "Scan"
 
 
-def _description(scan: Scan) -> str:
+def _description(scan: Scan | Outline) -> str:
     return str(scan.meta.get("series_description") or "").strip()

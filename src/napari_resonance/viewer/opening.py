@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_resonance.errors import ReadError
+from napari_resonance.errors import CancelledError, ReadError
 from napari_resonance.progress import Progress, ShouldStop, never, no_progress
 from napari_resonance.scan import Scan
 from napari_resonance.viewer.layers import LayerData, scan_layer
@@ -71,18 +71,34 @@ def open_layers(
         skipped.append((str(source), reason))
 
     scans = read_scans(
-        sources, on_skip=note, should_stop=should_stop, lazy_over=_lazy_over()
+        sources, on_skip=note, should_stop=should_stop, lazy_over=lazy_over()
     )
     if not scans:
-        raise _nothing_found(sources, skipped)
+        raise nothing_found(sources, skipped)
+    return Opened(layers_of(scans, progress, should_stop), tuple(skipped))
+
+
+def layers_of(
+    scans: Sequence[Scan], progress: Progress, should_stop: ShouldStop
+) -> tuple[LayerData, ...]:
+    """Return the layers of scans that were read.
+
+    Raises
+    ------
+    CancelledError
+        If `should_stop` said so.
+
+    """
     layers = []
     for n, scan in enumerate(scans):
+        if should_stop():
+            raise CancelledError("opening was stopped")
         progress(n, len(scans), "Preparing the view")
         layers.append(scan_layer(_showable(scan)))
-    return Opened(tuple(layers), tuple(skipped))
+    return tuple(layers)
 
 
-def _lazy_over() -> int:
+def lazy_over() -> int:
     """Return how large a scan may be to be read before it is shown."""
     import psutil
 
@@ -105,9 +121,10 @@ def _showable(scan: Scan) -> Scan:
     return replace(scan, voxels=voxels.T)
 
 
-def _nothing_found(
+def nothing_found(
     sources: Sequence[Path], skipped: Sequence[tuple[str, str]]
 ) -> ReadError:
+    """Return the error for files and folders without a scan."""
     reason = f" ({skipped[0][1]})" if skipped else ""
     return ReadError(
         f"no scan was found here{reason}",

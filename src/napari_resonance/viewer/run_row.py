@@ -19,12 +19,11 @@ class RunRow(QWidget):
     run_clicked = Signal()
     cancel_clicked = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, text: str, tip: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.run_button = QPushButton("Classify")
-        self.run_button.setToolTip(
-            "Classify the scan and show where the network looked"
-        )
+        self._possible, self._busy = True, False
+        self.run_button = QPushButton(text)
+        self.run_button.setToolTip(tip)
         self.run_button.clicked.connect(self.run_clicked)
         self.cancel_button = QPushButton("Cancel")
         self.cancel_button.setToolTip("Stop and drop the result")
@@ -45,11 +44,19 @@ class RunRow(QWidget):
 
     def set_busy(self, busy: bool) -> None:
         """Offer what can be done now: run, or cancel."""
-        self.run_button.setEnabled(not busy)
+        self._busy = busy
+        self.run_button.setEnabled(self._possible and not busy)
         self.cancel_button.setEnabled(busy)
         self.bar.setVisible(busy)
         self.text.setVisible(busy)
         self.show_progress(0, 0, "Working" if busy else "")
+
+    def offer(self, text: str, tip: str, *, possible: bool) -> None:
+        """Write anew what the button does, and whether that can be done."""
+        self._possible = possible
+        self.run_button.setText(text)
+        self.run_button.setToolTip(tip)
+        self.run_button.setEnabled(possible and not self._busy)
 
     def show_progress(self, done: int, total: int, text: str) -> None:
         """Show steps done of steps in all; 0 in all means that nobody knows."""

@@ -1,0 +1,346 @@
+"""From labelled scans to a classifier that others can run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_resonance.errors import TrainingError
+from napari_resonance.export.atomic import replacing, writable_folder
+from napari_resonance.progress import Progress, ShouldStop, never, no_progress
+from napari_resonance.training.options import SCRATCH, Decision, FinetuneOptions
+
+if TYPE_CHECKING:
+    from napari_resonance.classifier.bundle import Bundle
+    from napari_resonance.training.learn import Learned
+    from napari_resonance.training.prepared import PreparedSet
+    from napari_resonance.training.samples import Samples
+    from napari_resonance.training.splits import Split
+
+
+@dataclass(frozen=True, eq=False)
+class FinetuneResult:
+    """A classifier that was trained, and how good it is.
+
+    Parameters
+    ----------
+    bundle
+        The folder, as `load_bundle` reads it.
+    metrics
+        Figures on held-out cases, each with ``value``, ``low`` and ``high``.
+    folds
+        Of the cross-validation; 0 for one split.
+    split
+        Sources of the cases on each side; a list of such with folds.
+    leaks
+        What is on two sides, where that was allowed.
+    left_out
+        ``source`` and ``error`` of cases that could not be prepared.
+    decisions
+        What was decided, with reasons.
+    report
+        The HTML report.
+    notes
+        What went otherwise than planned, in sentences.
+    resumed_at
+        Epochs that an earlier process had done.
+    seconds
+        Wall time.
+
+    """
+
+    bundle: Bundle
+    metrics: Mapping[str, Any]
+    folds: int
+    split: Any
+    leaks: tuple[Any, ...]
+    left_out: tuple[Mapping[str, str], ...]
+    decisions: tuple[Decision, ...]
+    report: Path | None
+    notes: tuple[str, ...]
+    resumed_at: int
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document that ``resonance finetune --json`` prints."""
+        return {
+            "model": str(self.bundle.path),
+            "folds": self.folds,
+            "metrics": dict(self.metrics),
+            "split": self.split,
+            "leaks": list(self.leaks),
+            "left_out": list(self.left_out),
+            "decisions": [d.to_json() for d in self.decisions],
+            "notes": list(self.notes),
+            "resumed_at": self.resumed_at,
+            "seconds": self.seconds,
+            "report": None if self.report is None else str(self.report),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What all steps of one fine-tuning share."""
+
+    options: FinetuneOptions
+    pretrained: str
+    out: Path
+    work: Path
+    resume: bool
+    progress: Progress
+    should_stop: ShouldStop
+
+
+def finetune(  # noqa: PLR0913
+    labels: str | PathLike[str],
+    out: str | PathLike[str],
+    *,
+    pretrained: str | PathLike[str] = SCRATCH,
+    options: FinetuneOptions | None = None,
+    resume: bool = False,
+    progress: Progress = no_progress,
+    should_stop: ShouldStop = never,
+) -> FinetuneResult:
+    """Train a classifier on labelled scans, judge it, and write it as a bundle.
+
+    Parameters
+    ----------
+    labels
+        A CSV file or a folder, see ``labels.read_labels``.
+    out
+        Folder of the new classifier. What is needed to go on with an interrupted
+        training lies beside it, in ``NAME.training``, until it has ended.
+    pretrained
+        A name of ``resonance models list``, the folder of a classifier, a file of
+        weights, or ``"none"``.
+    options
+        What may be chosen.
+    resume
+        Go on with an interrupted training.
+    progress, should_stop
+        Told after each step; asked after each step.
+
+    Raises
+    ------
+    TrainingError
+        If the labels do not allow a training, scans leak between the sides of the
+        split, another process writes to the folder, or the loss is not a number.
+    CancelledError
+        If `should_stop` said so; go on with `resume`.
+
+    """
+    target = Path(out)
+    work = target.with_name(f"{target.name}.training")
+    chosen = options or FinetuneOptions()
+    run = Run(chosen, str(pretrained), target, work, resume, progress, should_stop)
+    began = time.perf_counter()
+    _check_place(target)
+    with _locked(work):
+        result = _finetune(labels, run)
+    shutil.rmtree(work, ignore_errors=True)
+    return replace(result, seconds=time.perf_counter() - began)
+
+
+def _check_place(target: Path) -> None:
+    if target.is_dir() and any(target.iterdir()):
+        if (target / "configs" / "metadata.json").is_file():
+            return
+    elif not target.exists() or target.is_dir():
+        return
+    raise TrainingError(
+        "there is something else at the place of the model",
+        source=target,
+        remedy="Choose a new folder",
+    )
+
+
+@contextmanager
+def _locked(work: Path) -> Iterator[None]:
+    """Keep other processes away from the output until this one ends."""
+    from filelock import FileLock, Timeout
+
+    writable_folder(work)
+    lock = FileLock(work / "lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise TrainingError(
+            "another process is training into this folder",
+            source=work,
+            remedy="Wait for it, or choose another --out",
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _finetune(labels: str | PathLike[str], run: Run) -> FinetuneResult:
+    from napari_resonance.training.beginning import choose_recipe, start_of
+    from napari_resonance.training.labels import read_labels
+    from napari_resonance.training.outcome import conclude
+    from napari_resonance.training.prepared import prepare_cases
+    from napari_resonance.training.splits import make_splits
+
+    options = run.options
+    labelled = read_labels(str(labels))
+    beginning = choose_recipe(labelled, run.pretrained, options)
+    prepared = prepare_cases(
+        labelled,
+        beginning.recipe,
+        cache=run.work / "inputs",
+        progress=run.progress,
+        should_stop=run.should_stop,
+    )
+    splits = make_splits(prepared.labelled, folds=options.folds, seed=options.seed)
+    leaks = _refuse_leaks(prepared, splits, options)
+    samples = samples_of(prepared)
+    shape = tuple(int(n) for n in samples.inputs.shape[2:])
+    n_labels = len(labelled.labels)
+    start, state, decision = start_of(
+        run.pretrained, beginning.recipe, shape, n_labels, options, run.progress
+    )
+    _write_sheet(samples, splits[0], labelled.labels, run)
+    learned = []
+    for fold, split in enumerate(splits):
+        title = f"fold {fold + 1} of {len(splits)}, " if len(splits) > 1 else ""
+        learned.append(_learned(run, start, state, samples, split, title))
+    decisions = [*beginning.decisions, decision]
+    if len(splits) > 1:
+        final = _on_all(run, start, state, samples)
+        decisions.append(
+            Decision(
+                "final network",
+                "trained on all cases",
+                f"the figures are those of {len(splits)} networks, each on the fold "
+                "it had not seen",
+            )
+        )
+    else:
+        final = learned[0]
+    return conclude(
+        run,
+        beginning=beginning,
+        prepared=prepared,
+        splits=splits,
+        samples=samples,
+        learned=learned,
+        final=final,
+        start=start,
+        decisions=[*decisions, *final.decisions],
+        leaks=leaks,
+    )
+
+
+def samples_of(prepared: PreparedSet) -> Samples:
+    """Return prepared cases as what a network is trained on."""
+    from napari_resonance.training.samples import Samples
+
+    cases = prepared.labelled.cases
+    weights = np.array([case.weight for case in cases], np.float32)
+    return Samples(
+        prepared.inputs,
+        np.asarray(prepared.targets, np.int64),
+        np.array([case.patient for case in cases]),
+        tuple(case.source or str(case.paths[0]) for case in cases),
+        weights / weights.mean(),
+    )
+
+
+def _refuse_leaks(
+    prepared: PreparedSet, splits: tuple[Split, ...], options: FinetuneOptions
+) -> tuple[Any, ...]:
+    from napari_resonance.training.leaks import find_leaks
+
+    found = {leak.sentence: leak for s in splits for leak in find_leaks(prepared, s)}
+    leaks = tuple(found.values())
+    if leaks and not options.allow_leaks:
+        more = f" (and {len(leaks) - 1} more)" if len(leaks) > 1 else ""
+        raise TrainingError(
+            f"what is tested was trained on: {leaks[0].sentence.rstrip('.')}{more}",
+            remedy="Leave the copies out, or give them the same patient",
+        )
+    cases = prepared.labelled.cases
+    return tuple(
+        {
+            "kind": leak.kind,
+            "cases": [cases[n].source for n in leak.cases],
+            "sentence": leak.sentence,
+        }
+        for leak in leaks
+    )
+
+
+def _write_sheet(
+    samples: Samples, split: Split, labels: tuple[str, ...], run: Run
+) -> None:
+    from napari_resonance.training.contact_sheet import write_contact_sheet
+    from napari_resonance.training.plan import augmentation_of
+
+    training = samples.chosen(split.train)
+    augmentation = augmentation_of(run.options, training.inputs)[0]
+    path = run.work / "contact-sheet.png"
+    write_contact_sheet(path, training, labels, augmentation, run.options.seed)
+
+
+def _learned(
+    run: Run,
+    start: Any,
+    state: Mapping[str, Any],
+    samples: Samples,
+    split: Split,
+    title: str,
+) -> Learned:
+    sides = {
+        "train": samples.chosen(split.train),
+        "validation": samples.chosen(split.validation),
+        "test": samples.chosen(split.test),
+    }
+    return _run_one(run, start, state, sides, title)
+
+
+def _on_all(
+    run: Run, start: Any, state: Mapping[str, Any], samples: Samples
+) -> Learned:
+    nobody = samples.chosen(())
+    sides = {"train": samples, "validation": nobody, "test": nobody}
+    return _run_one(run, start, state, sides, "all cases, ")
+
+
+def _run_one(
+    run: Run,
+    start: Any,
+    state: Mapping[str, Any],
+    sides: Mapping[str, Samples],
+    title: str,
+) -> Learned:
+    from napari_resonance.training.callbacks import Surroundings
+    from napari_resonance.training.learn import learn
+
+    name = title.split(" of", maxsplit=1)[0].strip(", ").replace(" ", "-") or "single"
+    around = Surroundings(
+        folder=run.work / name,
+        resume=run.resume,
+        device=run.options.device,
+        devices=run.options.devices,
+        progress=run.progress,
+        should_stop=run.should_stop,
+        title=title,
+    )
+    return learn(start, state, sides, run.options, seed=run.options.seed, around=around)
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write JSON, whole or not at all."""
+    with replacing(path) as draft:
+        text = json.dumps(document, indent=2, allow_nan=False)
+        draft.write_text(text + "\n", encoding="utf-8")

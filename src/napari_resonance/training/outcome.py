@@ -1,0 +1,267 @@
+"""The end of a fine-tuning: calibrated, judged on held-out cases, and stored."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_resonance.classifier.bundle import Bundle, save_bundle
+from napari_resonance.classifier.calibration import Calibration
+from napari_resonance.classifier.card import ModelCard
+from napari_resonance.classifier.openvino_engine import is_installed
+from napari_resonance.training.evaluation import evaluate_answers
+from napari_resonance.training.finetune import FinetuneResult, Run, write_json
+from napari_resonance.training.judged import calibrated, statistics_of
+from napari_resonance.training.learn import curve_json
+from napari_resonance.training.metrics import choose_operating_point
+from napari_resonance.training.options import Decision
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_resonance.training.beginning import Beginning
+    from napari_resonance.training.learn import Learned
+    from napari_resonance.training.plan import Start
+    from napari_resonance.training.prepared import PreparedSet
+    from napari_resonance.training.samples import Samples
+    from napari_resonance.training.splits import Split
+
+FloatArray = NDArray[np.float64]
+
+
+class _HeldOut:
+    """Answers about one side of one split, or of all folds together."""
+
+    def __init__(
+        self, learned: Sequence[Learned], splits: Sequence[Split], side: str
+    ) -> None:
+        rows = [np.array(getattr(s, side), np.int64) for s in splits]
+        used = [n for n, r in enumerate(rows) if len(r)]
+        self.rows = np.concatenate([rows[n] for n in used] or [rows[0]])
+        self.logits = _joined([learned[n].logits[side] for n in used])
+        self.features = _joined([learned[n].features[side] for n in used])
+
+
+def _joined(parts: list[FloatArray]) -> FloatArray:
+    return np.concatenate(parts) if parts else np.zeros((0, 0))
+
+
+def conclude(  # noqa: PLR0913
+    run: Run,
+    *,
+    beginning: Beginning,
+    prepared: PreparedSet,
+    splits: Sequence[Split],
+    samples: Samples,
+    learned: Sequence[Learned],
+    final: Learned,
+    start: Start,
+    decisions: list[Decision],
+    leaks: tuple[Any, ...],
+) -> FinetuneResult:
+    """Calibrate, judge and store a trained network."""
+    folds = len(splits) if len(splits) > 1 else 0
+    # Folds: the answers of each network about patients that it had not seen.
+    validation = _HeldOut(learned, splits, "test" if folds else "validation")
+    test = _HeldOut(learned, splits, "test")
+    judged = test if len(test.rows) else validation
+    calibration, why = calibrated(
+        validation.logits,
+        samples.targets[validation.rows],
+        samples.patients[validation.rows],
+        run.options.coverage,
+    )
+    decisions.append(Decision("sure", calibration.rule["rule"], why))
+    trained_on = samples if folds else samples.chosen(splits[0].train)
+    statistics = statistics_of(
+        final.features["train"],
+        trained_on,
+        validation.features if not folds else np.zeros((0, 0)),
+    )
+    cases = [prepared.labelled.cases[n] for n in judged.rows]
+    evaluation = evaluate_answers(
+        judged.logits,
+        judged.features if not folds else (),
+        samples.targets[judged.rows],
+        samples.patients[judged.rows],
+        prepared.labelled.labels,
+        calibration,
+        statistics if not folds else None,
+        groups=_groups(prepared, judged.rows),
+        operating_threshold=_threshold(calibration, validation, samples),
+        sources=[case.source for case in cases],
+    )
+    metrics = evaluation.to_json()["metrics"]
+    notes = tuple(
+        n
+        for part in {id(x): x for x in [*learned, final]}.values()
+        for n in part.trained.notes
+    )
+    side = "each fold" if folds else ("test" if len(test.rows) else "validation")
+    card = _card(run, beginning, prepared, start, metrics, (side, notes))
+    bundle = save_bundle(
+        run.out,
+        network=final.network,
+        network_def=start.definition,
+        recipe=beginning.recipe,
+        calibration=calibration,
+        card=card,
+        statistics=statistics,
+        convert=is_installed(),
+    )
+    split = [s.to_json(prepared.labelled) for s in splits]
+    left_out = tuple(
+        {"source": source, "error": reason} for source, reason in prepared.left_out
+    )
+    result = FinetuneResult(
+        bundle=bundle,
+        metrics=metrics,
+        folds=folds,
+        split=split if folds else split[0],
+        leaks=leaks,
+        left_out=left_out,
+        decisions=tuple(decisions),
+        report=None,
+        notes=notes,
+        resumed_at=max(x.trained.resumed_at for x in [*learned, final]),
+        seconds=0.0,
+    )
+    return _stored(run, result, learned, evaluation, calibration)
+
+
+def _card(
+    run: Run,
+    beginning: Beginning,
+    prepared: PreparedSet,
+    start: Start,
+    metrics: Mapping[str, Any],
+    side_and_notes: tuple[str, tuple[str, ...]],
+) -> ModelCard:
+    options, labelled = run.options, prepared.labelled
+    side, notes = side_and_notes
+    patients = len({case.patient for case in labelled.cases})
+    origin = "from scratch" if start.scratch else f"from {start.pretrained}"
+    inherited = beginning.bundle.card if beginning.bundle is not None else None
+    modality = options.modality or beginning.found.modalities
+    limits = (
+        f"Its figures are those of {len(labelled.cases)} scans of {patients} patients "
+        f"({side}); other scanners and patients may differ",
+        *notes,
+    )
+    figures = {
+        name: value
+        for name, value in metrics.items()
+        if isinstance(value, Mapping)
+        and "value" in value
+        and value["value"] is not None
+    }
+    return ModelCard(
+        name=run.out.name,
+        version="1.0.0",
+        task=options.task or f"Tell {_listed(labelled.labels)} apart",
+        labels=labelled.labels,
+        dimensions=beginning.recipe.dimensions,
+        modality=tuple(modality),
+        body_part=options.body_part,
+        training_data=(
+            f"{len(labelled.cases)} labelled scans of {patients} patients; trained "
+            f"{origin}"
+        ),
+        performance=figures,
+        licence=options.licence,
+        attributions=inherited.attributions if inherited else (),
+        intended_use="Research on scans like those it was trained on",
+        limits=limits,
+    )
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:-1]) + f" and {names[-1]}"
+
+
+def _threshold(
+    calibration: Calibration, validation: _HeldOut, samples: Samples
+) -> float | None:
+    """Return the operating point of the second of two labels; never from the test."""
+    if validation.logits.shape[1] != 2:
+        return None
+    targets = samples.targets[validation.rows]
+    if len(np.unique(targets)) < 2:
+        return None
+    probabilities = calibration.probabilities(validation.logits)
+    return choose_operating_point(probabilities[:, 1], targets)
+
+
+def _groups(prepared: PreparedSet, rows: NDArray[np.int64]) -> dict[str, list[str]]:
+    """Return the subgroups that labels and headers name, with each case's value."""
+    known = [{**prepared.facts[n], **prepared.labelled.cases[n].groups} for n in rows]
+    names = dict.fromkeys(name for facts in known for name in facts)
+    return {name: [facts.get(name, "") for facts in known] for name in names}
+
+
+def _stored(
+    run: Run,
+    result: FinetuneResult,
+    learned: Sequence[Learned],
+    evaluation: Any,
+    calibration: Calibration,
+) -> FinetuneResult:
+    """Write what was done beside the weights: split, decisions, curves, report."""
+    from dataclasses import replace
+
+    folder = run.out / "training"
+    folder.mkdir(exist_ok=True)
+    write_json(folder / "split.json", result.split)
+    curves = [curve_json(x.trained) for x in learned]
+    probes = [[p.to_json() for p in x.probes] for x in learned]
+    record = {
+        "decisions": [d.to_json() for d in result.decisions],
+        "curves": curves,
+        "probes": probes,
+        "notes": list(result.notes),
+        "left_out": list(result.left_out),
+        "calibration": calibration.to_json(),
+        "epoch_seconds": [x.trained.epoch_seconds for x in learned],
+        "settings": _settings(learned[0]),
+    }
+    write_json(folder / "record.json", record)
+    sheet = run.work / "contact-sheet.png"
+    if sheet.exists():
+        shutil.copyfile(sheet, folder / sheet.name)
+    report = _report(folder / "report.html", result, evaluation, curves, result.bundle)
+    return replace(result, report=report)
+
+
+def _settings(learned: Learned) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(learned.settings)
+
+
+def _report(
+    path: Path,
+    result: FinetuneResult,
+    evaluation: Any,
+    curves: list[list[dict[str, Any]]],
+    bundle: Bundle,
+) -> Path:
+    """Write the HTML report."""
+    from napari_resonance.training.report import write_report
+
+    write_report(
+        path,
+        title=bundle.card.name,
+        evaluation=evaluation,
+        card=bundle.card,
+        decisions=result.decisions,
+        curves=curves,
+        split=result.split,
+        leaks=result.leaks,
+        left_out=result.left_out,
+        contact_sheet=path.parent / "contact-sheet.png",
+    )
+    return path

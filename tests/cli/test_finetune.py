@@ -1,0 +1,88 @@
+"""``resonance finetune``: one command from labels to a model that classifies."""
+
+import json
+
+import pytest
+import torch
+from support.labelled import write_labelled
+
+from napari_resonance.cli import main
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec.*")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        main([*map(str, arguments)])
+    return ended.value.code, capsys.readouterr()
+
+
+def test_from_labels_to_a_model_that_classifies(tmp_path, capsys):
+    labels = write_labelled(tmp_path / "set")
+    options = ("--preset", "quick", "--epochs", 1, "--device", "cpu")
+    code, printed = run(
+        capsys, "finetune", labels, "--out", tmp_path / "m", *options, "--json"
+    )
+    document = json.loads(printed.out)
+    assert code == 0, document
+    assert document["model"] == str(tmp_path / "m")
+    assert {"auroc", "accuracy", "ece", "brier"} <= set(document["metrics"])
+    code, printed = run(
+        capsys,
+        "classify",
+        labels.parent / "scan00.nii.gz",
+        "-m",
+        tmp_path / "m",
+        "--json",
+    )
+    assert code == 0
+    assert json.loads(printed.out)["results"][0]["label"] in {"cube", "none"}
+
+
+def test_a_table_for_people(tmp_path, capsys):
+    labels = write_labelled(tmp_path / "set", flat=True)
+    options = ("--preset", "quick", "--epochs", 1, "--device", "cpu")
+    code, printed = run(capsys, "finetune", labels, "--out", tmp_path / "m", *options)
+    assert code == 0
+    assert "auroc" in printed.out.lower()
+    assert "Report:" in printed.out
+
+
+def test_a_scan_that_cannot_be_read_is_named(tmp_path, capsys):
+    labels = write_labelled(tmp_path / "set")
+    (labels.parent / "scan03.nii.gz").write_bytes(b"damaged")
+    options = ("--preset", "quick", "--epochs", 1, "--device", "cpu")
+    code, printed = run(
+        capsys, "finetune", labels, "--out", tmp_path / "m", *options, "--json"
+    )
+    document = json.loads(printed.out)
+    assert code == 3, document
+    assert [entry["source"] for entry in document["left_out"]] == ["scan03.nii.gz"]
+
+
+def test_wrong_usage(tmp_path, capsys):
+    labels = write_labelled(tmp_path / "set", 8)
+    arguments = ("finetune", labels, "--out", tmp_path / "m")
+    code, printed = run(capsys, *arguments, "--shape", "big")
+    assert code == 2
+    assert "--shape takes 2 or 3 numbers" in printed.err
+    code, printed = run(capsys, *arguments, "--pretrained", "nothing-of-it")
+    assert code == 1
+    assert "no pretrained network" in printed.err
+
+
+def test_labels_that_are_not_there(tmp_path, capsys):
+    code, printed = run(
+        capsys, "finetune", tmp_path / "no.csv", "--out", tmp_path / "m", "--json"
+    )
+    assert code == 1
+    assert json.loads(printed.out)["error"]["source"].endswith("no.csv")
+    assert not (tmp_path / "m").exists()

@@ -1,0 +1,174 @@
+"""Fine-tuning from labels on disk to a bundle that classifies."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from filelock import FileLock
+from support.bundles import tiny_bundle
+from support.labelled import write_labelled
+
+import napari_resonance
+from napari_resonance.classifier.bundle import load_bundle
+from napari_resonance.classifier.predict import load_classifier
+from napari_resonance.errors import CancelledError, TrainingError
+from napari_resonance.reading import read_scan
+from napari_resonance.training.finetune import FinetuneOptions, finetune
+
+# Of Lightning's, about PyTorch's own names.
+pytestmark = pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec.*")
+
+QUICK = FinetuneOptions(preset="quick", epochs=12, batch=6, rate=0.01, device="cpu")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Let small networks not wait for other processes' cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def labels(tmp_path_factory):
+    return write_labelled(tmp_path_factory.mktemp("labelled"))
+
+
+@pytest.fixture(scope="module")
+def from_scratch(labels, tmp_path_factory):
+    out = tmp_path_factory.mktemp("models") / "cubes"
+    return finetune(labels, out, options=QUICK)
+
+
+def test_it_is_part_of_the_public_interface():
+    assert napari_resonance.finetune is finetune
+
+
+def test_the_bundle_classifies_scans(labels, from_scratch):
+    bundle = load_bundle(from_scratch.bundle.path)
+    assert bundle.card.labels == ("cube", "none")
+    assert bundle.card.name == "cubes"
+    assert bundle.warnings == ()
+    classifier = load_classifier(bundle.path, "cpu")
+    answers = []
+    for number in range(16, 24):
+        scan = read_scan(labels.parent / f"scan{number}.nii.gz")
+        answers.append(classifier.classify(scan).label)
+    wanted = ["cube" if n // 2 % 2 else "none" for n in range(16, 24)]
+    assert np.mean([a == w for a, w in zip(answers, wanted, strict=True)]) > 0.8
+
+
+def test_what_was_done_is_stored_with_it(from_scratch):
+    folder = from_scratch.bundle.path / "training"
+    names = {p.name for p in folder.iterdir()}
+    assert {"split.json", "record.json", "report.html", "contact-sheet.png"} <= names
+    split = json.loads((folder / "split.json").read_text())
+    assert {side: len(cases) for side, cases in split.items()} == {
+        "train": 12,
+        "validation": 4,
+        "test": 8,
+    } or sum(map(len, split.values())) == 24
+    record = json.loads((folder / "record.json").read_text())
+    assert len(record["curves"][0]) == 12
+    reasons = {d["name"]: d["reason"] for d in record["decisions"]}
+    assert all(reasons.values())
+    assert {"dimensions", "input shape", "intensity", "network", "unfreeze"} <= set(
+        reasons
+    )
+
+
+def test_nothing_is_left_beside_the_bundle(from_scratch):
+    assert [p.name for p in from_scratch.bundle.path.parent.iterdir()] == ["cubes"]
+
+
+def test_the_document_has_what_the_contract_promises(from_scratch):
+    document = from_scratch.to_json()
+    assert {"model", "folds", "metrics", "split", "leaks", "seconds", "report"} <= set(
+        document
+    )
+    assert {"value", "low", "high"} <= set(document["metrics"]["auroc"])
+    json.dumps(document["decisions"])
+    assert document["metrics"]["auroc"]["value"] > 0.8
+
+
+def test_a_pretrained_network_is_probed_and_keeps_its_recipe(labels, tmp_path):
+    start = tiny_bundle(tmp_path / "start", modality=())
+    result = finetune(labels, tmp_path / "next", pretrained=start, options=QUICK)
+    decisions = {d.name: d for d in result.decisions}
+    assert decisions["recipe"].value == "recipe of tiny"
+    assert "AUROC" in decisions["unfreeze"].reason
+    record = json.loads((tmp_path / "next/training/record.json").read_text())
+    stages = [p["stage"] for p in record["probes"][0]]
+    assert stages == ["stem", "layer1", "layer2", "layer3", "layer4"]
+    assert result.bundle.recipe == load_bundle(start).recipe
+
+
+def test_with_the_backbone_frozen_its_weights_stay(labels, tmp_path):
+    from safetensors.numpy import load_file
+
+    start = tiny_bundle(tmp_path / "start", modality=())
+    options = FinetuneOptions(preset="quick", unfreeze="head", epochs=3, device="cpu")
+    result = finetune(labels, tmp_path / "head", pretrained=start, options=options)
+    before = load_file(start / "models/model.safetensors")
+    after = load_file(result.bundle.weights_path)
+    for name, value in before.items():
+        if not name.startswith("fc."):
+            np.testing.assert_array_equal(value, after[name])
+    assert "feature cache" in {d.name for d in result.decisions}
+
+
+def test_folds_judge_every_case_once(tmp_path):
+    labels = write_labelled(tmp_path / "set", 16, sides=False)
+    options = FinetuneOptions(preset="quick", epochs=1, batch=4, folds=2, device="cpu")
+    result = finetune(labels, tmp_path / "model", options=options)
+    assert result.folds == 2
+    tested = [source for split in result.split for source in split["test"]]
+    assert sorted(tested) == sorted(f"scan{n:02}.nii.gz" for n in range(16))
+
+
+def test_images_get_a_network_of_two_dimensions(tmp_path):
+    labels = write_labelled(tmp_path / "set", flat=True)
+    options = FinetuneOptions(preset="quick", epochs=1, flip="x", device="cpu")
+    result = finetune(labels, tmp_path / "model", options=options)
+    assert result.bundle.card.dimensions == 2
+    assert result.bundle.network_def["mirror_axis"] == 1
+
+
+def test_stopped_and_resumed_it_goes_on(labels, tmp_path):
+    steps = iter(range(1000))
+    out = tmp_path / "model"
+
+    def stop():
+        return next(steps) > 40
+
+    with pytest.raises(CancelledError):
+        finetune(labels, out, options=QUICK, should_stop=stop)
+    assert not out.exists()
+    result = finetune(labels, out, options=QUICK, resume=True)
+    assert result.resumed_at > 0
+    assert not (tmp_path / "model.training").exists()
+
+
+def test_two_processes_do_not_share_a_folder(labels, tmp_path):
+    work = tmp_path / "model.training"
+    work.mkdir()
+    with (
+        FileLock(work / "lock"),
+        pytest.raises(TrainingError, match="another process is training"),
+    ):
+        finetune(labels, tmp_path / "model", options=QUICK)
+
+
+def test_another_folder_is_not_overwritten(labels, tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(TrainingError, match="something else"):
+        finetune(labels, tmp_path, options=QUICK)
+
+
+def test_weights_of_volumes_do_not_become_those_of_images(tmp_path):
+    labels = write_labelled(tmp_path / "set", flat=True)
+    options = FinetuneOptions(shape=(12, 12), device="cpu")
+    with pytest.raises(TrainingError, match="3D network"):
+        finetune(labels, tmp_path / "m", pretrained="medicalnet-10", options=options)
