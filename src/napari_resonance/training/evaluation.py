@@ -378,16 +378,25 @@ def _widen(
             count = _patients(answers, among.get(name, everyone))
             overall[name] = widened_share(overall[name], count)
     known = [figures for figures in per_class.values() if figures["cases"]]
-    pairs = {"auroc": "auroc", "balanced_accuracy": "sensitivity"}
-    for name, part in pairs.items():
+    pairs = {n: n for n in ("auroc", "sensitivity", "specificity")}
+    for name, part in (pairs | {"balanced_accuracy": "sensitivity"}).items():
         if overall[name]["value"] == 1:
             lows = [f[part]["low"] for f in known]
             if lows and None not in lows:
                 overall[name] = {**overall[name], "low": float(np.mean(lows))}
+    for part_of in (overall, *per_class.values()):
+        _unbounded(part_of)
     if len(per_class) == 2:
         second = list(per_class.values())[1]
         for name in ("sensitivity", "specificity"):
             overall[name] = second[name]
+
+
+def _unbounded(figures: dict[str, Any]) -> None:
+    """Take the interval from perfect figures for which no exact bound is known."""
+    for name in ("auprc", "f1", "precision"):
+        if name in figures and figures[name]["value"] == 1:
+            figures[name] = {**figures[name], "low": None, "high": None}
 
 
 def _patients(answers: Answers, keep: NDArray[np.bool_]) -> int:
@@ -410,7 +419,7 @@ def _subgroups(
             rows.append(
                 {
                     "group": name,
-                    "value": value,
+                    "value": str(value),
                     "cases": int(keep.sum()),
                     "patients": _patients(answers, keep),
                     **{n: overall[n] for n in shown},

@@ -1,0 +1,83 @@
+"""``resonance evaluate``: how good a model's answers to labelled scans are."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_resonance.cli.classify import progress_bar
+from napari_resonance.cli.options import DEFAULT_MODEL, Device, Json, Model
+from napari_resonance.cli.output import DONE, SOME_FAILED, Report, say, say_left_out
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from napari_resonance.training.evaluation import Evaluation
+
+
+def evaluate(
+    labels: Annotated[
+        Path,
+        typer.Argument(
+            metavar="LABELS", help="CSV with path and label, or a folder per class."
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for the report and its figures.")
+    ],
+    model: Model = DEFAULT_MODEL,
+    compare: Annotated[
+        str | None,
+        typer.Option(metavar="M2", help="Another model, asked about the same scans."),
+    ] = None,
+    device: Annotated[Device, typer.Option(help="Where to run.")] = Device.auto,
+    as_json: Json = False,
+) -> Report:
+    """Judge a model by labelled scans: figures with intervals, and a report.
+
+    With a column "split", only the test cases are judged.
+    """
+    from napari_resonance.training.trial import evaluate as run
+
+    with progress_bar() as progress:
+        evaluation = run(
+            labels,
+            model,
+            out=out,
+            compare=compare,
+            device=device.value,
+            progress=progress(""),
+        )
+    document = evaluation.to_json()
+    say_left_out([(e["source"], e["error"]) for e in document["left_out"]])
+    if document["leaks"]:
+        say(
+            f"Warning: {len(document['leaks'])} of the scans were trained on, as the "
+            "model's record of its training says."
+        )
+    code = SOME_FAILED if document["left_out"] else DONE
+    return Report(document, partial(_show, evaluation), code)
+
+
+def _show(evaluation: "Evaluation", console: "Console") -> None:
+    from rich.table import Table
+
+    from napari_resonance.export.wording import RESEARCH_USE
+
+    console.print(
+        f"{evaluation.n_cases} cases of {evaluation.n_patients} patients", markup=False
+    )
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for column in ("Figure", "Value", "95 % interval"):
+        table.add_column(column, no_wrap=True)
+    for name, figure in evaluation.metrics.items():
+        value, low, high = (figure[k] for k in ("value", "low", "high"))
+        if value is None:
+            continue
+        known = low is not None and high is not None
+        interval = f"{low:.3f} to {high:.3f}" if known else ""
+        table.add_row(name.replace("_", " "), f"{value:.3f}", interval)
+    console.print(table)
+    console.print(f"Report: {evaluation.report}", markup=False, soft_wrap=True)
+    console.print(f"\n{RESEARCH_USE}.", style="dim")

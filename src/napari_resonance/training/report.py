@@ -1,0 +1,281 @@
+"""The report of an evaluation: one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_resonance.export.atomic import replacing
+from napari_resonance.export.wording import RESEARCH_USE
+from napari_resonance.training.report_figures import curves_svg, figures_of
+
+if TYPE_CHECKING:
+    from napari_resonance.classifier.card import ModelCard
+    from napari_resonance.training.evaluation import Evaluation
+
+_PACKAGES = ("napari-resonance", "torch", "monai", "openvino", "numpy", "scikit-learn")
+_NAMES = {
+    "auroc": ("AUROC", "1 is perfect, 0.5 is guessing"),
+    "auprc": ("AUPRC", "right alarms, over all thresholds; guessing reaches the share"),
+    "accuracy": ("Accuracy", "share of cases whose likeliest label is right"),
+    "accuracy_at_operating_point": ("Accuracy at the operating point", ""),
+    "balanced_accuracy": ("Balanced accuracy", "each label counts the same"),
+    "sensitivity": ("Sensitivity", "share found of those that have it"),
+    "specificity": ("Specificity", "share left alone of those that do not"),
+    "f1": ("F1", "between right alarms and found cases, mean over labels"),
+    "ece": ("Calibration error", "mean gap between claimed and right; 0 is best"),
+    "brier": ("Brier score", "squared error of probabilities; 0 is best, 2 worst"),
+    "sure": ("Sure answers", "share of cases answered without reservation"),
+    "accuracy_when_sure": ("Accuracy when sure", "of the sure answers alone"),
+    "coverage": ("Coverage", "share of prediction sets that hold the true label"),
+    "set_size": ("Labels in a set", "mean size of the prediction sets"),
+    "out_of_distribution": ("Flagged", "share unlike the training data"),
+}
+_COLUMNS = ("auroc", "auprc", "sensitivity", "specificity", "precision", "f1")
+_LEAKS = {
+    "pixels": "the same picture is on two sides",
+    "patient": "a patient is on two sides",
+    "study": "a study is on two sides",
+    "source": "a scan was trained on, by its place among the labels",
+}
+
+
+def write_report(  # noqa: PLR0913
+    path: str | PathLike[str],
+    *,
+    title: str,
+    evaluation: Evaluation,
+    card: ModelCard | None = None,
+    decisions: Iterable[Any] = (),
+    curves: Sequence[Any] | None = None,
+    split: Any = None,
+    leaks: Sequence[Any] = (),
+    left_out: Sequence[Any] = (),
+    contact_sheet: str | PathLike[str] | None = None,
+    comparison: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write what an evaluation found as one HTML file; whole or not at all.
+
+    No name of a scan or patient is in it: cases have numbers, those of the table.
+
+    Parameters
+    ----------
+    path
+        The file; an existing one is replaced.
+    title
+        Of the page.
+    evaluation, card
+        What was found, and of which classifier.
+    decisions
+        With ``name``, ``value`` and ``reason``, where it was trained here.
+    curves
+        Rows by epoch, or a list of such by fold.
+    split
+        Cases by side; a list of such with folds.
+    leaks, left_out
+        What is on two sides; cases that could not be used.
+    contact_sheet
+        Picture of what the network was shown.
+    comparison
+        As ``comparison.compare_answers`` returns it.
+
+    Raises
+    ------
+    ExportError
+        If the file cannot be written.
+
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=PackageLoader("napari_resonance.training"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": _number, "interval": _interval, "chance": _chance}
+    runs = list(curves or ())
+    runs = [runs] if runs and isinstance(runs[0], Mapping) else runs
+    # Pictures are made here, and matplotlib escapes the words in them.
+    pictures = [{**f, "svg": Markup(f["svg"])} for f in figures_of(evaluation)]
+    document = evaluation.to_json()
+    text = environment.get_template("report.html").render(
+        title=title,
+        notice=RESEARCH_USE,
+        e=evaluation,
+        document=document,
+        card=card,
+        words=_in_words(evaluation),
+        headline=_rows(evaluation),
+        columns=[(c, _NAMES.get(c, (c.capitalize(), ""))[0]) for c in _COLUMNS],
+        figures=pictures,
+        training=Markup(curves_svg(runs)),
+        worst=[
+            {**wrong.to_json(), "picture": _embedded(wrong.picture)}
+            for wrong in evaluation.worst
+        ],
+        rule=_rule(evaluation),
+        decisions=[_fields(d, ("name", "value", "reason")) for d in decisions],
+        sides=_sides(split),
+        leaks=_counted(_LEAKS.get(_one(k, "kind"), _one(k, "kind")) for k in leaks),
+        left_out=_counted(_reason(entry) for entry in left_out),
+        sheet=_sheet(contact_sheet),
+        comparison=comparison,
+        provenance=_provenance(document),
+    )
+    with replacing(path) as draft:
+        draft.write_text(text, encoding="utf-8")
+    return Path(path)
+
+
+def _number(value: object, digits: int = 3) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
+
+
+def _interval(figure: Mapping[str, Any]) -> str:
+    if figure["low"] is None or figure["high"] is None:
+        return "no interval"
+    return f"{figure['low']:.3f} to {figure['high']:.3f}"
+
+
+def _chance(p: float | None) -> str:
+    if p is None:
+        return "not defined"
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def _rows(evaluation: Evaluation) -> list[dict[str, Any]]:
+    rows = []
+    for name, (title, meaning) in _NAMES.items():
+        figure = evaluation.metrics.get(name)
+        if figure is None or figure["value"] is None:
+            continue
+        scaled = name not in ("set_size", "brier")
+        rows.append(
+            {"title": title, "meaning": meaning, "figure": figure, "scaled": scaled}
+        )
+    return rows
+
+
+def _in_words(evaluation: Evaluation) -> list[str]:
+    """Return the answer to "how good is it?" in sentences."""
+    found = evaluation.metrics
+    cases = f"{evaluation.n_cases} cases of {evaluation.n_patients} patients"
+    labels = ", ".join(evaluation.labels[:-1]) + f" or {evaluation.labels[-1]}"
+    sentences = [
+        f"It was asked of {cases} whether they are {labels}, and "
+        f"{_percent(found['accuracy'])} of its answers were right."
+    ]
+    if found["auroc"]["value"] is not None:
+        sentences.append(
+            "Shown one case that has a label and one that does not, it ranks the right "
+            f"one higher in {_percent(found['auroc'])} of the pairs (AUROC)."
+        )
+    sure = found["sure"]["value"] or 0.0
+    if sure:
+        sentences.append(
+            f"It was sure of {_percent(found['sure'])} of them, and then right in "
+            f"{_percent(found['accuracy_when_sure'])}."
+            + (" On the others it abstained." if sure < 1 else "")
+        )
+    else:
+        sentences.append("It was sure of none of them.")
+    sentences.append(
+        "In brackets: 95 % intervals, from drawing the patients anew 2,000 times. "
+        "Figures that lie within each other's intervals need not differ."
+    )
+    return sentences
+
+
+def _percent(figure: Mapping[str, Any]) -> str:
+    if figure["value"] is None:
+        return "an unknown share"
+    text = f"{100 * figure['value']:.1f} %"
+    if figure["low"] is None or figure["high"] is None:
+        return text
+    return f"{text} [{100 * figure['low']:.1f} to {100 * figure['high']:.1f}]"
+
+
+def _rule(evaluation: Evaluation) -> str:
+    rule = evaluation.rule
+    if rule["rule"] == "conformal":
+        return (
+            "An answer is sure if its prediction set holds one label. The sets were "
+            f"made to hold the true one in {rule['coverage']:.0%} of cases."
+        )
+    return f"An answer is sure from a probability of {rule['probability']:.3f} on."
+
+
+def _sides(split: Any) -> list[dict[str, Any]]:
+    parts = split if isinstance(split, list) else [split] if split else []
+    return [
+        {name: len(v) if isinstance(v, list | tuple) else v for name, v in part.items()}
+        for part in parts
+        if isinstance(part, Mapping)
+    ]
+
+
+def _one(entry: Any, name: str) -> str:
+    value = entry.get(name) if isinstance(entry, Mapping) else getattr(entry, name, "")
+    return str(value or "")
+
+
+def _fields(entry: Any, names: Sequence[str]) -> dict[str, str]:
+    return {name: _one(entry, name) for name in names}
+
+
+def _reason(entry: Any) -> str:
+    """Return why a case was left out, without its name."""
+    if isinstance(entry, Mapping):
+        source = str(entry.get("source") or "")
+        why = str(entry.get("error") or entry.get("reason") or "")
+    else:
+        source, why = (str(part) for part in entry)
+    for name in (source, Path(source).name):
+        why = why.replace(name, "the scan") if name else why
+    return why
+
+
+def _counted(sentences: Iterable[str]) -> list[tuple[str, int]]:
+    return Counter(sentences).most_common()
+
+
+def _embedded(picture: bytes | None) -> str:
+    if picture is None:
+        return ""
+    return f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+
+
+def _sheet(path: str | PathLike[str] | None) -> str:
+    if path is None or not Path(path).is_file():
+        return ""
+    return _embedded(Path(path).read_bytes())
+
+
+def _provenance(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    rows = []
+    names = {
+        "model": "Model",
+        "model_sha256": "Weights, sha256",
+        "recipe_sha256": "Recipe, sha256",
+        "labels_sha256": "Labels, sha256",
+        "device": "Ran on",
+    }
+    for key, title in names.items():
+        if document.get(key):
+            rows.append((title, Path(str(document[key])).name))
+    for package in _PACKAGES:
+        try:
+            rows.append((package, version(package)))
+        except PackageNotFoundError:
+            continue
+    return rows

@@ -1,0 +1,388 @@
+"""A classifier put to the test: asked about labelled scans, and judged."""
+
+from __future__ import annotations
+
+import csv
+import json
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_resonance.classifier.files import file_sha256
+from napari_resonance.errors import CancelledError, ResonanceError, TrainingError
+from napari_resonance.export.atomic import replacing, writable_folder
+from napari_resonance.progress import Progress, ShouldStop, never, no_progress
+from napari_resonance.training.cases import Case, LabelledSet
+from napari_resonance.training.comparison import compare_answers
+from napari_resonance.training.evaluation import Evaluation, evaluate_answers
+from napari_resonance.training.labels import read_labels
+from napari_resonance.training.metrics import choose_operating_point
+from napari_resonance.training.subgroups import facts_of, groups_of
+
+if TYPE_CHECKING:
+    from napari_resonance.classifier.predict import Classifier
+    from napari_resonance.classifier.prediction import Prediction
+    from napari_resonance.scan import Scan
+
+REPORT, RECORD, TABLE = "report.html", "evaluation.json", "answers.csv"
+"""Files of an evaluation."""
+
+
+def evaluate(  # noqa: PLR0913
+    labels: str | PathLike[str],
+    model: str | PathLike[str],
+    *,
+    out: str | PathLike[str] | None = None,
+    compare: str | PathLike[str] | None = None,
+    device: str = "auto",
+    progress: Progress = no_progress,
+    should_stop: ShouldStop = never,
+) -> Evaluation:
+    """Ask a classifier about labelled scans, and say how good its answers are.
+
+    Parameters
+    ----------
+    labels
+        A CSV file or a folder as for training. With a column ``split``, only the
+        ``test`` cases are judged; of two labels, the ``validation`` cases choose the
+        operating point.
+    model
+        Name of a classifier or folder of a bundle.
+    out
+        Folder for ``report.html``, ``evaluation.json`` and ``answers.csv``; nothing is
+        written if None.
+    compare
+        Another classifier with the same labels, asked about the same cases.
+    device
+        "auto", "cpu", "cuda" or "mps".
+    progress, should_stop
+        Called after each case, and before.
+
+    Returns
+    -------
+    Evaluation
+        Its ``details`` name the cases that could not be judged in ``left_out``.
+
+    Raises
+    ------
+    TrainingError
+        If the labels cannot be used, are not the classifier's, or no case could be
+        judged.
+    ModelError
+        If a classifier cannot be read.
+    ExportError
+        If `out` cannot be written to.
+    CancelledError
+        If `should_stop` said so.
+
+    """
+    from napari_resonance.classifier.predict import load_classifier
+
+    began = time.perf_counter()
+    classifier = load_classifier(model, device)
+    other = None if compare is None else load_classifier(compare, device)
+    if other is not None and set(other.labels) != set(classifier.labels):
+        raise TrainingError(
+            "the two models do not have the same labels: "
+            f"{', '.join(classifier.labels)}, and {', '.join(other.labels)}",
+            remedy="Compare models that answer the same question",
+        )
+    labelled = read_labels(str(labels), labels=classifier.labels, patients_per_class=0)
+    folder = None if out is None else writable_folder(out)
+    sides = _sides(labelled)
+    asked = [c for c in labelled.cases if c.split in sides]
+    trial = _Trial(classifier, other, len(asked), progress, should_stop)
+    for case in asked:
+        trial.ask(case)
+    evaluation = _evaluated(trial, labelled, sides)
+    details = _details(trial, labelled, labels)
+    evaluation = replace(evaluation, details={**evaluation.details, **details})
+    return _recorded(evaluation, trial, folder, began)
+
+
+def _sides(labelled: LabelledSet) -> tuple[str, ...]:
+    """Return the sides that are asked about: all, or validation and test."""
+    found = {case.split for case in labelled.cases}
+    if len(found) == 1 and not found & {"test", "validation"}:
+        return tuple(found)
+    return ("test", "validation")
+
+
+@dataclass(eq=False)
+class _Trial:
+    """Two classifiers at most, and what they answered."""
+
+    classifier: Classifier
+    other: Classifier | None
+    total: int
+    progress: Progress
+    should_stop: ShouldStop
+    cases: list[Case] = field(default_factory=list)
+    predictions: list[Prediction] = field(default_factory=list)
+    others: list[Prediction] = field(default_factory=list)
+    facts: list[Mapping[str, str]] = field(default_factory=list)
+    left_out: list[dict[str, str]] = field(default_factory=list)
+
+    def ask(self, case: Case) -> None:
+        """Classify a case; what fails is kept in `left_out`."""
+        if self.should_stop():
+            raise CancelledError("the evaluation was stopped")
+        done = len(self.cases) + len(self.left_out)
+        self.progress(done, self.total, "classifying")
+        try:
+            scans = scans_of(case)
+            answers = [
+                model.classify(scans, center_mm=case.center_mm)
+                for model in (self.classifier, self.other)
+                if model is not None
+            ]
+        except CancelledError:
+            raise
+        except ResonanceError as error:
+            self._fail(case, error.message)
+            return
+        # One damaged scan must not end the evaluation.
+        except (OSError, ValueError, ArithmeticError, MemoryError) as error:
+            self._fail(case, f"{type(error).__name__}: {error}")
+            return
+        self.cases.append(case)
+        self.predictions.append(answers[0])
+        self.others += answers[1:]
+        self.facts.append(facts_of(scans[0], case))
+        self.progress(done + 1, self.total, "classifying")
+
+    def _fail(self, case: Case, why: str) -> None:
+        self.left_out.append({"source": case.source, "error": why})
+
+    def rows(self, side: str | None) -> NDArray[np.int64]:
+        """Return the places of the cases on a side."""
+        kept = [n for n, c in enumerate(self.cases) if side in (None, c.split)]
+        return np.array(kept, np.int64)
+
+
+def scans_of(case: Case) -> list[Scan]:
+    """Read the scans of a case.
+
+    Raises
+    ------
+    ReadError
+        If one cannot be read.
+
+    """
+    from napari_resonance.reading import read_scan, read_scans
+
+    first = read_scans(case.files) if case.files else [read_scan(case.paths[0])]
+    if len(first) != 1:
+        raise TrainingError(f"its files hold {len(first)} scans, not one")
+    return [*first, *(read_scan(path) for path in case.paths[1:])]
+
+
+def _evaluated(
+    trial: _Trial, labelled: LabelledSet, sides: Sequence[str]
+) -> Evaluation:
+    judged = trial.rows("test" if "test" in sides else None)
+    if not len(judged):
+        why = trial.left_out[0]["error"] if trial.left_out else "there is no test case"
+        raise TrainingError(
+            f"no case could be judged: {why}",
+            remedy="Mark cases as 'test' in the column 'split', or leave it out",
+        )
+    names = trial.classifier.labels
+    targets = np.array([names.index(c.label) for c in trial.cases], np.int64)
+    logits = np.array([p.logits for p in trial.predictions])
+    bundle = trial.classifier.bundle
+    threshold = None
+    chosen_by = trial.rows("validation")
+    if len(names) == 2 and len(np.unique(targets[chosen_by])) == 2:
+        probabilities = bundle.calibration.probabilities(logits[chosen_by])
+        threshold = choose_operating_point(probabilities, targets[chosen_by])
+    found = [p.out_of_distribution for p in trial.predictions]
+    odd = None
+    if bundle.statistics is not None:
+        odd = np.array([o is not None and o.flag for o in found])[judged]
+    cases = [trial.cases[n] for n in judged]
+    evaluation = evaluate_answers(
+        logits[judged],
+        np.zeros((0, 0)),
+        targets[judged],
+        [case.patient for case in cases],
+        names,
+        bundle.calibration,
+        bundle.statistics,
+        groups=groups_of([trial.facts[n] for n in judged]),
+        operating_threshold=threshold,
+        sources=[case.source for case in cases],
+        odd=odd,
+    )
+    evaluation = replace(evaluation, worst=_pictured(evaluation, trial, judged))
+    return replace(evaluation, details={"comparison": _compared(trial, judged)})
+
+
+def _compared(trial: _Trial, judged: NDArray[np.int64]) -> dict[str, Any] | None:
+    if trial.other is None:
+        return None
+    names = trial.classifier.labels
+    both = [
+        np.array([[p.probabilities[n] for n in names] for p in answers])[judged]
+        for answers in (trial.predictions, trial.others)
+    ]
+    cases = [trial.cases[n] for n in judged]
+    first, second = trial.classifier.card.name, trial.other.card.name
+    if first == second:
+        first, second = f"{first} (first)", f"{second} (second)"
+    targets = np.array([names.index(c.label) for c in cases], np.int64)
+    patients = np.array([c.patient for c in cases])
+    return compare_answers(both[0], both[1], targets, patients, names, (first, second))
+
+
+def _pictured(
+    evaluation: Evaluation, trial: _Trial, judged: NDArray[np.int64]
+) -> tuple[Any, ...]:
+    """Return the worst errors with pictures of what the network looked at."""
+    result = []
+    for number, wrong in enumerate(evaluation.worst, 1):
+        text = f"explaining error {number} of {len(evaluation.worst)}"
+        trial.progress(trial.total, trial.total, text)
+        if trial.should_stop():
+            raise CancelledError("the evaluation was stopped")
+        case = trial.cases[judged[wrong.case - 1]]
+        result.append(replace(wrong, picture=_picture(trial.classifier, case)))
+    return tuple(result)
+
+
+def _picture(classifier: Classifier, case: Case) -> bytes | None:
+    """Return a PNG with the saliency for what was answered, None if that fails."""
+    from napari_resonance.export.picture import write_picture
+
+    try:
+        scans = scans_of(case)
+        answer = classifier.classify(
+            scans, saliency="gradcam", center_mm=case.center_mm
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "picture.png"
+            write_picture(scans[0], replace(answer, warnings=()), path)
+            return path.read_bytes()
+    except ResonanceError:
+        return None
+
+
+def _details(
+    trial: _Trial, labelled: LabelledSet, labels: str | PathLike[str]
+) -> dict[str, Any]:
+    bundle = trial.classifier.bundle
+    counts = Counter(case.split or "judged" for case in labelled.cases)
+    notes = [*labelled.warnings]
+    if "train" in counts and "test" in counts:
+        notes.append("The cases of the side 'train' were not asked about")
+    origin = {
+        "column": "a column of the labels",
+        "PatientID": "the headers of the scans",
+        "folder": "the folders",
+    }
+    notes.append(f"The patients were taken from {origin[labelled.patient_from]}")
+    source = Path(labels)
+    source = source / "labels.csv" if source.is_dir() else source
+    leaks = _trained_on(bundle.path, trial.cases)
+    if leaks is None:
+        notes.append(
+            "The model keeps no record of the scans it was trained on: whether these "
+            "are among them is for you to know"
+        )
+    return {
+        "model": bundle.card.name,
+        "model_sha256": bundle.weights_sha256,
+        "recipe_sha256": bundle.recipe.sha256,
+        "labels_sha256": file_sha256(source) if source.is_file() else None,
+        "device": trial.classifier.device,
+        "split": dict(counts),
+        "leaks": leaks or [],
+        "leaks_checked": leaks is not None,
+        "left_out": trial.left_out,
+        "notes": notes,
+    }
+
+
+def _trained_on(bundle: Path, cases: Sequence[Case]) -> list[dict[str, str]] | None:
+    """Return the cases that the bundle's own split names as trained on.
+
+    None where it keeps no such record.
+    """
+    try:
+        stored = json.loads((bundle / "training" / "split.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    # With folds, the network that is stored was trained on all of them.
+    parts = stored if isinstance(stored, list) else [stored]
+    sides = ("train", "validation", "test") if isinstance(stored, list) else ("train",)
+    known = {
+        source
+        for part in parts
+        if isinstance(part, Mapping)
+        for side in sides
+        for source in part.get(side, ())
+    }
+    return [
+        {
+            "kind": "source",
+            "first": case.source,
+            "second": case.source,
+            "sentence": "the model's own record names this scan as trained on",
+        }
+        for case in cases
+        if case.source in known
+    ]
+
+
+def _recorded(
+    evaluation: Evaluation, trial: _Trial, folder: Path | None, began: float
+) -> Evaluation:
+    details = dict(evaluation.details)
+    if folder is not None:
+        from napari_resonance.training.report import write_report
+
+        details["report"] = str(folder / REPORT)
+    details["seconds"] = time.perf_counter() - began
+    evaluation = replace(evaluation, details=details)
+    if folder is None:
+        return evaluation
+    card = trial.classifier.card
+    write_report(
+        folder / REPORT,
+        title=f"{card.name} {card.version}",
+        evaluation=evaluation,
+        card=card,
+        split=details["split"],
+        leaks=details["leaks"],
+        left_out=details["left_out"],
+        comparison=details["comparison"],
+    )
+    with replacing(folder / RECORD) as draft:
+        text = json.dumps(evaluation.to_json(), indent=2, allow_nan=False)
+        draft.write_text(text + "\n", encoding="utf-8")
+    _write_answers(trial, folder / TABLE)
+    return evaluation
+
+
+def _write_answers(trial: _Trial, path: Path) -> None:
+    """Write a row for each case that was asked about."""
+    names = trial.classifier.labels
+    columns = ["source", "split", "truth", "label", *(f"p_{n}" for n in names), "sure"]
+    with (
+        replacing(path) as draft,
+        draft.open("w", newline="", encoding="utf-8") as stream,
+    ):
+        writer = csv.writer(stream)
+        writer.writerow(columns)
+        for case, answer in zip(trial.cases, trial.predictions, strict=True):
+            shares = [f"{answer.probabilities[n]:.6g}" for n in names]
+            row = [case.source, case.split, case.label, answer.label, *shares]
+            writer.writerow([*row, str(answer.sure).lower()])
