@@ -22,15 +22,19 @@ if TYPE_CHECKING:
     from napari_resonance.reading import read_scan, read_scans
     from napari_resonance.samples import sample_path
     from napari_resonance.scan import Scan
+    from napari_resonance.training.evaluation import Evaluation
     from napari_resonance.training.finetune import finetune
+    from napari_resonance.training.trial import evaluate
 
 _HOME = {
     "Classifier": "classifier.predict",
+    "Evaluation": "training.evaluation",
     "OutOfDistribution": "classifier.prediction",
     "Prediction": "classifier.prediction",
     "ResonanceError": "errors",
     "Saliency": "classifier.prediction",
     "Scan": "scan",
+    "evaluate": "training.trial",
     "finetune": "training.finetune",
     "list_models": "classifier.bundle",
     "load_classifier": "classifier.predict",
@@ -42,11 +46,13 @@ _HOME = {
 
 __all__ = [
     "Classifier",
+    "Evaluation",
     "OutOfDistribution",
     "Prediction",
     "ResonanceError",
     "Saliency",
     "Scan",
+    "evaluate",
     "finetune",
     "list_models",
     "load_classifier",

@@ -7,7 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_resonance.cli import classify, demo, finetune, inspect, models, view
+from napari_resonance.cli import (
+    classify,
+    demo,
+    evaluate,
+    finetune,
+    inspect,
+    models,
+    view,
+)
 from napari_resonance.cli.output import (
     FAILED,
     USAGE,
@@ -35,6 +43,7 @@ app.command("inspect")(inspect.inspect)
 app.command("classify")(classify.classify)
 app.add_typer(models.app, name="models")
 app.command("finetune")(finetune.finetune)
+app.command("evaluate")(evaluate.evaluate)
 app.command("view")(view.view)
 
 # Typer does not export the bases of its usage errors, and newer versions bring them

@@ -1,0 +1,184 @@
+"""Answers to n cases, and every figure of them from one set of draws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_resonance.training import metrics
+from napari_resonance.training.intervals import (
+    widened_auroc,
+    widened_share,
+    with_intervals,
+)
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+Figure = Mapping[str, float | None]
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Probabilities and truths of n cases, and which answers are sure.
+
+    Parameters
+    ----------
+    probabilities
+        ``(n, K)``, calibrated.
+    targets, patients
+        ``(n,)``.
+    sure, odd
+        ``(n,)``: the rule holds and nothing is odd; unlike the training data.
+    in_set
+        ``(n, K)`` prediction sets, None without a conformal rule.
+    threshold
+        Of the second of two labels; None: the likelier label is the answer.
+
+    """
+
+    probabilities: FloatArray
+    targets: IntArray
+    patients: NDArray[Any]
+    sure: NDArray[np.bool_]
+    odd: NDArray[np.bool_] | None
+    in_set: NDArray[np.bool_] | None
+    threshold: float | None = None
+
+    @property
+    def predicted(self) -> IntArray:
+        """The likeliest labels, ``(n,)``."""
+        likeliest: IntArray = self.probabilities.argmax(axis=1).astype(np.int64)
+        return likeliest
+
+    @property
+    def called(self) -> IntArray:
+        """The labels at the operating point, ``(n,)``."""
+        if self.threshold is None:
+            return self.predicted
+        return (self.probabilities[:, 1] >= self.threshold).astype(np.int64)
+
+    def chosen(self, keep: NDArray[np.bool_]) -> Answers:
+        """Return the answers where `keep` is true."""
+        return Answers(
+            self.probabilities[keep],
+            self.targets[keep],
+            self.patients[keep],
+            self.sure[keep],
+            None if self.odd is None else self.odd[keep],
+            None if self.in_set is None else self.in_set[keep],
+            self.threshold,
+        )
+
+
+def judged_figures(
+    answers: Answers, labels: tuple[str, ...]
+) -> tuple[dict[str, Figure], dict[str, dict[str, Any]]]:
+    """Return all figures with intervals: of all labels together, and by label."""
+    present = np.array([bool((answers.targets == k).any()) for k in range(len(labels))])
+
+    def drawn(weights: FloatArray) -> dict[str, FloatArray]:
+        by_label = _by_label(answers, len(labels), weights)
+        result = _overall(answers, weights)
+        averaged = metrics.macro(by_label, present)
+        result |= {n: averaged[n] for n in ("auroc", "auprc", "f1")}
+        result["balanced_accuracy"] = averaged["sensitivity"]
+        # Of two labels the second is what one looks for.
+        shown = (lambda v: v[:, 1]) if len(labels) == 2 else None
+        for name in ("sensitivity", "specificity"):
+            result[name] = shown(by_label[name]) if shown else averaged[name]
+        for name, values in by_label.items():
+            result |= {f"{name} {k}": values[:, k] for k in range(len(labels))}
+        return result
+
+    found = with_intervals(drawn, answers.patients)
+    overall: dict[str, Figure] = {n: f for n, f in found.items() if " " not in n}
+    names = sorted({n.split()[0] for n in found if " " in n})
+    per_class: dict[str, dict[str, Any]] = {}
+    for k, label in enumerate(labels):
+        figures: dict[str, Any] = {n: found[f"{n} {k}"] for n in names}
+        counts = patients_of(answers, answers.targets == k)
+        others = patients_of(answers, answers.targets != k)
+        figures["sensitivity"] = widened_share(figures["sensitivity"], counts)
+        figures["specificity"] = widened_share(figures["specificity"], others)
+        figures["auroc"] = widened_auroc(figures["auroc"], counts, others)
+        cases = int((answers.targets == k).sum())
+        per_class[label] = {"cases": cases, "patients": counts, **figures}
+    _widen(overall, per_class, answers)
+    return overall, per_class
+
+
+def _overall(answers: Answers, weights: FloatArray) -> dict[str, FloatArray]:
+    right, sure = answers.predicted == answers.targets, answers.sure
+    cells = answers.probabilities, answers.targets
+    result = {
+        "accuracy": metrics.share(right, weights),
+        "ece": metrics.ece(*cells, weights),
+        "brier": metrics.share(metrics.brier(*cells), weights),
+        "sure": metrics.share(sure, weights),
+        "accuracy_when_sure": metrics.share(right, weights, sure),
+    }
+    if answers.threshold is not None:
+        called = answers.called == answers.targets
+        result["accuracy_at_operating_point"] = metrics.share(called, weights)
+    if answers.odd is not None:
+        result["out_of_distribution"] = metrics.share(answers.odd, weights)
+    if answers.in_set is not None:
+        held = answers.in_set[np.arange(len(answers.targets)), answers.targets]
+        result["coverage"] = metrics.share(held, weights)
+        result["set_size"] = metrics.share(answers.in_set.sum(axis=1), weights)
+    return result
+
+
+def _by_label(
+    answers: Answers, n_labels: int, weights: FloatArray
+) -> dict[str, FloatArray]:
+    matrix = metrics.confusion(answers.called, answers.targets, n_labels, weights)
+    areas: dict[str, list[FloatArray]] = {"auroc": [], "auprc": []}
+    for k in range(n_labels):
+        scores, truth = answers.probabilities[:, k], answers.targets == k
+        areas["auroc"].append(metrics.auroc(scores, truth, weights))
+        areas["auprc"].append(metrics.average_precision(scores, truth, weights))
+    stacked = {name: np.stack(parts, axis=1) for name, parts in areas.items()}
+    return stacked | metrics.of_confusion(matrix)
+
+
+def _widen(
+    overall: dict[str, Figure], per_class: Mapping[str, Any], answers: Answers
+) -> None:
+    """Give shares of all or none, and perfect areas, bounds that are not themselves."""
+    everyone = np.ones(len(answers.targets), bool)
+    among = {"accuracy_when_sure": answers.sure}
+    shares = ("accuracy", "sure", "accuracy_when_sure", "coverage")
+    for name in (*shares, "out_of_distribution"):
+        if name in overall:
+            count = patients_of(answers, among.get(name, everyone))
+            overall[name] = widened_share(overall[name], count)
+    known = [figures for figures in per_class.values() if figures["cases"]]
+    pairs = {n: n for n in ("auroc", "sensitivity", "specificity")}
+    for name, part in (pairs | {"balanced_accuracy": "sensitivity"}).items():
+        if overall[name]["value"] == 1:
+            lows = [f[part]["low"] for f in known]
+            if lows and None not in lows:
+                overall[name] = {**overall[name], "low": float(np.mean(lows))}
+    for part_of in (overall, *per_class.values()):
+        _unbounded(part_of)
+    if len(per_class) == 2:
+        second = list(per_class.values())[1]
+        for name in ("sensitivity", "specificity"):
+            overall[name] = second[name]
+
+
+def _unbounded(figures: dict[str, Any]) -> None:
+    """Take the interval from perfect figures for which no exact bound is known."""
+    for name in ("auprc", "f1", "precision"):
+        if name in figures and figures[name]["value"] == 1:
+            figures[name] = {**figures[name], "low": None, "high": None}
+
+
+def patients_of(answers: Answers, keep: NDArray[np.bool_]) -> int:
+    """Return how many patients some cases are of."""
+    return len(np.unique(answers.patients[keep]))

@@ -1,0 +1,199 @@
+"""Answers judged: every figure where it belongs, and no claim beyond the data."""
+
+import json
+
+import numpy as np
+import pytest
+
+from napari_resonance.classifier.calibration import Calibration
+from napari_resonance.classifier.distribution import TrainingStatistics
+from napari_resonance.errors import TrainingError
+from napari_resonance.training.evaluation import evaluate_answers
+from napari_resonance.training.report import write_report
+from napari_resonance.training.subgroups import age_band, groups_of
+
+
+def judged(n=120, labels=("a", "b", "c"), strength=2.0, seed=0, **more):
+    """Answers that are mostly right, of patients with two scans each."""
+    random = np.random.default_rng(seed)
+    targets = np.arange(n) // 2 % len(labels)
+    logits = random.normal(size=(n, len(labels)))
+    logits[np.arange(n), targets] += strength
+    arguments = {
+        "calibration": Calibration(),
+        "statistics": None,
+        "sources": [f"Jane_Doe/{i}.nii.gz" for i in range(n)],
+    } | more
+    patients = [f"patient-{i // 2}" for i in range(n)]
+    return evaluate_answers(
+        logits, np.zeros((0, 0)), targets, patients, labels, **arguments
+    )
+
+
+def test_the_document_has_every_figure_with_its_interval():
+    document = judged().to_json()
+    json.dumps(document, allow_nan=False)
+    assert {
+        "model", "folds", "metrics", "split", "leaks", "seconds", "report",
+    } <= set(document)  # fmt: skip
+    for name in (
+        "auroc", "auprc", "accuracy", "balanced_accuracy", "f1", "ece", "brier",
+        "sensitivity", "specificity", "sure", "accuracy_when_sure",
+    ):  # fmt: skip
+        figure = document["metrics"][name]
+        assert figure["low"] <= figure["value"] <= figure["high"], name
+    assert (document["cases"], document["patients"]) == (120, 60)
+    assert np.sum(document["confusion"]) == 120
+
+
+def test_a_conformal_rule_gives_measured_coverage():
+    rule = {"rule": "conformal", "coverage": 0.9, "quantile": 0.8}
+    evaluation = judged(calibration=Calibration(1.0, rule))
+    answers = evaluation.answers
+    held = 1 - answers.probabilities[np.arange(120), answers.targets] <= 0.8
+    assert evaluation.metrics["coverage"]["value"] == pytest.approx(held.mean())
+    size = (1 - answers.probabilities <= 0.8).sum(axis=1)
+    assert evaluation.metrics["set_size"]["value"] == pytest.approx(size.mean())
+    assert evaluation.metrics["sure"]["value"] == pytest.approx((size == 1).mean())
+
+
+def test_cases_far_from_the_training_data_are_never_sure():
+    statistics = TrainingStatistics(
+        np.zeros((1, 2)), np.eye(2), 1.0, np.zeros(4), np.ones(4)
+    )
+    features = np.zeros((4, 2))
+    features[2:] = 5
+    logits = [[9, 0], [0, 9], [9, 0], [0, 9]]
+    evaluation = evaluate_answers(
+        logits, features, [0, 1, 0, 1], list("wxyz"), ("a", "b"), Calibration(),
+        statistics,
+    )  # fmt: skip
+    assert evaluation.answers.sure.tolist() == [True, True, False, False]
+    assert evaluation.metrics["out_of_distribution"]["value"] == 0.5
+
+
+def test_a_threshold_moves_the_operating_point_and_not_the_likeliest_label():
+    plain = judged(labels=("no", "yes"), strength=1.0)
+    moved = judged(labels=("no", "yes"), strength=1.0, operating_threshold=0.1)
+    assert plain.operating_point["threshold"] == 0.5
+    assert moved.operating_point == {
+        "label": "yes", "threshold": 0.1, "from": "validation",
+    }  # fmt: skip
+    higher = moved.metrics["sensitivity"]["value"]
+    assert higher > plain.metrics["sensitivity"]["value"]
+    assert moved.metrics["accuracy"] == plain.metrics["accuracy"]
+    assert moved.metrics["auroc"] == plain.metrics["auroc"]
+
+
+def test_a_perfect_result_of_few_patients_claims_little():
+    metrics = judged(n=12, strength=50).metrics
+    assert metrics["accuracy"]["value"] == 1
+    assert metrics["accuracy"]["low"] == pytest.approx(0.025 ** (1 / 6))
+    for name in ("auroc", "sensitivity", "specificity", "balanced_accuracy"):
+        assert metrics[name]["low"] < 0.9, name
+    assert metrics["f1"]["low"] is None
+
+
+def test_a_label_without_cases_is_null_and_not_counted():
+    n = 20
+    logits = np.random.default_rng(0).normal(size=(n, 3))
+    evaluation = evaluate_answers(
+        logits, [], np.arange(n) % 2, np.arange(n), ("a", "b", "never"), Calibration()
+    )
+    document = json.loads(json.dumps(evaluation.to_json(), allow_nan=False))
+    assert document["per_class"]["never"]["auroc"]["value"] is None
+    areas = [document["per_class"][k]["auroc"]["value"] for k in ("a", "b")]
+    assert document["metrics"]["auroc"]["value"] == pytest.approx(np.mean(areas))
+
+
+def test_one_case_is_judged_and_none_is_refused():
+    one = evaluate_answers([[1, 0]], [], [0], ["p"], ("a", "b"), Calibration())
+    json.dumps(one.to_json(), allow_nan=False)
+    assert one.metrics["auroc"]["value"] is None
+    with pytest.raises(TrainingError, match="no case"):
+        evaluate_answers(np.zeros((0, 2)), [], [], [], ("a", "b"), Calibration())
+    with pytest.raises(TrainingError, match="do not fit"):
+        evaluate_answers([[1, 0]], [], [0], ["p"], ("a", "b", "c"), Calibration())
+
+
+def test_subgroups_have_figures_of_their_own():
+    sites = ["north"] * 80 + ["south"] * 39 + ["alone"]
+    rows = judged(groups={"site": sites}).subgroups
+    assert [(r["value"], r["cases"]) for r in rows] == [("north", 80), ("south", 39)]
+    whole = judged().answers
+    right = (whole.predicted == whole.targets)[:80].mean()
+    assert rows[0]["accuracy"]["value"] == pytest.approx(right)
+
+
+def test_worst_errors_are_wrong_and_firmest_first():
+    worst = judged(strength=0.5).worst
+    assert len(worst) == 6
+    assert all(w.truth != w.label for w in worst)
+    firm = [w.probability for w in worst]
+    assert firm == sorted(firm, reverse=True)
+
+
+def test_columns_that_may_name_somebody_make_no_groups():
+    facts = [
+        {"site": "abc"[n % 3], "patient_name": "x" if n % 2 else "y", "mrn": str(n)}
+        for n in range(12)
+    ]
+    assert set(groups_of(facts)) == {"site"}
+
+
+@pytest.mark.parametrize(
+    ("text", "band"),
+    [
+        ("045Y", "40-49"), ("7", "0-9"), ("61.5", "60-69"), ("018M", "0-9"),
+        ("093Y", "80+"), ("50-59", "50-59"), ("unknown", ""), ("", ""),
+    ],
+)  # fmt: skip
+def test_ages_become_bands(text, band):
+    assert age_band(text) == band
+
+
+# --- the report ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(evaluation, **more):
+        path = write_report(
+            tmp_path / "report.html", title="m <b>", evaluation=evaluation, **more
+        )
+        return path.read_text("utf-8")
+
+    return write
+
+
+def test_the_report_is_one_file_that_names_nobody(written):
+    text = written(
+        judged(strength=0.5, groups={"site": ["north"] * 60 + ["<south>"] * 60}),
+        left_out=[{"source": "Jane_Doe/9.nii", "error": "Jane_Doe/9.nii is damaged"}],
+        leaks=[{"kind": "patient", "sentence": "Jane_Doe is on two sides"}],
+        split={"train": ["Jane_Doe/1", "x"], "validation": [], "test": ["y"]},
+        decisions=[{"name": "epochs", "value": 7, "reason": "few <cases>"}],
+        curves=[[{"epoch": 0, "loss": 1.0}, {"epoch": 1, "loss": None}]],
+    )
+    assert "Jane" not in text
+    assert "patient-" not in text
+    assert "m &lt;b&gt;" in text
+    assert "&lt;south&gt;" in text
+    assert "the scan is damaged" in text
+    assert "a patient is on two sides" in text
+    assert "few &lt;cases&gt;" in text
+    assert "Research use only" in text
+    for outside in ('src="http', "<a href", "<link", "@import", "<script"):
+        assert outside not in text
+    assert text.count("<svg") > 10
+
+
+@pytest.mark.parametrize("labels", [("a", "b"), ("a", "b", "c"), tuple("abcdefghijk")])
+def test_a_report_can_be_written_of_any_number_of_labels(written, labels):
+    text = written(judged(n=60, labels=labels))
+    assert "Confusion" in text
+
+
+def test_a_report_can_be_written_of_one_case(written):
+    one = evaluate_answers([[1, 0]], [], [0], ["p"], ("a$", "b"), Calibration())
+    assert "ROC" in written(one)
