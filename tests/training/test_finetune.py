@@ -19,7 +19,9 @@ from napari_resonance.training.finetune import FinetuneOptions, finetune
 # Of Lightning's, about PyTorch's own names.
 pytestmark = pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec.*")
 
-QUICK = FinetuneOptions(preset="quick", epochs=12, batch=6, rate=0.01, device="cpu")
+QUICK = FinetuneOptions(
+    preset="quick", epochs=12, batch=6, rate=0.01, device="cpu", convert=False
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -109,7 +111,9 @@ def test_with_the_backbone_frozen_its_weights_stay(labels, tmp_path):
     from safetensors.numpy import load_file
 
     start = tiny_bundle(tmp_path / "start", modality=())
-    options = FinetuneOptions(preset="quick", unfreeze="head", epochs=3, device="cpu")
+    options = FinetuneOptions(
+        preset="quick", unfreeze="head", epochs=3, device="cpu", convert=False
+    )
     result = finetune(labels, tmp_path / "head", pretrained=start, options=options)
     before = load_file(start / "models/model.safetensors")
     after = load_file(result.bundle.weights_path)
@@ -130,7 +134,9 @@ def test_folds_judge_every_case_once(tmp_path):
 
 def test_images_get_a_network_of_two_dimensions(tmp_path):
     labels = write_labelled(tmp_path / "set", flat=True)
-    options = FinetuneOptions(preset="quick", epochs=1, flip="x", device="cpu")
+    options = FinetuneOptions(
+        preset="quick", epochs=1, flip="x", device="cpu", convert=False
+    )
     result = finetune(labels, tmp_path / "model", options=options)
     assert result.bundle.card.dimensions == 2
     assert result.bundle.network_def["mirror_axis"] == 1

@@ -167,8 +167,8 @@ def test_too_little_memory_halves_the_batch(monkeypatch):
 
     monkeypatch.setattr(FineTuning, "training_step", limited)
     trained = train(tiny_task(epochs=1), Surroundings(device="cpu"))
-    assert trained.notes == (
-        "the memory did not suffice: batches of 4 were shown in 2 parts of 2",
+    assert trained.notes[0] == (
+        "the memory did not suffice: batches of 4 were shown in 2 parts of 2"
     )
 
 

@@ -75,6 +75,8 @@ class FinetuneOptions:
         For the model card.
     device, devices, precision, deterministic
         Where and how exactly to compute.
+    convert
+        Store the OpenVINO conversion with the weights, where OpenVINO is installed.
     allow_leaks
         Go on although a scan is on both sides of the split.
 
@@ -102,6 +104,7 @@ class FinetuneOptions:
     devices: int = 1
     precision: str = "auto"
     deterministic: bool = False
+    convert: bool = True
     allow_leaks: bool = False
 
     def __post_init__(self) -> None:

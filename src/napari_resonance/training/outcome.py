@@ -111,7 +111,7 @@ def conclude(  # noqa: PLR0913
         calibration=calibration,
         card=card,
         statistics=statistics,
-        convert=is_installed(),
+        convert=run.options.convert and is_installed(),
     )
     split = [s.to_json(prepared.labelled) for s in splits]
     left_out = tuple(
@@ -150,7 +150,7 @@ def _card(
     limits = (
         f"Its figures are those of {len(labelled.cases)} scans of {patients} patients "
         f"({side}); other scanners and patients may differ",
-        *notes,
+        *(note for note in notes if "not a number" in note),
     )
     figures = {
         name: value

@@ -145,8 +145,8 @@ def plan_training(
     patience = decided(
         "patience",
         options.patience,
-        0 if start.scratch else max(5, epochs // 4),
-        "the schedule ends by itself" if start.scratch else "a quarter of the epochs",
+        max(5, epochs // 3),
+        "a third of the epochs without a lower validation loss; the best ones are kept",
     )
     augmentation, decision = augmentation_of(options, inputs)
     decisions.append(decision)
@@ -155,6 +155,7 @@ def plan_training(
         batch=batch,
         rate=rate,
         layer_decay=decay,
+        weight_decay=0.05,
         schedule=options.schedule,
         averaging=_averaging(n * epochs / batch),
         balance=balance,

@@ -202,17 +202,24 @@ def _attempt(task: Task, around: Surroundings, split: int) -> Trained:
             notes.append(
                 f"{error.message}; the weights are those of epoch {len(module.curve)}"
             )
-    if best.stopped is not None and best.weights is not None:
+    if not notes and best.weights is not None:
         module.load_state_dict(best.weights)
-        notes.append(
-            f"training ended after epoch {best.stopped + 1}: the validation loss had "
-            f"not fallen for {task.settings.patience} epochs; the weights are those of "
-            f"epoch {best.epoch + 1}"
-        )
+        notes.append(_which(best, task.settings))
     network = module.network.cpu().eval()
     # Averaging rounds even what does not change.
     network.load_state_dict({**network.state_dict(), **frozen})
     return Trained(network, module.curve, resumed_at, report.seconds, tuple(notes))
+
+
+def _which(best: Best, settings: TrainSettings) -> str:
+    """Say which epoch's weights are kept."""
+    kept = f"the weights are those of epoch {best.epoch + 1}"
+    if best.stopped is None:
+        return f"{kept}, which had the least validation loss"
+    return (
+        f"training ended after epoch {best.stopped + 1}: the validation loss had not "
+        f"fallen for {settings.patience} epochs; {kept}"
+    )
 
 
 def _fit(trainer: Any, module: FineTuning, checkpoint: Path | None) -> None:
