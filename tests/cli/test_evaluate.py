@@ -64,11 +64,11 @@ def test_the_document_keeps_its_contract(resonance, spots, bundle, tmp_path):
     assert document["metrics"]["accuracy"]["value"] == 1 - len(wrong) / 8
     assert {"scan6.nii.gz", "scan7.nii.gz"} & set(wrong)
     report = (out / REPORT).read_text("utf-8")
-    assert "Jane" not in report
+    assert "Jane_Doe" not in report
     assert "scan7" not in report
     # Every error has its picture.
     assert {w["source"] for w in document["worst"]} == set(wrong)
-    assert report.count("data:image/png;base64,") == len(wrong)
+    assert report.count('src="data:image/png;base64,') == len(wrong)
 
 
 def test_people_read_figures_and_the_place_of_the_report(

@@ -91,7 +91,6 @@ def write_report(  # noqa: PLR0913
 
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
 
     environment = Environment(
         loader=PackageLoader("napari_resonance.training"),
@@ -103,8 +102,6 @@ def write_report(  # noqa: PLR0913
     environment.filters |= {"number": _number, "interval": _interval, "chance": _chance}
     runs = list(curves or ())
     runs = [runs] if runs and isinstance(runs[0], Mapping) else runs
-    # Pictures are made here, and matplotlib escapes the words in them.
-    pictures = [{**f, "svg": Markup(f["svg"])} for f in figures_of(evaluation)]
     document = evaluation.to_json()
     text = environment.get_template("report.html").render(
         title=title,
@@ -115,8 +112,8 @@ def write_report(  # noqa: PLR0913
         words=_in_words(evaluation),
         headline=_rows(evaluation),
         columns=[(c, _NAMES.get(c, (c.capitalize(), ""))[0]) for c in _COLUMNS],
-        figures=pictures,
-        training=Markup(curves_svg(runs)),
+        figures=figures_of(evaluation),
+        training=curves_svg(runs),
         worst=[
             {**wrong.to_json(), "picture": _embedded(wrong.picture)}
             for wrong in evaluation.worst
