@@ -12,7 +12,7 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from napari_resonance.export.wording import RESEARCH_USE
-from napari_resonance.viewer.attach import attach, real_viewer
+from napari_resonance.viewer.attach import attach, real_viewer, window_tool_of
 from napari_resonance.viewer.classification import (
     Choices,
     Classified,
@@ -44,6 +44,7 @@ from napari_resonance.viewer.viewer_actions import (
     show_only,
     show_result,
 )
+from napari_resonance.viewer.window_row import WindowRow
 
 if TYPE_CHECKING:
     import napari
@@ -68,6 +69,7 @@ class ClassifyPanel(QWidget):
         self.model_search = JobRunner(self)
         self.drop_area = DropArea()
         self.scan_picker = ScanPicker(self._viewer)
+        self.window_row = WindowRow(window_tool_of(self._viewer))
         self.model_picker = ModelPicker()
         self.run_row = RunRow(
             "Classify", "Classify the scan and show where the network looked"
@@ -131,6 +133,7 @@ class ClassifyPanel(QWidget):
         for widget in (
             self.drop_area,
             self.scan_picker,
+            self.window_row,
             self.model_picker,
             self.run_row,
             self.message,

@@ -25,6 +25,7 @@ from napari_resonance.viewer.frame import (
 from napari_resonance.viewer.map_grid import drawing_grid
 from napari_resonance.viewer.naming import axis_labels, scan_name
 from napari_resonance.viewer.records import KEY, LayerRecord
+from napari_resonance.viewer.windows import Window, windows_of
 
 if TYPE_CHECKING:
     from napari_resonance.classifier.prediction import Prediction
@@ -58,12 +59,14 @@ def scan_layer(scan: Scan) -> LayerData:
         (data,) = dask.optimize(data)  # type: ignore[attr-defined, no-untyped-call]
     settings = {"name": scan_name(scan), "rgb": scan.color, "interpolation2d": "linear"}
     span = None
+    windows: tuple[Window, ...] = ()
     if not scan.color:
         sampled = _sampled(data)
         span = _span(sampled)
+        windows = windows_of(scan.modality, scan.meta, sampled)
         settings["contrast_limits"] = display_range(scan, [sampled])
         settings["colormap"] = "gray_r" if _is_inverted(scan) else "gray"
-    record = LayerRecord(scan, affine, value_range=span)
+    record = LayerRecord(scan, affine, value_range=span, windows=windows)
     return data, settings | _place_settings(data, record, frame), "image"
 
 

@@ -10,6 +10,7 @@ from napari_resonance.geometry import FloatArray
 if TYPE_CHECKING:
     from napari_resonance.classifier.prediction import Prediction
     from napari_resonance.scan import Scan
+    from napari_resonance.viewer.windows import Window
 
 KEY = "resonance"
 
@@ -32,6 +33,8 @@ class LayerRecord:
         The latest answer for the scan, or the answer that a saliency map explains.
     place
         Where that answer's map is highest, in words.
+    windows
+        The windows that are offered for the scan.
 
     """
 
@@ -41,6 +44,7 @@ class LayerRecord:
     value_range: tuple[float, float] | None = None
     prediction: Prediction | None = None
     place: str = ""
+    windows: tuple[Window, ...] = ()
 
     @property
     def is_color(self) -> bool:

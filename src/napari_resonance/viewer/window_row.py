@@ -1,0 +1,56 @@
+"""Buttons of the windows that fit the scan, and the one that is drawn."""
+
+from __future__ import annotations
+
+from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from napari_resonance.viewer.connecting import connect_while_alive
+from napari_resonance.viewer.window_tool import KEYS, WindowTool
+from napari_resonance.viewer.windows import Window, number
+
+_COLUMNS = 3
+
+
+class WindowRow(QWidget):
+    """There while a grey scan is selected."""
+
+    def __init__(self, tool: WindowTool, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._tool = tool
+        self._offered: tuple[Window, ...] = ()
+        self.buttons: list[QPushButton] = []
+        self.text = QLabel()
+        self.text.setToolTip(
+            "Centre and width of the window. Drag on the picture with the right mouse "
+            "button: sideways for the width, up and down for the centre"
+        )
+        self._grid = QGridLayout()
+        self._grid.setSpacing(3)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.text)
+        layout.addLayout(self._grid)
+        connect_while_alive(self, tool.changed, self.update_row)
+        self.update_row()
+
+    def update_row(self) -> None:
+        """Offer what fits the scan that is selected."""
+        self.setVisible(self._tool.layer is not None)
+        self.text.setText(f"Window  {self._tool.text()}".rstrip())
+        if self._tool.windows == self._offered:
+            return
+        self._offered = self._tool.windows
+        for button in self.buttons:
+            self._grid.removeWidget(button)
+            button.deleteLater()
+        self.buttons = [self._button(n, w) for n, w in enumerate(self._offered)]
+
+    def _button(self, n: int, window: Window) -> QPushButton:
+        button = QPushButton(window.name)
+        key = f" (key {KEYS[n].replace('-', '+')})" if n < len(KEYS) else ""
+        button.setToolTip(
+            f"Centre {number(window.center)}, width {number(window.width)}{key}"
+        )
+        button.clicked.connect(lambda: self._tool.apply(window))
+        self._grid.addWidget(button, n // _COLUMNS, n % _COLUMNS)
+        return button
