@@ -223,3 +223,10 @@ def test_a_better_model_is_found_better():
     assert found["mcnemar"]["p"] < 1e-6
     assert set(found["delong"]) == {"a", "b", "c"}
     assert found["delong"]["a"]["p"] < 1e-6
+
+
+def test_one_patient_has_no_interval():
+    right = np.array([1, 0, 1])
+    figure = with_intervals(lambda w: {"a": metrics.share(right, w)}, np.zeros(3))["a"]
+    assert figure["value"] == pytest.approx(2 / 3)
+    assert figure["low"] is figure["high"] is None

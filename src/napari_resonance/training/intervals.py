@@ -62,12 +62,16 @@ def with_intervals(
     Returns
     -------
     dict
-        Each with ``value``, ``low``, ``high``; None where not defined, or where less
-        than half of the draws define it. ``undefined`` is the share of draws that left
-        it undefined (they lacked a label), where there are any.
+        Each with ``value``, ``low``, ``high``; None where not defined. The bounds are
+        None too where less than half of the draws define the figure, or there is one
+        patient. ``undefined`` is the share of draws that left it undefined (they lacked
+        a label), where there are any.
 
     """
     value = figures(np.ones((1, len(patients))))
+    if len(np.unique(patients)) < 2:  # drawing the one anew says nothing
+        alone = np.zeros(0)
+        return {name: _figure(float(v[0]), alone) for name, v in value.items()}
     draws: dict[str, list[FloatArray]] = {name: [] for name in value}
     for weights in _draws(patients, repeats, seed):
         for name, drawn in figures(weights).items():

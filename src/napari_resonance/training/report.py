@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_resonance.export.atomic import replacing
-from napari_resonance.export.wording import RESEARCH_USE
+from napari_resonance.export.wording import RESEARCH_USE, percent
 from napari_resonance.training.report_figures import curves_svg, figures_of
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ _NAMES = {
     "set_size": ("Labels in a set", "mean size of the prediction sets"),
     "out_of_distribution": ("Flagged", "share unlike the training data"),
 }
+_FEW = 20  # patients
 _COLUMNS = ("auroc", "auprc", "sensitivity", "specificity", "precision", "f1")
 _LEAKS = {
     "pixels": "the same picture is on two sides",
@@ -100,6 +101,7 @@ def write_report(  # noqa: PLR0913
         lstrip_blocks=True,
     )
     environment.filters |= {"number": _number, "interval": _interval, "chance": _chance}
+    environment.filters["percent"] = percent
     runs = list(curves or ())
     runs = [runs] if runs and isinstance(runs[0], Mapping) else runs
     document = evaluation.to_json()
@@ -190,6 +192,11 @@ def _in_words(evaluation: Evaluation) -> list[str]:
         "In brackets: 95 % intervals, from drawing the patients anew 2,000 times. "
         "Figures that lie within each other's intervals need not differ."
     )
+    if evaluation.n_patients < _FEW:
+        sentences.append(
+            f"{evaluation.n_patients} patients are few: intervals drawn from so few "
+            "are too narrow."
+        )
     return sentences
 
 
