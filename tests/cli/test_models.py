@@ -30,6 +30,7 @@ def test_show_prints_the_card_by_name_or_folder(resonance, embedded):
         assert "T1w, T2w, FLAIR" in ran.out
         assert "Research use only" in ran.out
         assert max(len(line) for line in ran.out.splitlines()) <= 80
+        assert "\N{REPLACEMENT CHARACTER}" not in ran.out
     model = resonance("models", "show", embedded, "--json").document["model"]
     assert model["path"] == str(embedded)
     assert model["weights_bytes"] > 0

@@ -63,8 +63,10 @@ def _figure(value: object) -> str:
         return str(value)
     if not {"value", "low", "high"} <= value.keys():
         return ", ".join(f"{k} {_figure(v)}" for k, v in value.items())
-    low, high = _figure(value["low"]), _figure(value["high"])
-    return f"{_figure(value['value'])} ({low} to {high})"
+    low, high = value["low"], value["high"]
+    if low is None or high is None:
+        return _figure(value["value"])
+    return f"{_figure(value['value'])} ({_figure(low)} to {_figure(high)})"
 
 
 def _usage(inference: Mapping[str, Any]) -> str:

@@ -111,16 +111,16 @@ def _show_card(bundle: "Bundle", console: "Console") -> None:
 
     card = bundle.card
     megabytes = bundle.weights_path.stat().st_size / 1e6
-    facts = {
+    facts: dict[str, str | list[str]] = {
         "Task": card.task,
         "Labels": ", ".join(card.labels),
         "Scans": _kind(bundle) + (f", {card.body_part}" if card.body_part else ""),
         "Intended use": card.intended_use,
         "Training data": card.training_data,
         **{f"  {name}": _figure(value) for name, value in card.performance.items()},
-        "Limits": "\n".join(card.limits),
+        "Limits": list(card.limits),
         "Licence": card.licence,
-        "Credits": "\n".join(card.attributions),
+        "Credits": list(card.attributions),
         "Weights": f"{megabytes:.1f} MB, sha256 {bundle.weights_sha256[:16]}",
         "Recipe": f"sha256 {bundle.recipe.sha256[:16]}",
         "Folder": str(bundle.path),

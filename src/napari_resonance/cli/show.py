@@ -89,8 +89,8 @@ def sources_table(
     return table
 
 
-def facts_table(facts: Mapping[str, str]) -> Table:
-    """Return names and values in two columns."""
+def facts_table(facts: Mapping[str, str | list[str]]) -> Table:
+    """Return names and values in two columns; several values one below another."""
     from rich.table import Table
     from rich.text import Text
 
@@ -98,7 +98,8 @@ def facts_table(facts: Mapping[str, str]) -> Table:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in facts.items():
-        table.add_row(name, Text(plain(value)))
+        lines = [value] if isinstance(value, str) else value
+        table.add_row(name, Text("\n".join(map(plain, lines))))
     return table
 
 

@@ -101,8 +101,10 @@ def conclude(  # noqa: PLR0913
         for part in {id(x): x for x in [*learned, final]}.values()
         for n in part.trained.notes
     )
-    side = "each fold" if folds else ("test" if len(test.rows) else "validation")
-    card = _card(run, beginning, prepared, start, metrics, (side, notes))
+    side = "left out in turn" if folds else "test" if len(test.rows) else "validation"
+    patients = len({case.patient for case in cases})
+    judged_on = f"{len(cases)} scans of {patients} patients ({side})"
+    card = _card(run, beginning, prepared, start, metrics, (judged_on, notes))
     bundle = save_bundle(
         run.out,
         network=final.network,
@@ -139,17 +141,16 @@ def _card(
     prepared: PreparedSet,
     start: Start,
     metrics: Mapping[str, Any],
-    side_and_notes: tuple[str, tuple[str, ...]],
+    judged_on_and_notes: tuple[str, tuple[str, ...]],
 ) -> ModelCard:
     options, labelled = run.options, prepared.labelled
-    side, notes = side_and_notes
+    judged_on, notes = judged_on_and_notes
     patients = len({case.patient for case in labelled.cases})
     origin = "from scratch" if start.scratch else f"from {start.pretrained}"
     inherited = beginning.bundle.card if beginning.bundle is not None else None
     modality = options.modality or beginning.found.modalities
     limits = (
-        f"Its figures are those of {len(labelled.cases)} scans of {patients} patients "
-        f"({side}); other scanners and patients may differ",
+        f"Its figures are those of {judged_on}; other scanners and patients may differ",
         *(note for note in notes if "not a number" in note),
     )
     figures = {
