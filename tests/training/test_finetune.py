@@ -20,7 +20,13 @@ from napari_resonance.training.finetune import FinetuneOptions, finetune
 pytestmark = pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec.*")
 
 QUICK = FinetuneOptions(
-    preset="quick", epochs=12, batch=6, rate=0.01, device="cpu", convert=False
+    preset="quick",
+    epochs=12,
+    patience=0,
+    batch=6,
+    rate=0.01,
+    device="cpu",
+    convert=False,
 )
 
 

@@ -39,7 +39,9 @@ def trainable(unfreeze: str) -> tuple[str, ...]:
 
 
 def parts(network: ResNet, stage: str) -> list[torch.nn.Module]:
-    """Return the modules of a stage."""
+    """Return the modules of a stage; of a head alone, none."""
+    if not hasattr(network, "conv1"):
+        return []
     if stage == "stem":
         return [network.conv1, network.bn1]
     return [getattr(network, stage)]

@@ -115,7 +115,13 @@ def learn(
     if settings.unfreeze == "head":
         task, decision = _with_views(task, options, device, around)
         decisions.append(decision)
-    trained = train(task, around)
+    threads = torch.get_num_threads()
+    if task.views is not None:
+        torch.set_num_threads(1)  # a head is so small that threads wait for each other
+    try:
+        trained = train(task, around)
+    finally:
+        torch.set_num_threads(threads)
     logits, found = {}, {}
     for side, samples in sides.items():
         if len(samples):

@@ -110,7 +110,11 @@ class FineTuning(lightning.LightningModule):
         validation_features: Tensor | None = None,
     ) -> None:
         super().__init__()
-        self.network, self.settings, self.seed = network, settings, seed
+        layers.freeze(network, settings.unfreeze)
+        # Where features are given, nothing else need be averaged and stored.
+        learning = network if views is None else _Head(network)
+        self.network: Any = learning
+        self.settings, self.seed = settings, seed
         self.samples, self.held_out, self.views = training, validation, views
         self.validation_features = validation_features
         self.split = split
@@ -125,7 +129,6 @@ class FineTuning(lightning.LightningModule):
         self.curve: list[dict[str, float]] = []
         self._losses: list[float] = []
         self._logits: list[Tensor] = []
-        layers.freeze(network, settings.unfreeze)
 
     @property
     def micro_batch(self) -> int:
@@ -180,7 +183,7 @@ class FineTuning(lightning.LightningModule):
             # Mirror images are among the augmented ones: one pass is enough here.
             cells = self.network.features(channels_last(images))
             features = cells.flatten(2).mean(dim=2)
-        logits: Tensor = self.network.fc(features)  # type: ignore[misc]
+        logits: Tensor = self.network.fc(features)
         return logits
 
     def _losses_of(self, logits: Tensor, rows: NDArray[np.int64]) -> Tensor:
@@ -215,7 +218,7 @@ class FineTuning(lightning.LightningModule):
         index = rows.cpu().numpy()
         if self.validation_features is not None:
             features = self.validation_features[rows.cpu()].to(self.device)
-            logits = self.network.fc(features)  # type: ignore[misc]
+            logits = self.network.fc(features)
         else:
             images = self.held_out.images(index, self.device)
             logits = self.network(channels_last(images))
@@ -269,6 +272,14 @@ class FineTuning(lightning.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with the curve."""
         self.curve = list(checkpoint["curve"])
+
+
+class _Head(torch.nn.Module):
+    """The last layer of a network, shared with it."""
+
+    def __init__(self, network: ResNet) -> None:
+        super().__init__()
+        self.fc = network.fc
 
 
 def channels_last(images: Tensor) -> Tensor:

@@ -205,7 +205,7 @@ def _attempt(task: Task, around: Surroundings, split: int) -> Trained:
     if not notes and best.weights is not None:
         module.load_state_dict(best.weights)
         notes.append(_which(best, task.settings))
-    network = module.network.cpu().eval()
+    network = task.network.cpu().eval()
     # Averaging rounds even what does not change.
     network.load_state_dict({**network.state_dict(), **frozen})
     return Trained(network, module.curve, resumed_at, report.seconds, tuple(notes))
