@@ -100,7 +100,7 @@ def test_a_right_drag_changes_the_contrast_and_does_not_zoom(
     assert viewer.scene.camera.mouse_pan
     overlay = viewer.canvas.overlays["resonance_window"]
     assert overlay.visible
-    assert overlay.text == "C 60  W 150 HU"
+    assert overlay.text == "C 60\nW 150 HU"
 
 
 def test_other_layers_keep_the_zoom_of_the_right_drag(

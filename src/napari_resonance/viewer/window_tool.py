@@ -35,7 +35,7 @@ class WindowTool:
         self._viewer = ref(viewer)
         self._followed: Any = None
         viewer.canvas.overlays[OVERLAY] = TextOverlay(
-            position="top_right", font_size=10
+            position="bottom_left", font_size=9
         )
         viewer.mouse_drag_callbacks.append(self._drag)
         for n, key in enumerate(KEYS):
@@ -93,7 +93,8 @@ class WindowTool:
         viewer = self._viewer()
         if viewer is not None:
             overlay = viewer.canvas.overlays[OVERLAY]
-            overlay.text = self.text()
+            # Two short lines, which leave room beside them for the letter of the edge.
+            overlay.text = self.text().replace("  ", "\n")
             overlay.visible = bool(overlay.text)
             self.changed.emit()
 
