@@ -201,6 +201,13 @@ def test_an_unknown_label_is_wrong_usage(resonance, embedded, tmp_path):
     assert "T1w, T2w, FLAIR" in ran.err
 
 
+def test_a_label_is_not_contrasted_with_itself(resonance, embedded, tmp_path):
+    scan = write_nifti(phantom()[0], tmp_path / "scan.nii.gz")
+    for asked in (["--target", "T1w", "--against", "T1w"], ["--against", "PD"]):
+        assert resonance("classify", scan, "--saliency", "gradcam", *asked).code == 2
+    assert resonance("classify", scan, "--against", "T1w").code == 2
+
+
 def test_a_folder_that_cannot_be_written_fails_before_the_work(
     resonance, embedded, tmp_path
 ):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -115,6 +115,7 @@ class Classifier:
         *,
         saliency: str | None = None,
         target: str | None = None,
+        against: str | None = None,
         center_mm: Sequence[float] | None = None,
         box_mm: Sequence[float] | None = None,
         force: bool = False,
@@ -133,6 +134,9 @@ class Classifier:
             Name of a method ("gradcam"), or None for no map.
         target
             Label to explain; the most probable one if None.
+        against
+            Label to contrast it with: the map then shows what speaks for `target` (by
+            default the most probable of the others) rather than for this one.
         center_mm
             Middle of the region to classify, RAS+ mm, where the classifier looks at
             regions. DICOM's positions have the other sign along x and y.
@@ -160,7 +164,7 @@ class Classifier:
 
         """
         started = time.perf_counter()
-        self._check_request(saliency, target)
+        self._check_request(saliency, target, against)
         steps = _Steps(progress, should_stop)
         scans = [scan] if isinstance(scan, Scan) else list(scan)
         first = scans[0] if scans else None
@@ -187,7 +191,8 @@ class Classifier:
         prediction = self._judge(scans[0], prepared, answer)
         chosen = None
         if saliency is not None:
-            chosen = self._explain(prepared, answer, target or prediction.label)
+            named = target or _most_probable(prediction.probabilities, against)
+            chosen = self._explain(prepared, answer, named, against)
             chosen = replace(chosen, oriented=scans[0].oriented)
         steps.end()
         return replace(
@@ -201,16 +206,24 @@ class Classifier:
             seconds=time.perf_counter() - started,
         )
 
-    def _check_request(self, saliency: str | None, target: str | None) -> None:
+    def _check_request(
+        self, saliency: str | None, target: str | None, against: str | None
+    ) -> None:
         if saliency is not None and saliency not in METHODS:
             raise ResonanceError(
                 f"there is no saliency method {saliency!r}",
                 remedy=f"Use {', '.join(METHODS)}",
             )
-        if target is not None and target not in self.labels:
+        for label in (target, against):
+            if label is not None and label not in self.labels:
+                raise ResonanceError(
+                    f"the classifier has no label {label!r}",
+                    remedy=f"Its labels are {', '.join(self.labels)}",
+                )
+        if target is not None and target == against:
             raise ResonanceError(
-                f"the classifier has no label {target!r}",
-                remedy=f"Its labels are {', '.join(self.labels)}",
+                f"{target!r} cannot be contrasted with itself",
+                remedy="Choose two labels",
             )
 
     def _recipe(self, box_mm: Sequence[float] | None) -> Recipe:
@@ -304,14 +317,21 @@ class Classifier:
         )
 
     def _explain(
-        self, prepared: NetworkInput, answer: _Answer, target: str
+        self,
+        prepared: NetworkInput,
+        answer: _Answer,
+        target: str,
+        against: str | None,
     ) -> Saliency:
+        weights = self._label_weights[self.labels.index(target)]
+        if against is not None:
+            weights = weights - self._label_weights[self.labels.index(against)]
         return gradcam(
             answer.features,
-            self._label_weights[self.labels.index(target)],
+            weights,
             prepared.grid,
             total_stride(self.bundle.network_def),
-            target=target,
+            target=target if against is None else f"{target} rather than {against}",
             mirror_axis=self.bundle.network_def.get("mirror_axis"),
         )
 
@@ -361,3 +381,9 @@ def _floats(values: Sequence[float] | None) -> tuple[float, float, float] | None
         return None
     x, y, z = (float(n) for n in values)
     return x, y, z
+
+
+def _most_probable(probabilities: Mapping[str, float], but: str | None) -> str:
+    """Return the most probable label that is not `but`."""
+    others = {label: p for label, p in probabilities.items() if label != but}
+    return max(others, key=others.__getitem__)

@@ -53,6 +53,10 @@ def classify(  # noqa: PLR0913, PLR0917 - one parameter an option
         str | None,
         typer.Option(metavar="LABEL", help="Label to explain, not the likeliest one."),
     ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="LABEL", help="Explain why it is not this label."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -71,17 +75,20 @@ def classify(  # noqa: PLR0913, PLR0917 - one parameter an option
     """Classify scans: every scan in the files and folders named."""
     from napari_resonance.classifier.predict import load_classifier
 
-    if target is not None and saliency is None:
-        raise typer.BadParameter("--target needs --saliency")
+    if saliency is None and (target is not None or against is not None):
+        asked = "--target" if target is not None else "--against"
+        raise typer.BadParameter(f"{asked} needs --saliency")
+    if target is not None and target == against:
+        raise typer.BadParameter("--target and --against are the same label")
     if channel and len(paths) > 1:
         raise typer.BadParameter("--channel needs one PATH: the patient's first scan")
     where = Where(point(center, "--center"), point(box, "--box"), channel or [])
     classifier = load_classifier(model, device.value)
-    if target is not None and target not in classifier.labels:
-        raise typer.BadParameter(
-            f"the model has no label {target!r}, only {', '.join(classifier.labels)}"
-        )
-    job = Job(classifier, saliency, target, force, out, where)
+    for label in (target, against):
+        if label is not None and label not in classifier.labels:
+            known = ", ".join(classifier.labels)
+            raise typer.BadParameter(f"the model has no label {label!r}, only {known}")
+    job = Job(classifier, saliency, target, against, force, out, where)
     job.run(paths)
     return job.report()
 
@@ -102,6 +109,7 @@ class Job:
     classifier: "Classifier"
     saliency: str | None = None
     target: str | None = None
+    against: str | None = None
     force: bool = False
     out: Path | None = None
     where: Where = field(default_factory=Where)
@@ -171,6 +179,7 @@ class Job:
                 self._case(scan),
                 saliency=self.saliency,
                 target=self.target,
+                against=self.against,
                 center_mm=self.where.center_mm,
                 box_mm=self.where.box_mm,
                 force=self.force,
