@@ -17,6 +17,11 @@ def method_name(method: str) -> str:
     return METHOD_NAMES.get(method, method)
 
 
+def counted(n: int, noun: str) -> str:
+    """Return a number of things: ``"1 patient"``, ``"2 patients"``."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
 def percent(probability: float) -> str:
     """Return a probability in per cent that never rounds up to certainty."""
     if probability >= 0.9995:

@@ -13,6 +13,7 @@ from napari_resonance.classifier.bundle import Bundle, save_bundle
 from napari_resonance.classifier.calibration import Calibration
 from napari_resonance.classifier.card import ModelCard
 from napari_resonance.classifier.openvino_engine import is_installed
+from napari_resonance.export.wording import counted
 from napari_resonance.training.evaluation import evaluate_answers
 from napari_resonance.training.finetune import FinetuneResult, Run, write_json
 from napari_resonance.training.judged import calibrated, statistics_of
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_resonance.training.beginning import Beginning
+    from napari_resonance.training.cases import Case
     from napari_resonance.training.learn import Learned
     from napari_resonance.training.plan import Start
     from napari_resonance.training.prepared import PreparedSet
@@ -102,8 +104,7 @@ def conclude(  # noqa: PLR0913
         for n in part.trained.notes
     )
     side = "left out in turn" if folds else "test" if len(test.rows) else "validation"
-    patients = len({case.patient for case in cases})
-    judged_on = f"{len(cases)} scans of {patients} patients ({side})"
+    judged_on = f"{_extent(cases)} ({side})"
     card = _card(run, beginning, prepared, start, metrics, (judged_on, notes))
     bundle = save_bundle(
         run.out,
@@ -145,7 +146,6 @@ def _card(
 ) -> ModelCard:
     options, labelled = run.options, prepared.labelled
     judged_on, notes = judged_on_and_notes
-    patients = len({case.patient for case in labelled.cases})
     origin = "from scratch" if start.scratch else f"from {start.pretrained}"
     inherited = beginning.bundle.card if beginning.bundle is not None else None
     modality = options.modality or beginning.found.modalities
@@ -168,16 +168,18 @@ def _card(
         dimensions=beginning.recipe.dimensions,
         modality=tuple(modality),
         body_part=options.body_part,
-        training_data=(
-            f"{len(labelled.cases)} labelled scans of {patients} patients; trained "
-            f"{origin}"
-        ),
+        training_data=f"{_extent(labelled.cases)}; trained {origin}",
         performance=figures,
         licence=options.licence,
         attributions=inherited.attributions if inherited else (),
         intended_use="Research on scans like those it was trained on",
         limits=limits,
     )
+
+
+def _extent(cases: Sequence[Case]) -> str:
+    patients = len({case.patient for case in cases})
+    return f"{counted(len(cases), 'scan')} of {counted(patients, 'patient')}"
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_resonance.export.atomic import replacing
-from napari_resonance.export.wording import RESEARCH_USE, percent
+from napari_resonance.export.wording import RESEARCH_USE, counted, percent
 from napari_resonance.training.report_figures import curves_svg, figures_of
 
 if TYPE_CHECKING:
@@ -108,6 +108,7 @@ def write_report(  # noqa: PLR0913
     text = environment.get_template("report.html").render(
         title=title,
         notice=RESEARCH_USE,
+        counted=counted,
         e=evaluation,
         document=document,
         card=card,
@@ -168,7 +169,8 @@ def _rows(evaluation: Evaluation) -> list[dict[str, Any]]:
 def _in_words(evaluation: Evaluation) -> list[str]:
     """Return the answer to "how good is it?" in sentences."""
     found = evaluation.metrics
-    cases = f"{evaluation.n_cases} cases of {evaluation.n_patients} patients"
+    patients = counted(evaluation.n_patients, "patient")
+    cases = f"{counted(evaluation.n_cases, 'case')} of {patients}"
     labels = ", ".join(evaluation.labels[:-1]) + f" or {evaluation.labels[-1]}"
     sentences = [
         f"It was asked of {cases} whether they are {labels}, and "
@@ -193,9 +195,9 @@ def _in_words(evaluation: Evaluation) -> list[str]:
         "Figures that lie within each other's intervals need not differ."
     )
     if evaluation.n_patients < _FEW:
+        verb = "is" if evaluation.n_patients == 1 else "are"
         sentences.append(
-            f"{evaluation.n_patients} patients are few: intervals drawn from so few "
-            "are too narrow."
+            f"{patients} {verb} few: intervals drawn from so few are too narrow."
         )
     return sentences
 
