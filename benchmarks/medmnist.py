@@ -1,7 +1,8 @@
 """Classification of MedMNIST sets by `resonance finetune`, next to published figures.
 
 Each set becomes NIfTI files and a ``labels.csv`` with the official split, and goes
-through the ordinary command. The test cases are looked at once, at the end.
+through the ordinary command. A run looks at the test cases once, at the end; choosing
+options by the figures that it prints would be looking more often.
 
     python benchmarks/medmnist.py ../shared/data/medmnist/breastmnist.npz --seeds 3
 """

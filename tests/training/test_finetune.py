@@ -136,6 +136,7 @@ def test_folds_judge_every_case_once(tmp_path):
     assert result.folds == 2
     tested = [source for split in result.split for source in split["test"]]
     assert sorted(tested) == sorted(f"scan{n:02}.nii.gz" for n in range(16))
+    assert any("flatters" in limit for limit in result.bundle.card.limits)
 
 
 def test_images_get_a_network_of_two_dimensions(tmp_path):

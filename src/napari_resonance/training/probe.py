@@ -146,7 +146,7 @@ def unfreeze_from(probes: list[Probe], n: int) -> tuple[str, str]:
 
     The stages up to the best one serve as they are: what follows it learns. Where the
     last stage is the best, the head suffices for few cases, and the last stage learns
-    too where there are many. A stage counts as better where it is by half the
+    too where there are many. A stage counts as better where it is by a quarter of the
     interval's width, for the more is kept the less can be overfitted.
     """
     best = max(probes, key=lambda p: p.auroc)
