@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -26,8 +26,15 @@ from napari_resonance.classifier.scan_checks import (
     source_of,
     unsuitable,
 )
+from napari_resonance.classifier.stages import (
+    Answer,
+    PreparedCase,
+    Steps,
+    joined,
+    millimetres,
+    parts_of,
+)
 from napari_resonance.errors import (
-    CancelledError,
     ModelError,
     PreprocessingError,
     ResonanceError,
@@ -45,10 +52,6 @@ if TYPE_CHECKING:
 
 METHODS = ("gradcam",)
 """Names of the saliency methods."""
-
-# Slices of a volume that a 2D network sees at once: enough to keep every core busy, few
-# enough for the memory of a small graphics card.
-_BATCH = 16
 
 
 def load_classifier(
@@ -165,9 +168,42 @@ class Classifier:
         """
         started = time.perf_counter()
         self._check_request(saliency, target, against)
-        steps = _Steps(progress, should_stop)
+        steps = Steps(3, progress, should_stop)
+        steps.begin("preparing the scan")
+        case = self.prepare(scan, center_mm=center_mm, box_mm=box_mm, force=force)
+        answer = self._run(case, steps)
+        steps.begin("judging the answer")
+        prediction = self.judge(case, answer)
+        chosen = None
+        if saliency is not None:
+            named = target or _most_probable(prediction.probabilities, against)
+            chosen = self._explain(case, answer, named, against)
+        steps.end()
+        seconds = time.perf_counter() - started
+        return replace(prediction, saliency=chosen, seconds=seconds)
+
+    def prepare(
+        self,
+        scan: Scan | Sequence[Scan],
+        *,
+        center_mm: Sequence[float] | None = None,
+        box_mm: Sequence[float] | None = None,
+        force: bool = False,
+    ) -> PreparedCase:
+        """Make the network's input of a scan: the first stage of `classify`.
+
+        Parameters
+        ----------
+        scan, center_mm, box_mm, force
+            As `classify` takes them.
+
+        Raises
+        ------
+        UnsuitableScanError, PreprocessingError, ModelError
+            As `classify` does.
+
+        """
         scans = [scan] if isinstance(scan, Scan) else list(scan)
-        first = scans[0] if scans else None
         try:
             odd = tuple(
                 dict.fromkeys(r for s in scans for r in unsuitable(s, self.card))
@@ -176,35 +212,42 @@ class Classifier:
                 raise UnsuitableScanError(
                     odd[0], remedy="Choose another model, or force the classification"
                 )
-            steps.begin("preparing the scan")
             recipe = self._recipe(box_mm)
-            prepared = self._prepare(scans, recipe, center_mm)
-            answer = self._run(prepared.array, steps)
+            network_input = self._network_input(scans, recipe, center_mm)
         except ResonanceError as error:
+            first = scans[0] if scans else None
             error.source = error.source or (first and source_of(first)) or None
             raise
-        steps.begin("judging the answer")
         found = (w for s in scans for w in s.warnings)
-        warnings = (*self.bundle.warnings, *found, *odd, *prepared.warnings)
+        warnings = (*self.bundle.warnings, *found, *odd, *network_input.warnings)
         if box_mm is not None and recipe != self.bundle.recipe:
             warnings = (*warnings, "the region is not of the size it was trained on")
-        prediction = self._judge(scans[0], prepared, answer)
-        chosen = None
-        if saliency is not None:
-            named = target or _most_probable(prediction.probabilities, against)
-            chosen = self._explain(prepared, answer, named, against)
-            chosen = replace(chosen, oriented=scans[0].oriented)
-        steps.end()
-        return replace(
-            prediction,
-            saliency=chosen,
-            recipe_sha256=recipe.sha256,
-            center_mm=_floats(center_mm),
-            box_mm=_floats(box_mm),
+        return PreparedCase(
+            scans[0],
+            network_input,
+            recipe.sha256,
+            warnings,
+            center_mm=millimetres(center_mm),
+            box_mm=millimetres(box_mm),
             channels=tuple(source_of(s) for s in scans[1:]),
-            warnings=tuple(dict.fromkeys((*warnings, *self._notes))),
-            seconds=time.perf_counter() - started,
         )
+
+    def run(self, array: NDArray[np.float32]) -> Answer:
+        """Run the network: the second stage of `classify`.
+
+        Parameters
+        ----------
+        array
+            float32 ``(N, C, *spatial)``: the slices of one case of a 2D network, or
+            cases of one shape of a 3D one, whose rows of the answer are their own.
+
+        Raises
+        ------
+        ModelError
+            If the network cannot run, or answers with NaN.
+
+        """
+        return joined([self._forward(part) for part in parts_of(array)])
 
     def _check_request(
         self, saliency: str | None, target: str | None, against: str | None
@@ -230,7 +273,7 @@ class Classifier:
         recipe = self.bundle.recipe
         return recipe if box_mm is None else recipe.with_box(box_mm)
 
-    def _prepare(
+    def _network_input(
         self,
         scans: Sequence[Scan],
         recipe: Recipe,
@@ -255,22 +298,19 @@ class Classifier:
             )
         return prepared
 
-    def _run(self, array: NDArray[np.float32], steps: _Steps) -> _Answer:
-        """Run the network over all slices, or the one volume."""
-        parts = [array[n : n + _BATCH] for n in range(0, len(array), _BATCH)]
+    def _run(self, case: PreparedCase, steps: Steps) -> Answer:
+        """Run the network over all slices, or the one volume, between steps."""
+        parts = parts_of(case.network_input.array)
         steps.total += len(parts) - 1
         outputs = []
-        for part in parts:
-            steps.begin("running the network")
-            outputs.append(self._forward(part))
-        logits = np.concatenate([logits for logits, _ in outputs])
-        features = np.concatenate([features for _, features in outputs])
-        if not (np.isfinite(logits).all() and np.isfinite(features).all()):
-            raise ModelError(
-                "the network answered with values that are not finite",
-                remedy="Its weights are damaged, or the scan holds absurd values",
-            )
-        return _Answer(logits, features)
+        try:
+            for part in parts:
+                steps.begin("running the network")
+                outputs.append(self._forward(part))
+            return joined(outputs)
+        except ModelError as error:
+            error.source = error.source or source_of(case.scan) or None
+            raise
 
     def _forward(
         self, batch: NDArray[np.float32]
@@ -286,7 +326,17 @@ class Classifier:
                 self._engine = make_engine(self.bundle, "cpu")
                 return self._engine.run(batch)
 
-    def _judge(self, scan: Scan, prepared: NetworkInput, answer: _Answer) -> Prediction:
+    def judge(self, case: PreparedCase, answer: Answer) -> Prediction:
+        """Say what an answer means: the last stage of `classify`, without a map.
+
+        Parameters
+        ----------
+        case
+            What the network was asked.
+        answer
+            What it answered: of a 3D network, the one row of this case.
+
+        """
         bundle = self.bundle
         calibration = bundle.calibration
         logits = answer.logits.mean(axis=0, dtype=np.float64)
@@ -294,7 +344,7 @@ class Classifier:
         best = int(probabilities.argmax())
         odd = None
         if bundle.statistics is not None:
-            odd = bundle.statistics.assess(answer.pooled, prepared, scan)
+            odd = bundle.statistics.assess(answer.pooled, case.network_input, case.scan)
         is_odd = odd is not None and odd.flag
         slices = None
         if len(answer.logits) > 1:
@@ -307,80 +357,41 @@ class Classifier:
             sure=calibration.is_sure(probabilities) and not is_odd,
             prediction_set=calibration.prediction_set(probabilities, self.labels),
             out_of_distribution=odd,
-            warnings=(),
+            warnings=tuple(dict.fromkeys((*case.warnings, *self._notes))),
             seconds=0.0,
-            source=source_of(scan),
+            source=source_of(case.scan),
             model=bundle.card.name,
             model_sha256=bundle.weights_sha256,
-            recipe_sha256=bundle.recipe.sha256,
+            recipe_sha256=case.recipe_sha256,
             per_slice=slices,
+            center_mm=case.center_mm,
+            box_mm=case.box_mm,
+            channels=case.channels,
         )
 
     def _explain(
         self,
-        prepared: NetworkInput,
-        answer: _Answer,
+        case: PreparedCase,
+        answer: Answer,
         target: str,
         against: str | None,
     ) -> Saliency:
         weights = self._label_weights[self.labels.index(target)]
         if against is not None:
             weights = weights - self._label_weights[self.labels.index(against)]
-        return gradcam(
+        found = gradcam(
             answer.features,
             weights,
-            prepared.grid,
+            case.network_input.grid,
             total_stride(self.bundle.network_def),
             target=target if against is None else f"{target} rather than {against}",
             mirror_axis=self.bundle.network_def.get("mirror_axis"),
         )
+        return replace(found, oriented=case.scan.oriented)
 
     @cached_property
     def _label_weights(self) -> NDArray[np.float32]:
         return self.bundle.label_weights()
-
-
-@dataclass(frozen=True, eq=False)
-class _Answer:
-    """Raw outputs: logits ``(N, K)``, features ``(N, F, *cells)``."""
-
-    logits: NDArray[np.float32]
-    features: NDArray[np.float32]
-
-    @property
-    def pooled(self) -> NDArray[np.float32]:
-        """Features averaged over positions and slices, ``(F,)``."""
-        space = tuple(range(2, self.features.ndim))
-        mean: NDArray[np.float32] = self.features.mean(axis=(0, *space))
-        return mean
-
-
-class _Steps:
-    """Counts steps, reports them, and stops between them when asked to."""
-
-    def __init__(self, progress: Progress, should_stop: ShouldStop) -> None:
-        self.total = 3
-        self._done = 0
-        self._progress = progress
-        self._should_stop = should_stop
-
-    def begin(self, text: str) -> None:
-        """Report that a step begins."""
-        if self._should_stop():
-            raise CancelledError("the classification was stopped")
-        self._progress(self._done, self.total, text)
-        self._done += 1
-
-    def end(self) -> None:
-        """Report that all steps are done."""
-        self._progress(self.total, self.total, "done")
-
-
-def _floats(values: Sequence[float] | None) -> tuple[float, float, float] | None:
-    if values is None:
-        return None
-    x, y, z = (float(n) for n in values)
-    return x, y, z
 
 
 def _most_probable(probabilities: Mapping[str, float], but: str | None) -> str:
