@@ -205,3 +205,60 @@ def test_training_learns():
     )
     assert trained.curve[-1]["validation_auroc"] > 0.9
     assert time.perf_counter() - began < 60
+
+
+def test_epochs_are_told_and_training_can_be_ended_early(tmp_path):
+    told = []
+    around = Surroundings(
+        folder=tmp_path,
+        device="cpu",
+        on_epoch=told.append,
+        should_finish=lambda: len(told) == 2,
+    )
+    ended = train(tiny_task(), around)
+    assert [(epoch.number, epoch.total) for epoch in told] == [(1, 4), (2, 4)]
+    assert {"training_loss", "validation_loss"} <= set(told[0].figures)
+    assert len(ended.curve) == 2
+    assert ended.notes[0] == "training was ended by hand after epoch 2"
+    best = min(told, key=lambda epoch: epoch.figures["validation_loss"])
+    assert f"those of epoch {best.number}" in ended.notes[1]
+
+
+def test_what_was_stopped_is_ended_with_its_best_weights(tmp_path):
+    told = []
+
+    def stop():
+        return len(told) == 3
+
+    first = Surroundings(tmp_path, device="cpu", should_stop=stop, on_epoch=told.append)
+    with pytest.raises(CancelledError):
+        train(tiny_task(), first)
+    best = torch.load(tmp_path / "last.ckpt", weights_only=True)["callbacks"]
+    (weights,) = [v["weights"] for k, v in best.items() if k.startswith("Best")]
+    again = Surroundings(
+        tmp_path, resume=True, device="cpu", should_finish=lambda: True
+    )
+    ended = train(tiny_task(), again)
+    assert len(ended.curve) == 3
+    state = ended.network.state_dict()
+    for name, value in weights.items():
+        torch.testing.assert_close(state[name.removeprefix("network.")], value)
+
+
+def test_a_training_that_goes_on_tells_of_its_earlier_epochs(tmp_path):
+    told = []
+    first = Surroundings(
+        tmp_path,
+        device="cpu",
+        should_stop=lambda: len(told) == 2,
+        on_epoch=told.append,
+    )
+    with pytest.raises(CancelledError):
+        train(tiny_task(), first)
+    before, told[:] = list(told), []
+    train(
+        tiny_task(),
+        Surroundings(tmp_path, resume=True, device="cpu", on_epoch=told.append),
+    )
+    assert [epoch.number for epoch in told] == [1, 2, 3, 4]
+    assert told[:2] == before

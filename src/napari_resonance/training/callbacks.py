@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import Callback, EMAWeightAveraging
 
 from napari_resonance.errors import CancelledError, TrainingError
 from napari_resonance.progress import Progress, ShouldStop, never, no_progress
+from napari_resonance.training.epochs import Epoch, OnEpoch, no_epoch
 
 if TYPE_CHECKING:
     import torch
@@ -37,6 +38,9 @@ class Surroundings:
         Told after each step; asked after each step.
     title
         What the progress is of.
+    on_epoch, should_finish
+        Told after each epoch; asked after each epoch. True ends the training with the
+        best weights so far.
 
     """
 
@@ -47,6 +51,8 @@ class Surroundings:
     progress: Progress = no_progress
     should_stop: ShouldStop = never
     title: str = ""
+    on_epoch: OnEpoch = no_epoch
+    should_finish: ShouldStop = never
 
 
 class Averaging(EMAWeightAveraging):
@@ -154,7 +160,13 @@ class Report(Callback):
     def __init__(self, around: Surroundings) -> None:
         self.around = around
         self.seconds: list[float] = []
+        self.finished: int | None = None
         self._began = 0.0
+
+    def on_train_start(self, trainer: Any, module: Any) -> None:
+        """Tell of the epochs that an earlier process had done."""
+        for figures in module.curve:
+            self._tell(figures, trainer.max_epochs)
 
     def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
         """Start the clock."""
@@ -180,6 +192,16 @@ class Report(Callback):
         self.around.progress(done, epochs * steps, text)
 
     def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
-        """Stop the clock."""
+        """Stop the clock, tell of the epoch, and end where the caller wants it."""
         self.seconds.append(time.perf_counter() - self._began)
         module.note_epoch()
+        self._tell(module.curve[-1], trainer.max_epochs)
+        if self.around.should_finish():
+            self.finished = trainer.current_epoch
+            trainer.should_stop = True
+
+    def _tell(self, figures: Mapping[str, float], total: int) -> None:
+        number = int(figures["epoch"])
+        shown = {name: value for name, value in figures.items() if name != "epoch"}
+        title = self.around.title.strip(", ")
+        self.around.on_epoch(Epoch(number, total, title, shown))

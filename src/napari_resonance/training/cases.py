@@ -38,6 +38,8 @@ class Case:
         region where it has one. No two cases of a set share it.
     files
         The files of the first scan, where its folder holds other scans too; else empty.
+    series
+        Its SeriesInstanceUID, which tells these files from the others.
 
     """
 
@@ -50,6 +52,7 @@ class Case:
     groups: Mapping[str, str] = field(default_factory=dict)
     source: str = ""
     files: tuple[Path, ...] = ()
+    series: str = ""
 
 
 @dataclass(frozen=True)

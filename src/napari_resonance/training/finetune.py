@@ -17,10 +17,13 @@ import numpy as np
 from napari_resonance.errors import TrainingError
 from napari_resonance.export.atomic import replacing, writable_folder
 from napari_resonance.progress import Progress, ShouldStop, never, no_progress
+from napari_resonance.training.epochs import OnEpoch, no_epoch
 from napari_resonance.training.options import SCRATCH, Decision, FinetuneOptions
 
 if TYPE_CHECKING:
     from napari_resonance.classifier.bundle import Bundle
+    from napari_resonance.training.cases import LabelledSet
+    from napari_resonance.training.leaks import Leak
     from napari_resonance.training.learn import Learned
     from napari_resonance.training.prepared import PreparedSet
     from napari_resonance.training.samples import Samples
@@ -98,10 +101,12 @@ class Run:
     resume: bool
     progress: Progress
     should_stop: ShouldStop
+    on_epoch: OnEpoch = no_epoch
+    should_finish: ShouldStop = never
 
 
 def finetune(  # noqa: PLR0913
-    labels: str | PathLike[str],
+    labels: str | PathLike[str] | LabelledSet,
     out: str | PathLike[str],
     *,
     pretrained: str | PathLike[str] = SCRATCH,
@@ -109,13 +114,15 @@ def finetune(  # noqa: PLR0913
     resume: bool = False,
     progress: Progress = no_progress,
     should_stop: ShouldStop = never,
+    on_epoch: OnEpoch = no_epoch,
+    should_finish: ShouldStop = never,
 ) -> FinetuneResult:
     """Train a classifier on labelled scans, judge it, and write it as a bundle.
 
     Parameters
     ----------
     labels
-        A CSV file or a folder, see ``labels.read_labels``.
+        A CSV file or a folder, see ``labels.read_labels``, or what was read of them.
     out
         Folder of the new classifier. What is needed to go on with an interrupted
         training lies beside it, in ``NAME.training``, until it has ended.
@@ -128,6 +135,9 @@ def finetune(  # noqa: PLR0913
         Go on with an interrupted training.
     progress, should_stop
         Told after each step; asked after each step.
+    on_epoch, should_finish
+        Told after each epoch; asked after each epoch. True ends the training early:
+        the best weights so far are judged and stored.
 
     Raises
     ------
@@ -141,16 +151,34 @@ def finetune(  # noqa: PLR0913
     target = Path(out)
     work = target.with_name(f"{target.name}.training")
     chosen = options or FinetuneOptions()
-    run = Run(chosen, str(pretrained), target, work, resume, progress, should_stop)
+    run = Run(
+        chosen,
+        str(pretrained),
+        target,
+        work,
+        resume,
+        progress,
+        should_stop,
+        on_epoch,
+        should_finish,
+    )
     began = time.perf_counter()
-    _check_place(target)
-    with _locked(work):
+    check_place(target)
+    with locked(work):
         result = _finetune(labels, run)
     shutil.rmtree(work, ignore_errors=True)
     return replace(result, seconds=time.perf_counter() - began)
 
 
-def _check_place(target: Path) -> None:
+def check_place(target: Path) -> None:
+    """Refuse a place where something else than a model lies.
+
+    Raises
+    ------
+    TrainingError
+        If it does.
+
+    """
     if target.is_dir() and any(target.iterdir()):
         if (target / "configs" / "metadata.json").is_file():
             return
@@ -164,7 +192,7 @@ def _check_place(target: Path) -> None:
 
 
 @contextmanager
-def _locked(work: Path) -> Iterator[None]:
+def locked(work: Path) -> Iterator[None]:
     """Keep other processes away from the output until this one ends."""
     from filelock import FileLock, Timeout
 
@@ -184,25 +212,15 @@ def _locked(work: Path) -> Iterator[None]:
         lock.release()
 
 
-def _finetune(labels: str | PathLike[str], run: Run) -> FinetuneResult:
-    from napari_resonance.training.beginning import choose_recipe, start_of
-    from napari_resonance.training.labels import read_labels
+def _finetune(labels: str | PathLike[str] | LabelledSet, run: Run) -> FinetuneResult:
+    from napari_resonance.training.beginning import start_of
+    from napari_resonance.training.checking import prepare_and_split
     from napari_resonance.training.outcome import conclude
-    from napari_resonance.training.prepared import prepare_cases
-    from napari_resonance.training.splits import make_splits
 
     options = run.options
-    labelled = read_labels(str(labels))
-    beginning = choose_recipe(labelled, run.pretrained, options)
-    prepared = prepare_cases(
-        labelled,
-        beginning.recipe,
-        cache=run.work / "inputs",
-        progress=run.progress,
-        should_stop=run.should_stop,
-    )
-    splits = make_splits(prepared.labelled, folds=options.folds, seed=options.seed)
-    leaks = _refuse_leaks(prepared, splits, options)
+    beginning, prepared, splits, found = prepare_and_split(labels, run)
+    leaks = _refuse_leaks(prepared, found, options)
+    labelled = prepared.labelled
     samples = samples_of(prepared)
     shape = tuple(int(n) for n in samples.inputs.shape[2:])
     n_labels = len(labelled.labels)
@@ -257,12 +275,8 @@ def samples_of(prepared: PreparedSet) -> Samples:
 
 
 def _refuse_leaks(
-    prepared: PreparedSet, splits: tuple[Split, ...], options: FinetuneOptions
+    prepared: PreparedSet, leaks: tuple[Leak, ...], options: FinetuneOptions
 ) -> tuple[Any, ...]:
-    from napari_resonance.training.leaks import find_leaks
-
-    found = {leak.sentence: leak for s in splits for leak in find_leaks(prepared, s)}
-    leaks = tuple(found.values())
     if leaks and not options.allow_leaks:
         more = f" (and {len(leaks) - 1} more)" if len(leaks) > 1 else ""
         raise TrainingError(
@@ -335,6 +349,8 @@ def _run_one(
         progress=run.progress,
         should_stop=run.should_stop,
         title=title,
+        on_epoch=run.on_epoch,
+        should_finish=run.should_finish,
     )
     return learn(start, state, sides, run.options, seed=run.options.seed, around=around)
 

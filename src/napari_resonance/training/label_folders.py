@@ -96,6 +96,7 @@ def _cases_of_class(
                 split=side,
                 source=source.relative_to(root).as_posix(),
                 files=files,
+                series=outline.series if files else "",
             )
         )
     if packed:
@@ -125,3 +126,34 @@ def _place(
     if alone and parent != folder:
         return parent, ()
     return parent, outline.sources
+
+
+def files_of_series(
+    folder: Path, series: str, known: dict[Path, list[Outline]]
+) -> tuple[Path, ...]:
+    """Return the files of one DICOM series of a folder.
+
+    Parameters
+    ----------
+    folder, series
+        Where it lies, and its SeriesInstanceUID.
+    known
+        What is in folders that were looked through; this one is added.
+
+    Raises
+    ------
+    TrainingError
+        If the series is not there, or holds several scans.
+
+    """
+    if folder not in known:
+        known[folder] = outline_scans(folder)
+    found = [outline for outline in known[folder] if outline.series == series]
+    if len(found) != 1:
+        held = "is not in this folder" if not found else f"holds {len(found)} scans"
+        raise TrainingError(
+            f"a labelled series {held}",
+            source=folder,
+            remedy="Name the file of the scan in the column 'path'",
+        )
+    return found[0].sources

@@ -14,7 +14,7 @@ from napari_resonance.training.cases import SIDES
 
 _DELIMITERS = (",", ";", "\t", "|")
 _CENTER = ("center_x", "center_y", "center_z")
-_KNOWN = ("path", "label", "patient", "split", "weight", *_CENTER)
+_KNOWN = ("path", "label", "patient", "split", "weight", *_CENTER, "series")
 # What other tools call our columns and sides.
 _COLUMN_NAMES = {"patient_id": "patient", "patientid": "patient", "subject": "patient"}
 _SIDE_NAMES = {
@@ -42,6 +42,7 @@ class Row:
     center_mm: tuple[float, float, float] | None
     channels: tuple[str, ...]
     groups: Mapping[str, str]
+    series: str = ""
 
 
 def read_table(source: Path) -> list[Row]:
@@ -197,6 +198,7 @@ def _row(cells: dict[str, str], line: int, source: Path, delimiter: str) -> Row:
             for c, v in cells.items()
             if v and c not in _KNOWN and not _is_channel(c)
         },
+        series=cells.get("series", ""),
     )
 
 

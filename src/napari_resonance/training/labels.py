@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from napari_resonance.errors import TrainingError
+from napari_resonance.reading.outline import Outline
 from napari_resonance.training.cases import Case, LabelledSet, listed
-from napari_resonance.training.label_folders import cases_in_folders
+from napari_resonance.training.label_folders import cases_in_folders, files_of_series
 from napari_resonance.training.label_table import Row, read_table
 from napari_resonance.training.patients import with_patients
 
@@ -32,7 +33,8 @@ def read_labels(
         A CSV file with the columns ``path`` and ``label`` and optionally ``patient``,
         ``split``, ``weight``, ``center_x``, ``center_y``, ``center_z`` (RAS+ mm) and
         ``channel...`` (further registered scans); other columns become groups. Paths
-        are relative to the file; one may be a DICOM folder. Or a folder: with a
+        are relative to the file; one may be a DICOM folder, where ``series`` (a
+        SeriesInstanceUID) says which of several is meant. Or a folder: with a
         ``labels.csv``, or with a folder for each class.
     labels
         The classes in their order; sorted by name if None. Others are refused.
@@ -71,14 +73,41 @@ def read_labels(
     if not has_column:
         cases, patient_from, odd = with_patients(cases, root)
         warnings += odd
-    cases, odd = _without_repeats(cases, path)
-    warnings += odd
-    _check_sides(cases, path)
-    classes = _classes(cases, labels, path)
+    found = LabelledSet(tuple(cases), (), patient_from, tuple(warnings))
+    return checked(found, path, labels=labels, patients_per_class=patients_per_class)
+
+
+def checked(
+    found: LabelledSet,
+    source: Path,
+    *,
+    labels: Sequence[str] | None = None,
+    patients_per_class: int = 2,
+) -> LabelledSet:
+    """Return cases with their classes, or refuse what cannot be right.
+
+    Parameters
+    ----------
+    found
+        Cases with their patients.
+    source
+        What errors name as the place of the labels.
+    labels, patients_per_class
+        As for `read_labels`.
+
+    Raises
+    ------
+    TrainingError
+        As `read_labels`.
+
+    """
+    cases, odd = _without_repeats(found.cases, source)
+    _check_sides(cases, source)
+    classes = _classes(cases, labels, source)
     if patients_per_class:
-        _check_classes(cases, classes, patients_per_class, path)
-    warnings += _alike(classes)
-    return LabelledSet(tuple(cases), classes, patient_from, tuple(warnings))
+        _check_classes(cases, classes, patients_per_class, source)
+    warnings = (*found.warnings, *odd, *_alike(classes))
+    return LabelledSet(tuple(cases), classes, found.patient_from, warnings)
 
 
 def _cases(rows: Sequence[Row], source: Path) -> list[Case]:
@@ -100,10 +129,14 @@ def _cases(rows: Sequence[Row], source: Path) -> list[Case]:
             )
     root = source.parent
     cases, missing = [], []
+    outlines: dict[Path, list[Outline]] = {}
     for row in rows:
         paths = tuple(_existing(root, p) for p in (row.path, *row.channels))
         missing += [str(p) for p in paths if not p.exists()]
-        name = _relative(paths[0], root)
+        files: tuple[Path, ...] = ()
+        if row.series and paths[0].is_dir():
+            files = files_of_series(paths[0], row.series, outlines)
+        name = _relative(files[0] if files else paths[0], root)
         if row.center_mm is not None:
             name += " @ " + ", ".join(f"{mm:g}" for mm in row.center_mm)
         cases.append(
@@ -116,6 +149,8 @@ def _cases(rows: Sequence[Row], source: Path) -> list[Case]:
                 row.center_mm,
                 dict(row.groups),
                 name,
+                files,
+                row.series,
             )
         )
     if missing:

@@ -187,7 +187,7 @@ def _attempt(task: Task, around: Surroundings, split: int) -> Trained:
     with _quiet():
         trainer = _trainer(task, around, split, callbacks)
         try:
-            if found is not None and found["ended"]:
+            if found is not None and (found["ended"] or around.should_finish()):
                 module.load_state_dict(found["state_dict"])
                 module.curve = list(found["curve"])
                 best.load_state_dict(found["callbacks"][best.state_key])
@@ -202,7 +202,9 @@ def _attempt(task: Task, around: Surroundings, split: int) -> Trained:
             notes.append(
                 f"{error.message}; the weights are those of epoch {len(module.curve)}"
             )
-    if not notes and best.weights is not None:
+    if report.finished is not None:
+        notes.append(f"training was ended by hand after epoch {report.finished + 1}")
+    if best.weights is not None and (not notes or report.finished is not None):
         module.load_state_dict(best.weights)
         notes.append(_which(best, task.settings))
     network = task.network.cpu().eval()
