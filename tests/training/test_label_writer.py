@@ -48,8 +48,6 @@ def test_one_of_several_series_of_a_folder_is_told_apart(tmp_path):
                 phantom(name)[0],
                 tmp_path / "one",
                 SeriesInstanceUID=f"1.2.{n + 1}.{len(label)}{ord(label)}",
-                    "True", "7"
-                ).replace("False", "8"),
                 PatientID=f"{label}{n}",
             )
             (folder / label).mkdir(parents=True, exist_ok=True)
