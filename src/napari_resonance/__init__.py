@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from napari_resonance.classifier.pretrained import load_pretrained
     from napari_resonance.errors import ResonanceError
     from napari_resonance.reading import read_scan, read_scans
+    from napari_resonance.saliency.explain import (
+        ExplainOptions,
+        Explanation,
+        explain,
+    )
     from napari_resonance.samples import sample_path
     from napari_resonance.scan import Scan
     from napari_resonance.training.evaluation import Evaluation
@@ -29,12 +34,15 @@ if TYPE_CHECKING:
 _HOME = {
     "Classifier": "classifier.predict",
     "Evaluation": "training.evaluation",
+    "ExplainOptions": "saliency.explain",
+    "Explanation": "saliency.explain",
     "OutOfDistribution": "classifier.prediction",
     "Prediction": "classifier.prediction",
     "ResonanceError": "errors",
     "Saliency": "classifier.prediction",
     "Scan": "scan",
     "evaluate": "training.trial",
+    "explain": "saliency.explain",
     "finetune": "training.finetune",
     "list_models": "classifier.bundle",
     "load_classifier": "classifier.predict",
@@ -47,12 +55,15 @@ _HOME = {
 __all__ = [
     "Classifier",
     "Evaluation",
+    "ExplainOptions",
+    "Explanation",
     "OutOfDistribution",
     "Prediction",
     "ResonanceError",
     "Saliency",
     "Scan",
     "evaluate",
+    "explain",
     "finetune",
     "list_models",
     "load_classifier",

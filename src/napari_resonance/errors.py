@@ -68,6 +68,10 @@ class UnsuitableScanError(ResonanceError):
     """A scan of a kind the classifier was not made for (modality, dimensions)."""
 
 
+class SaliencyError(ResonanceError):
+    """A map that cannot be made: no such layer, a single cell, values like NaN."""
+
+
 class DependencyError(ResonanceError):
     """An optional package is missing; the remedy names the line that installs it."""
 

@@ -106,10 +106,11 @@ def test_the_version_is_that_of_the_package(resonance):
 
 def test_choices_are_those_of_the_classifier():
     from napari_resonance.classifier.engines import DEVICES
-    from napari_resonance.classifier.predict import METHODS
+    from napari_resonance.export.wording import METHOD_NAMES
+    from napari_resonance.saliency.methods import METHODS
 
     assert tuple(Device) == DEVICES
-    assert tuple(Method) == METHODS
+    assert list(Method) == list(METHODS) == list(METHOD_NAMES)
 
 
 def test_help_and_wrong_usage_load_nothing_heavy():

@@ -178,7 +178,7 @@ def test_a_map_without_evidence_is_said_to_be_one(tmp_path, said, value):
     saliency = saliency_at(scan, mm)
     blank = dataclasses.replace(saliency, values=np.full_like(saliency.values, value))
     write_picture(scan, prediction(saliency=blank), tmp_path / "a.png")
-    assert "no evidence for this label anywhere" in said
+    assert "no evidence for T1w anywhere" in said
 
 
 def test_a_blank_scan_and_one_with_nan_are_drawn(tmp_path):

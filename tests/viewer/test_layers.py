@@ -12,10 +12,10 @@ from napari_resonance.geometry import to_world
 from napari_resonance.scan import Scan
 from napari_resonance.viewer.layers import (
     resampled_layer,
-    saliency_colormap,
     saliency_layer,
     scan_layer,
 )
+from napari_resonance.viewer.map_colors import saliency_colormap
 from napari_resonance.viewer.naming import scan_name
 from napari_resonance.viewer.records import KEY, LayerRecord, same_space
 

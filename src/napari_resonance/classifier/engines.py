@@ -179,8 +179,8 @@ class TorchEngine:
 
     def __init__(self, bundle: Bundle, device: str) -> None:
         self.name = f"torch {device}"
-        self._device = device
-        self._network = _on_device(load_network(bundle), device)
+        self.device = device
+        self.network = _on_device(load_network(bundle), device)
 
     def run(
         self, batch: NDArray[np.float32]
@@ -189,8 +189,8 @@ class TorchEngine:
         import torch
 
         try:
-            logits, features = self._forward(batch, mixed=self._device == "cuda")
-            if self._device == "cuda" and not np.isfinite(logits).all():
+            logits, features = self._forward(batch, mixed=self.device == "cuda")
+            if self.device == "cuda" and not np.isfinite(logits).all():
                 # float16 ends at 65504; some networks go beyond it on the way.
                 logits, features = self._forward(batch, mixed=False)
         except NotImplementedError as error:
@@ -210,10 +210,10 @@ class TorchEngine:
 
         with (
             torch.inference_mode(),
-            torch.autocast(self._device, torch.float16, enabled=mixed),
+            torch.autocast(self.device, torch.float16, enabled=mixed),
         ):
-            images = torch.from_numpy(batch).to(self._device)
-            outputs = self._network.logits_and_features(images)
+            images = torch.from_numpy(batch).to(self.device)
+            outputs = self.network.logits_and_features(images)
         logits, features = (o.float().cpu().contiguous().numpy() for o in outputs)
         return logits, features
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -13,14 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_resonance.classifier.bundle import Bundle, load_bundle
-from napari_resonance.classifier.definition import total_stride
 from napari_resonance.classifier.engines import (
     DeviceLimitError,
     Engine,
+    TorchEngine,
     choose_device,
+    load_network,
     make_engine,
 )
-from napari_resonance.classifier.prediction import Prediction, Saliency
+from napari_resonance.classifier.prediction import Prediction
 from napari_resonance.classifier.scan_checks import (
     is_constant,
     source_of,
@@ -42,16 +43,13 @@ from napari_resonance.errors import (
 )
 from napari_resonance.preprocessing import NetworkInput, Recipe
 from napari_resonance.progress import Progress, ShouldStop, never, no_progress
-from napari_resonance.saliency.cam import gradcam
 from napari_resonance.scan import Scan
 
 if TYPE_CHECKING:
     from os import PathLike
 
     from napari_resonance.classifier.card import ModelCard
-
-METHODS = ("gradcam",)
-"""Names of the saliency methods."""
+    from napari_resonance.classifier.network import ResNet
 
 
 def load_classifier(
@@ -94,6 +92,7 @@ class Classifier:
         self.bundle = bundle
         self._requested = device if device == "auto" else choose_device(device)
         self._engine: Engine | None = None
+        self._network: ResNet | None = None
         self._lock = threading.Lock()
         self._notes: tuple[str, ...] = ()
 
@@ -134,7 +133,7 @@ class Classifier:
             the classifier takes several registered scans as channels, all of them, in
             the order of ``bundle.recipe.channels``.
         saliency
-            Name of a method ("gradcam"), or None for no map.
+            Name of a method in ``saliency.methods.METHODS``, or None for no map.
         target
             Label to explain; the most probable one if None.
         against
@@ -166,21 +165,47 @@ class Classifier:
             If the method or the target is unknown.
 
         """
+        from napari_resonance.saliency.explain import ExplainOptions, with_map
+
         started = time.perf_counter()
-        self._check_request(saliency, target, against)
+        options = None
+        if saliency is not None or target is not None or against is not None:
+            options = ExplainOptions(saliency or "gradcam", target, against)
+            options.check(self.labels)
         steps = Steps(3, progress, should_stop)
+        asked = self.ask(
+            scan, center_mm=center_mm, box_mm=box_mm, force=force, steps=steps
+        )
+        prediction = asked[2]
+        if options is not None and saliency is not None:
+            prediction = with_map(self, asked, options, steps)
+        steps.end()
+        return replace(prediction, seconds=time.perf_counter() - started)
+
+    def ask(
+        self,
+        scan: Scan | Sequence[Scan],
+        *,
+        steps: Steps,
+        center_mm: Sequence[float] | None = None,
+        box_mm: Sequence[float] | None = None,
+        force: bool = False,
+    ) -> tuple[PreparedCase, Answer, Prediction]:
+        """Prepare, run and judge: all stages of `classify`, with what lies between.
+
+        Parameters
+        ----------
+        scan, center_mm, box_mm, force
+            As `classify` takes them.
+        steps
+            Counts the steps and stops between them.
+
+        """
         steps.begin("preparing the scan")
         case = self.prepare(scan, center_mm=center_mm, box_mm=box_mm, force=force)
         answer = self._run(case, steps)
         steps.begin("judging the answer")
-        prediction = self.judge(case, answer)
-        chosen = None
-        if saliency is not None:
-            named = target or _most_probable(prediction.probabilities, against)
-            chosen = self._explain(case, answer, named, against)
-        steps.end()
-        seconds = time.perf_counter() - started
-        return replace(prediction, saliency=chosen, seconds=seconds)
+        return case, answer, self.judge(case, answer)
 
     def prepare(
         self,
@@ -248,26 +273,6 @@ class Classifier:
 
         """
         return joined([self._forward(part) for part in parts_of(array)])
-
-    def _check_request(
-        self, saliency: str | None, target: str | None, against: str | None
-    ) -> None:
-        if saliency is not None and saliency not in METHODS:
-            raise ResonanceError(
-                f"there is no saliency method {saliency!r}",
-                remedy=f"Use {', '.join(METHODS)}",
-            )
-        for label in (target, against):
-            if label is not None and label not in self.labels:
-                raise ResonanceError(
-                    f"the classifier has no label {label!r}",
-                    remedy=f"Its labels are {', '.join(self.labels)}",
-                )
-        if target is not None and target == against:
-            raise ResonanceError(
-                f"{target!r} cannot be contrasted with itself",
-                remedy="Choose two labels",
-            )
 
     def _recipe(self, box_mm: Sequence[float] | None) -> Recipe:
         recipe = self.bundle.recipe
@@ -369,32 +374,20 @@ class Classifier:
             channels=case.channels,
         )
 
-    def _explain(
-        self,
-        case: PreparedCase,
-        answer: Answer,
-        target: str,
-        against: str | None,
-    ) -> Saliency:
-        weights = self._label_weights[self.labels.index(target)]
-        if against is not None:
-            weights = weights - self._label_weights[self.labels.index(against)]
-        found = gradcam(
-            answer.features,
-            weights,
-            case.network_input.grid,
-            total_stride(self.bundle.network_def),
-            target=target if against is None else f"{target} rather than {against}",
-            mirror_axis=self.bundle.network_def.get("mirror_axis"),
-        )
-        return replace(found, oriented=case.scan.oriented)
+    def torch_network(self) -> tuple[ResNet, str]:
+        """Return the network in torch, for gradients, and the device it is on.
+
+        In evaluation mode and with its weights; loaded once. It is the one that
+        predicts where torch predicts.
+        """
+        with self._lock:
+            if isinstance(self._engine, TorchEngine):
+                return self._engine.network, self._engine.device
+            if self._network is None:
+                self._network = load_network(self.bundle).requires_grad_(False)
+            return self._network, "cpu"
 
     @cached_property
-    def _label_weights(self) -> NDArray[np.float32]:
+    def label_weights(self) -> NDArray[np.float32]:
+        """The last linear layer's weights, float32 ``(labels, features)``."""
         return self.bundle.label_weights()
-
-
-def _most_probable(probabilities: Mapping[str, float], but: str | None) -> str:
-    """Return the most probable label that is not `but`."""
-    others = {label: p for label, p in probabilities.items() if label != but}
-    return max(others, key=others.__getitem__)

@@ -44,7 +44,8 @@ class Saliency:
     ----------
     values
         float32 ``(X, Y, Z)`` in the method's own units, neither rescaled nor inverted:
-        high means evidence *for* `target`. 2D networks on one image give ``Z = 1``.
+        above 0 is evidence *for* `target`, below 0 evidence against it. 2D networks on
+        one image give ``Z = 1``.
     affine
         4×4, index of `values` to RAS+ mm.
     method
@@ -57,6 +58,9 @@ class Saliency:
     oriented
         False where the scan's file gives no orientation: the affine then says nothing
         of the patient's sides.
+    sign
+        Which evidence is drawn and exported: "for" the target, "against" it, or
+        "both".
 
     """
 
@@ -66,11 +70,35 @@ class Saliency:
     target: str
     extent: tuple[tuple[int, int, int], FloatArray]
     oriented: bool = True
+    sign: str = "for"
+
+    @property
+    def shown(self) -> NDArray[np.float32]:
+        """The evidence of the chosen sign, at least 0; with "both" all, signed."""
+        if self.sign == "both":
+            return self.values
+        return np.maximum(self.values if self.sign == "for" else -self.values, 0)
+
+    @property
+    def strength(self) -> NDArray[np.float32]:
+        """How strong the shown evidence is, whatever its direction: at least 0."""
+        return np.abs(self.shown)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no evidence of the chosen sign."""
+        return not self.shown.any()
+
+    @property
+    def claim(self) -> str:
+        """What is shown: "for T1w", "against T1w" or "for and against T1w"."""
+        words = "for and against" if self.sign == "both" else self.sign
+        return f"{words} {self.target}"
 
     @property
     def peak_mm(self) -> tuple[float, float, float]:
-        """RAS+ mm of the largest value."""
-        index = np.unravel_index(int(np.argmax(self.values)), self.values.shape)
+        """RAS+ mm of the strongest evidence that is shown."""
+        index = np.unravel_index(int(np.argmax(self.strength)), self.values.shape)
         x, y, z = to_world(self.affine, [int(n) for n in index])
         return float(x), float(y), float(z)
 

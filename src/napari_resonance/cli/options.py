@@ -14,6 +14,9 @@ class Method(StrEnum):
     """Saliency methods."""
 
     gradcam = "gradcam"
+    gradcam_plus = "gradcam++"
+    hirescam = "hirescam"
+    gradient_x_input = "gradient-x-input"
 
 
 class Device(StrEnum):

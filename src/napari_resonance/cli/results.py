@@ -53,7 +53,7 @@ def facts(prediction: Prediction, classifier: Classifier) -> dict[str, str]:
         if saliency.oriented:
             position = place_mm(saliency.peak_mm)
             name = method_name(saliency.method)
-            named[""] = f"{position} (peak of {name} for {saliency.target})"
+            named[""] = f"{position} (peak of {name} {saliency.claim})"
     titles = {"picture": "Picture", "saliency": "Saliency"}
     return named | {titles[k]: str(path) for k, path in prediction.files.items()}
 

@@ -157,24 +157,33 @@ def _evidence(axes: Axes, y: float, facts: Facts) -> float:
     saliency, overlay = facts.prediction.saliency, facts.overlay
     if saliency is None:
         return y - 18
-    title = f"{method_name(saliency.method)} for {saliency.target}, evidence per cell"
+    title = f"{method_name(saliency.method)} {saliency.claim}, evidence per cell"
     say(axes, 0, y, title, size=11)
     if overlay is None:
-        say(axes, 0, y + 22, "no evidence for this label anywhere", size=10, color=DIM)
+        say(
+            axes,
+            0,
+            y + 22,
+            f"no evidence {saliency.claim} anywhere",
+            size=10,
+            color=DIM,
+        )
         return y + 40
     width = axes.get_xlim()[1]
     limits = axes.get_xlim(), axes.get_ylim()
-    ramp = np.linspace(0, overlay.top, 256, dtype=np.float32)[None]
+    ramp = np.linspace(overlay.bottom, overlay.top, 256, dtype=np.float32)[None]
     grey = np.full((1, 256, 3), 0.45, np.float32)
     image = blended(grey, ramp, overlay)
     axes.imshow(image, extent=(0, width, y + 40, y + 24), aspect="auto")
     axes.set_xlim(*limits[0])
     axes.set_ylim(*limits[1])
     for part, ha in ((0.0, "left"), (0.5, "center"), (1.0, "right")):
-        value = f"{part * overlay.top:.3g}"
+        value = f"{overlay.bottom + part * (overlay.top - overlay.bottom):.3g}"
         say(axes, part * width, y + 44, value, size=9, ha=ha, color=DIM)
     thickness, color = HALF_LINE
-    axes.vlines(width / 2, y + 24, y + 40, linewidth=thickness, color=color)
+    halves = (0.25, 0.75) if overlay.bottom < 0 else (0.5,)
+    for part in halves:
+        axes.vlines(part * width, y + 24, y + 40, linewidth=thickness, color=color)
     return y + 60
 
 

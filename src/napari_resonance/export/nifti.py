@@ -32,6 +32,9 @@ _LONGEST_AXIS = 32767  # dim[] is int16 in NIfTI-1
 def write_saliency(saliency: Saliency, path: str | PathLike[str]) -> None:
     """Write a saliency map as float32 NIfTI on its own grid, in its own units.
 
+    Written is the evidence that the map's sign chooses: of "for" and "against" what is
+    above 0, of "both" all, with its sign.
+
     sform and qform carry the code "aligned to another file", for the map lies where its
     scan lies; opened over the scan, any viewer shows it in its place. Where the scan
     has no orientation, neither has the map.
@@ -39,7 +42,7 @@ def write_saliency(saliency: Saliency, path: str | PathLike[str]) -> None:
     Parameters
     ----------
     saliency
-        The map; its values are neither rescaled nor resampled.
+        The map; its evidence is neither rescaled nor resampled.
     path
         Ends in ``.nii`` or ``.nii.gz``.
 
@@ -49,9 +52,9 @@ def write_saliency(saliency: Saliency, path: str | PathLike[str]) -> None:
         If the name has another ending, or the file cannot be written.
 
     """
-    image = _image(np.asarray(saliency.values, np.float32), saliency.affine)
+    image = _image(np.asarray(saliency.shown, np.float32), saliency.affine)
     _place(image, saliency.affine, ALIGNED if saliency.oriented else UNKNOWN)
-    image.header["descrip"] = _ascii(f"{saliency.method} for {saliency.target}", 79)
+    image.header["descrip"] = _ascii(f"{saliency.method} {saliency.claim}", 79)
     image.header["intent_name"] = _ascii(saliency.method, 15)
     _save(image, path)
 

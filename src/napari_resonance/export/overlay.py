@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 # would hide anatomy and is left out.
 _COLOR_MAP = "inferno"
 _DARKEST = 0.3
+# Crameri's diverging map from blue over dark to yellow, told apart with every colour
+# blindness; the dark middle is left out too. Evidence against a label is always blue.
+_DIVERGING = "managua_r"
+_LEAST_APART = 0.15
 _MOST_OPAQUE = 0.6
 
 _BEYOND = (0.07, 0.07, 0.08)  # outside of the scan, told apart from black voxels
@@ -28,30 +32,59 @@ class Overlay:
     Parameters
     ----------
     top
-        The largest value of the map, in its own units.
+        The strongest evidence that is shown, in the map's own units.
+    sign
+        Which evidence that is: "for", "against" or "both".
 
     """
 
     top: float
+    sign: str = "for"
 
     @classmethod
     def of(cls, saliency: Saliency | None) -> Overlay | None:
         """Return the scale of a map; None without a map or any evidence in it."""
         if saliency is None:
             return None
-        top = float(np.max(saliency.values, initial=0, where=saliency.values > 0))
-        return cls(top) if np.isfinite(top) and top > 0 else None
+        strength = saliency.strength
+        top = float(np.max(strength, initial=0, where=strength > 0))
+        return cls(top, saliency.sign) if np.isfinite(top) and top > 0 else None
+
+    @property
+    def bottom(self) -> float:
+        """The lower end of the colours: 0, or as far below it as `top` is above."""
+        return -self.top if self.sign == "both" else 0.0
 
     def colors(
         self, values: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return RGB ``(..., 3)`` and opacity ``(..., 1)`` of values, all in 0–1."""
-        from matplotlib import colormaps
+        part = np.clip(np.nan_to_num(values) / self.top, self.bottom / self.top, 1)
+        opacity = _MOST_OPAQUE * np.abs(part)[..., None]
+        return evidence_colors(part, self.sign), opacity.astype(np.float32)
 
-        part = np.clip(np.nan_to_num(values) / self.top, 0, 1)
-        rgb = colormaps[_COLOR_MAP](_DARKEST + (1 - _DARKEST) * part)[..., :3]
-        opacity = _MOST_OPAQUE * part[..., None]
-        return rgb.astype(np.float32), opacity.astype(np.float32)
+
+def evidence_colors(part: NDArray[Any], sign: str) -> NDArray[np.float32]:
+    """Return RGB ``(..., 3)`` of shown evidence.
+
+    Parameters
+    ----------
+    part
+        Shares of the strongest evidence: 0 to 1, or -1 to 1 of both signs.
+    sign
+        "for", "against" or "both".
+
+    """
+    from matplotlib import colormaps
+
+    if sign == "for":
+        rgb = colormaps[_COLOR_MAP](_DARKEST + (1 - _DARKEST) * part)
+    else:
+        signed = np.where(part < 0, -1, 1) * (1 if sign == "both" else -1)
+        away = _LEAST_APART + (0.5 - _LEAST_APART) * np.abs(part)
+        rgb = colormaps[_DIVERGING](0.5 + signed * away)
+    colors: NDArray[np.float32] = rgb[..., :3].astype(np.float32)
+    return colors
 
 
 def grey_levels(

@@ -66,7 +66,7 @@ def write_picture(
     scan
         The scan that was classified.
     prediction
-        The answer; its saliency, if any, is laid over the scan where it is positive.
+        The answer; what the sign of its saliency, if any, chooses is laid over it.
     path
         The PNG file; an existing one is replaced.
 
@@ -169,13 +169,14 @@ def _axes(figure: Figure, box: _Box, size: tuple[int, int]) -> Axes:
 def _outline(
     axes: Axes, evidence: NDArray[np.float32] | None, overlay: Overlay | None
 ) -> None:
-    """Draw a line round the evidence above half of the largest."""
+    """Draw a line round the evidence above half of the strongest."""
     if evidence is None or overlay is None or min(evidence.shape) < 2:
         return
     half = overlay.top / 2
-    if evidence.min() < half < evidence.max():
+    strength = np.abs(evidence)
+    if strength.min() < half < strength.max():
         width, color = legend.HALF_LINE
-        axes.contour(evidence, [half], colors=color, linewidths=width, alpha=0.8)
+        axes.contour(strength, [half], colors=color, linewidths=width, alpha=0.8)
 
 
 def _annotate(axes: Axes, plane: Plane) -> None:

@@ -148,7 +148,7 @@ def sample_saliency(
     saliency: Saliency, plane: Plane
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Return a map on a plane ``(rows, columns)``, and where the network saw it."""
-    values = resample(saliency.values, saliency.affine, plane.grid)[:, :, 0].T
+    values = resample(saliency.shown, saliency.affine, plane.grid)[:, :, 0].T
     return values, _covers(*saliency.extent, plane.grid)
 
 

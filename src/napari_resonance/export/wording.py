@@ -9,7 +9,12 @@ if TYPE_CHECKING:
 
 RESEARCH_USE = "Research use only, not a medical device"
 
-METHOD_NAMES = {"gradcam": "Grad-CAM"}
+METHOD_NAMES = {
+    "gradcam": "Grad-CAM",
+    "gradcam++": "Grad-CAM++",
+    "hirescam": "HiResCAM",
+    "gradient-x-input": "Gradient × input",
+}
 
 
 def method_name(method: str) -> str:

@@ -1,88 +1,64 @@
-"""Grad-CAM of a network that ends in average pooling and one linear layer.
+"""Class activation maps: features of one layer, weighted by how the score needs them.
 
-There the gradient of a logit with respect to a cell of the last feature map is the
-linear layer's weight divided by the number of cells, so that Grad-CAM (Selvaraju et
-al., ICCV 2017) is a weighted sum of the features that the prediction computed anyway:
-no backward pass, no second forward pass.
+A network that ends in average pooling and one linear layer has the same gradient in
+every cell of its last feature map: the linear layer's weights divided by the number of
+cells. Grad-CAM of that map is then a weighted sum of features that the prediction
+computed anyway: no backward pass, no second forward pass.
+
+Features are ``(N, F, *cells)``: N = 1 of a 3D network, one row a slice of a 2D one.
+Gradients of the score have the same shape, or 1 for each axis of the cells. Maps are
+``(N, *cells)``, float32, and signed: above 0 speaks for the label, below 0 against it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_resonance.classifier.prediction import Saliency
-from napari_resonance.geometry import FloatArray, Grid
+Array = NDArray[np.float32]
+
+_TINY = 1e-30
 
 
-def gradcam(
-    features: NDArray[np.float32],
-    weights: NDArray[np.float32],
-    grid: Grid,
-    stride: Sequence[int],
-    *,
-    target: str,
-    mirror_axis: int | None = None,
-) -> Saliency:
-    """Return where the network found evidence for one label.
+def gradcam(features: Array, gradients: Array) -> Array:
+    """Return Grad-CAM (Selvaraju et al., ICCV 2017), without its ReLU.
 
-    Parameters
-    ----------
-    features
-        Last feature map: ``(1, F, x, y, z)`` of a 3D network, ``(slices, F, rows,
-        columns)`` of a 2D one.
-    weights
-        ``(F,)``: the linear layer's row for `target`.
-    grid
-        Where the network input lies: axes ``(x, y, z)`` or ``(row, column, slice)``.
-    stride
-        Input voxels between neighbouring feature cells, for each axis of the network.
-    target
-        The label that is explained.
-    mirror_axis
-        Axis along which the features are the mean of the image's and its mirror
-        image's, if any.
-
-    Returns
-    -------
-    Saliency
-        Before negative values are set to 0, all values and the layer's bias add up to
-        the logit (the mean logit of the slices, in 2D). Not rescaled: high means *for*
-        the label.
-
+    Each channel is weighted by its mean gradient.
     """
-    weighted = np.einsum("f,nf...->n...", weights, features, dtype=np.float32)
-    # 3D: the one volume. 2D: slices become the third axis, as in the grid.
-    cells = weighted[0] if weighted.ndim == 4 else np.moveaxis(weighted, 0, -1)
-    values = np.maximum(cells / np.float32(cells.size), 0, dtype=np.float32)
-    affine = grid.affine @ _cell_to_voxel(grid, stride, values.shape, mirror_axis)
-    return Saliency(
-        values=np.ascontiguousarray(values),
-        affine=affine,
-        method="gradcam",
-        target=target,
-        extent=(grid.shape, grid.affine),
+    space = tuple(range(2, features.ndim))
+    return hirescam(features, gradients.mean(axis=space, keepdims=True))
+
+
+def hirescam(features: Array, gradients: Array) -> Array:
+    """Return HiResCAM (Draelos and Carin, 2020), without its ReLU.
+
+    Gradient × activation of each cell. Where the rest of the network is linear, all
+    values add up to the score without its biases.
+    """
+    product: Array = np.einsum(
+        "nf...,nf...->n...", gradients, features, dtype=np.float32
     )
+    return product
 
 
-def _cell_to_voxel(
-    grid: Grid,
-    stride: Sequence[int],
-    cells: tuple[int, ...],
-    mirror_axis: int | None,
-) -> FloatArray:
-    """Affine from feature cell to voxel of the network input.
+def gradcam_plus(features: Array, gradients: Array) -> Array:
+    """Return Grad-CAM++ (Chattopadhay et al., WACV 2018), with a sign.
 
-    Each convolution and pooling pads by half its kernel, so cell ``j`` is centred at
-    voxel ``stride * j``: no offset, although a cell is ``stride`` voxels wide.
+    The paper weights a channel by its positive gradients only, so that evidence against
+    the label never shows, and cells where it prevails still glow. Here what the same
+    formula gives for the score with its sign turned is taken off.
     """
-    scale = [*stride, 1, 1][:3] if len(stride) < 3 else list(stride)
-    matrix: FloatArray = np.diag([*map(float, scale), 1.0])
-    if mirror_axis is not None:
-        # Cell j of the mirror image is centred at voxel (size - 1) - stride * j, and
-        # the mean of both lies halfway; 0 where size - 1 is a multiple of stride.
-        covered = scale[mirror_axis] * (cells[mirror_axis] - 1)
-        matrix[mirror_axis, 3] = (grid.shape[mirror_axis] - 1 - covered) / 2
-    return matrix
+    return _plus(features, gradients) - _plus(features, -gradients)
+
+
+def _plus(features: Array, gradients: Array) -> Array:
+    space = tuple(range(2, features.ndim))
+    total = features.sum(axis=space, keepdims=True)
+    power = np.square(gradients, dtype=np.float64)
+    below = 2 * power + total * power * gradients
+    # The paper leaves the other case open; without this, alpha has poles there.
+    alpha = np.where(below > 0, power / np.maximum(below, _TINY), 0)
+    weights = alpha * np.maximum(gradients, 0)
+    full = np.broadcast_to(weights, features.shape)
+    summed = full.sum(axis=space, keepdims=True).astype(np.float32)
+    return hirescam(features, summed)

@@ -16,7 +16,7 @@ _NEARLY = 0.9
 
 
 def describe_place(saliency: Saliency, body_part: str = "brain") -> str:
-    """Say where the largest value lies, in the patient's directions.
+    """Say where the evidence is strongest, in the patient's directions.
 
     Parameters
     ----------
@@ -33,8 +33,8 @@ def describe_place(saliency: Saliency, body_part: str = "brain") -> str:
         place is known better than that.
 
     """
-    if not saliency.values.max() > 0:
-        return f"nowhere: nothing in the scan speaks for {saliency.target}"
+    if saliency.is_empty:
+        return f"nowhere: nothing in the scan speaks {saliency.claim}"
     if not saliency.oriented:
         return "at a place without a name: the scan's orientation is not known"
     shape, affine = saliency.extent
@@ -53,7 +53,7 @@ def describe_place(saliency: Saliency, body_part: str = "brain") -> str:
 
 
 def describe_offset(saliency: Saliency, center_mm: Sequence[float]) -> str:
-    """Say where the largest value lies, seen from the marked place of a region.
+    """Say where the evidence is strongest, seen from the marked place of a region.
 
     A region has no midline of the body and no hemispheres.
 
@@ -71,8 +71,8 @@ def describe_offset(saliency: Saliency, center_mm: Sequence[float]) -> str:
         number is half a cell of the map.
 
     """
-    if not saliency.values.max() > 0:
-        return f"nowhere: nothing in the region speaks for {saliency.target}"
+    if saliency.is_empty:
+        return f"nowhere: nothing in the region speaks {saliency.claim}"
     if not saliency.oriented:
         return "at a place without a name: the scan's orientation is not known"
     offset = np.subtract(saliency.peak_mm, center_mm)
@@ -98,11 +98,12 @@ def _is_two_sided(saliency: Saliency, center: NDArray[np.float64]) -> bool:
     mirrored = peak.copy()
     mirrored[0] = 2 * center[0] - peak[0]
     cell = np.rint(to_index(saliency.affine, mirrored)).astype(int)
-    here = np.unravel_index(int(saliency.values.argmax()), saliency.values.shape)
-    inside = ((cell >= 0) & (cell < saliency.values.shape)).all()
+    strength = saliency.strength
+    here = np.unravel_index(int(strength.argmax()), strength.shape)
+    inside = ((cell >= 0) & (cell < strength.shape)).all()
     if not inside or tuple(cell) == tuple(here):
         return False
-    return bool(saliency.values[tuple(cell)] >= _NEARLY * saliency.values.max())
+    return bool(strength[tuple(cell)] >= _NEARLY * strength.max())
 
 
 def _side(right: float, half_cell: float, noun: str, box: str) -> str:

@@ -102,5 +102,5 @@ def answer_text(record: LayerRecord | None) -> str:
     ]
     if prediction.saliency is not None:
         saliency = prediction.saliency
-        lines.append(f"{method_name(saliency.method)} for {saliency.target}")
+        lines.append(f"{method_name(saliency.method)} {saliency.claim}")
     return "\n".join(lines)

@@ -123,7 +123,7 @@ def classified(
     from napari_resonance.saliency.place import describe_place
 
     saliency = prediction.saliency
-    has_peak = saliency is not None and bool(saliency.values.max() > 0)
+    has_peak = saliency is not None and not saliency.is_empty
     place = ""
     if saliency is not None and has_peak and scan.oriented:
         place = describe_place(saliency, body_part)

@@ -22,6 +22,7 @@ from napari_resonance.viewer.frame import (
     frame_of_scan,
     reversed_axes,
 )
+from napari_resonance.viewer.map_colors import DEFAULT_THRESHOLD, saliency_colormap
 from napari_resonance.viewer.map_grid import drawing_grid
 from napari_resonance.viewer.naming import axis_labels, scan_name
 from napari_resonance.viewer.records import KEY, LayerRecord
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 LayerData = tuple[Any, dict[str, Any], str]
 
-# Below this share of the peak a map is not drawn at first; the panel's slider moves it.
-DEFAULT_THRESHOLD = 0.5
 DEFAULT_OPACITY = 0.5
 
 # Enough voxels for a steady 99.5th percentile, few enough to take no time.
@@ -88,21 +87,22 @@ def saliency_layer(scan: Scan, prediction: Prediction) -> LayerData:
         raise GeometryError("the prediction carries no saliency map")
     straight = _right_angled(scan.affine)
     grid = drawing_grid(saliency, straight)
-    values = resample(saliency.values, saliency.affine, grid, antialias=False)
+    values = resample(saliency.shown, saliency.affine, grid, antialias=False)
     shown = unshear(Scan(values, grid.affine, oriented=scan.oriented))
     frame = frame_of_scan(straight, oriented=scan.oriented)
     data, affine = _placed(np.asarray(shown.voxels), shown.affine, frame)
-    peak = float(data.max())
-    peak = peak if peak > 0 else 1.0
+    peak = float(np.abs(data).max()) or 1.0
+    both = saliency.sign == "both"
     settings = {
-        "name": f"{method_name(saliency.method)} for {saliency.target}",
-        "colormap": saliency_colormap(),
-        "contrast_limits": (DEFAULT_THRESHOLD * peak, peak),
+        "name": f"{method_name(saliency.method)} {saliency.claim}",
+        "colormap": saliency_colormap(saliency.sign),
+        "contrast_limits": (-peak if both else DEFAULT_THRESHOLD * peak, peak),
         "opacity": DEFAULT_OPACITY,
         "blending": "translucent_no_depth",
         "interpolation2d": "linear",
     }
-    record = LayerRecord(scan, affine, "saliency", (0.0, peak), prediction)
+    lowest = -peak if both else 0.0
+    record = LayerRecord(scan, affine, "saliency", (lowest, peak), prediction)
     return data, settings | _place_settings(data, record, frame), "image"
 
 
@@ -134,23 +134,6 @@ def resampled_layer(record: LayerRecord, view: Scan) -> LayerData:
     )
     data, settings, kind = scan_layer(scan)
     return data, settings | {"name": f"{scan_name(record.scan)}, resampled"}, kind
-
-
-def saliency_colormap() -> Any:
-    """Return inferno with an opacity that grows from nothing, as a napari colour map.
-
-    Perceptually uniform, readable in grey and by colour-blind people; what lies at or
-    below the threshold is transparent, so that it hides no anatomy.
-    """
-    from matplotlib import colormaps
-    from napari.utils.colormaps import Colormap
-
-    steps = np.linspace(0, 1, 256)
-    # The dark end would blacken the anatomy that it explains, the pale one whiten it.
-    colors = np.array(colormaps["inferno"](0.3 + 0.6 * steps), np.float32)
-    colors[:, 3] = np.minimum(1, 0.2 + steps)
-    colors[0, 3] = 0
-    return Colormap(colors, name="saliency", display_name="saliency")
 
 
 def _placed(

@@ -82,12 +82,12 @@ def _say(label: QLabel, text: str) -> None:
 
 def _has_peak(prediction: Prediction) -> bool:
     saliency = prediction.saliency
-    return saliency is not None and bool(saliency.values.max() > 0)
+    return saliency is not None and not saliency.is_empty
 
 
 def _place(prediction: Prediction, place: str) -> str:
     if prediction.saliency is not None and not _has_peak(prediction):
-        return f"Nothing in the scan speaks for {prediction.saliency.target}."
+        return f"Nothing in the scan speaks {prediction.saliency.claim}."
     return f"Peak of the map: {place}." if place else ""
 
 

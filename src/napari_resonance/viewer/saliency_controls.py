@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QWidget
 from superqt import QLabeledSlider
 
 from napari_resonance.viewer.forms import add_field, new_form
+from napari_resonance.viewer.map_colors import set_threshold, threshold_of
 from napari_resonance.viewer.records import record_of
 
 
@@ -38,15 +39,14 @@ class SaliencyControls(QWidget):
         self._layer = None
         self.setVisible(layer is not None)
         if layer is not None:
-            low, _ = layer.contrast_limits
-            self.threshold.setValue(round(100 * low / self._peak(layer)))
+            share = threshold_of(layer, self._peak(layer))
+            self.threshold.setValue(round(100 * share))
             self.opacity.setValue(round(100 * layer.opacity))
             self._layer = layer
 
     def _on_threshold(self, percent: int) -> None:
         if self._layer is not None:
-            peak = self._peak(self._layer)
-            self._layer.contrast_limits = (percent / 100 * peak, peak)
+            set_threshold(self._layer, self._peak(self._layer), percent / 100)
 
     def _on_opacity(self, percent: int) -> None:
         if self._layer is not None:

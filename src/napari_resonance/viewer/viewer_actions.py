@@ -127,7 +127,7 @@ def saliency_of(viewer: napari.viewer.Viewer, layer: Any) -> Any | None:
 def go_to_peak(keeper: FrameKeeper, prediction: Prediction | None) -> None:
     """Move the sliders to where an answer's map is highest, if it has a peak."""
     saliency = None if prediction is None else prediction.saliency
-    if saliency is not None and saliency.values.max() > 0:
+    if saliency is not None and not saliency.is_empty:
         keeper.go_to(saliency.peak_mm)
 
 

@@ -1,0 +1,62 @@
+"""The saliency methods that are offered, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to say where a network looked.
+
+    All of them work in 2D and in 3D, for one label or for one rather than another.
+
+    Parameters
+    ----------
+    name
+        As options and files call it.
+    about
+        What a value of the map means, in one line.
+    needs_gradients
+        Whether torch has to run the network, forth and back; otherwise the engine that
+        predicts is enough.
+    takes_layer
+        Whether a layer other than the last feature map can be asked for.
+
+    """
+
+    name: str
+    about: str
+    needs_gradients: bool = False
+    takes_layer: bool = False
+
+
+_ALL = (
+    Method(
+        "gradcam",
+        "evidence of a cell of the feature map: the last map's cells add up to the "
+        "logit without its bias",
+        takes_layer=True,
+    ),
+    Method(
+        "gradcam++",
+        "as Grad-CAM, with channels that answer to few cells raised",
+        takes_layer=True,
+    ),
+    Method(
+        "hirescam",
+        "gradient × activation cell by cell; at the last feature map the same as "
+        "Grad-CAM",
+        takes_layer=True,
+    ),
+    Method(
+        "gradient-x-input",
+        "what a voxel's difference from the baseline adds to the logit, were the "
+        "network linear",
+        needs_gradients=True,
+    ),
+)
+
+METHODS: Mapping[str, Method] = {method.name: method for method in _ALL}
+"""The saliency methods by name."""

@@ -1,0 +1,166 @@
+"""What one map is asked of a classifier, and everything a method needs to answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_resonance.classifier.definition import total_stride
+from napari_resonance.classifier.stages import Answer, PreparedCase, Steps
+from napari_resonance.errors import ResonanceError
+from napari_resonance.geometry import FloatArray, Grid
+from napari_resonance.saliency.methods import METHODS, Method
+
+if TYPE_CHECKING:
+    from napari_resonance.classifier.predict import Classifier
+
+Array = NDArray[np.float32]
+Evidence = tuple[Array, FloatArray]
+"""Signed values ``(x, y, z)`` and their affine to RAS+ mm."""
+
+SIGNS = ("for", "against", "both")
+
+
+@dataclass(frozen=True)
+class ExplainOptions:
+    """What map is wanted.
+
+    Parameters
+    ----------
+    method
+        A name in ``saliency.methods.METHODS``.
+    target
+        Label to explain; None for the most probable one (that is not `against`).
+    against
+        Label to contrast it with: the map then shows what speaks for `target` rather
+        than for this one.
+    sign
+        Which evidence is drawn and exported: "for" the label, "against" it or "both".
+        The map itself keeps both.
+    layer
+        Layer whose feature map is used, for methods that take one; None for the last.
+    center_mm, box_mm, force
+        As ``Classifier.classify`` takes them.
+
+    """
+
+    method: str = "gradcam"
+    target: str | None = None
+    against: str | None = None
+    sign: str = "for"
+    layer: str | None = None
+    center_mm: Sequence[float] | None = None
+    box_mm: Sequence[float] | None = None
+    force: bool = False
+
+    def check(self, labels: Sequence[str]) -> None:
+        """Refuse what no map can be made of.
+
+        Raises
+        ------
+        ResonanceError
+            If method, label or sign are unknown, the two labels are the same, or the
+            method takes no layer.
+
+        """
+        method = METHODS.get(self.method)
+        if method is None:
+            raise ResonanceError(
+                f"there is no saliency method {self.method!r}",
+                remedy=f"Use {', '.join(METHODS)}",
+            )
+        for label in (self.target, self.against):
+            if label is not None and label not in labels:
+                raise ResonanceError(
+                    f"the classifier has no label {label!r}",
+                    remedy=f"Its labels are {', '.join(labels)}",
+                )
+        if self.target is not None and self.target == self.against:
+            raise ResonanceError(
+                f"{self.target!r} cannot be contrasted with itself",
+                remedy="Choose two labels",
+            )
+        if self.sign not in SIGNS:
+            raise ResonanceError(
+                f"there is no sign {self.sign!r}", remedy=f"Use {', '.join(SIGNS)}"
+            )
+        if self.layer is not None and not method.takes_layer:
+            able = ", ".join(m.name for m in METHODS.values() if m.takes_layer)
+            raise ResonanceError(
+                f"the method {self.method!r} looks at no layer",
+                remedy=f"Leave the layer out, or use {able}",
+            )
+
+
+@dataclass(eq=False)
+class Question:
+    """One map that is wanted of one case.
+
+    Parameters
+    ----------
+    classifier, case, answer
+        Who was asked what, and the answer.
+    options
+        What map is wanted.
+    score
+        float32 ``(labels,)``: what is explained is logits @ score, averaged over
+        slices. 1 at the target, -1 at the label it is contrasted with.
+    steps
+        Told of each step; stops the work.
+    forwards
+        How often the network has run over the whole case, the prediction included.
+    notices
+        What the user should know of how the map was made, in sentences.
+
+    """
+
+    classifier: Classifier
+    case: PreparedCase
+    answer: Answer
+    options: ExplainOptions
+    score: Array
+    steps: Steps
+    forwards: float = 1.0
+    notices: list[str] = field(default_factory=list)
+
+    @property
+    def method(self) -> Method:
+        """The method that was chosen."""
+        return METHODS[self.options.method]
+
+    @property
+    def array(self) -> Array:
+        """Network input, float32 ``(N, C, *spatial)``."""
+        return self.case.network_input.array
+
+    @property
+    def grid(self) -> Grid:
+        """Where the network input lies: axes ``(x, y, z)`` or (row, column, slice)."""
+        return self.case.network_input.grid
+
+    @property
+    def stride(self) -> tuple[int, ...]:
+        """Input voxels between neighbouring cells of the last feature map."""
+        return total_stride(self.classifier.bundle.network_def)
+
+    @property
+    def mirror_axis(self) -> int | None:
+        """Axis along which the network looks at the mirror image too."""
+        axis: int | None = self.classifier.bundle.network_def.get("mirror_axis")
+        return axis
+
+    def torch_network(self) -> tuple[Any, str]:
+        """Return the network in torch and its device; say so where that is a change."""
+        used = self.classifier.device
+        self.steps.begin("loading the network in torch")
+        network, device = self.classifier.torch_network()
+        if used != f"torch {device}":
+            self.notices.append(
+                f"{self.method.name} needs gradients, so that the map was made by "
+                f"torch on {device}; the answer is from {used}"
+            )
+        return network, device

@@ -1,0 +1,147 @@
+"""One function for every method: what it answers, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.bundles import spot_bundle, tiny_bundle
+from support.phantoms import phantom
+
+from napari_resonance.classifier.predict import Classifier, load_classifier
+from napari_resonance.errors import CancelledError, ResonanceError, SaliencyError
+from napari_resonance.saliency.explain import explain
+from napari_resonance.saliency.methods import METHODS
+from napari_resonance.saliency.question import ExplainOptions
+
+SCAN = phantom("oblique")[0]
+
+
+@pytest.fixture(scope="module", params=[2, 3])
+def tiny(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Classifier:
+    folder = tmp_path_factory.mktemp("tiny") / "bundle"
+    return load_classifier(tiny_bundle(folder, dimensions=request.param))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_contrast_is_the_difference_of_two_maps(tiny: Classifier, method: str):
+    ask: dict[str, Any] = {"method": method}
+    one = explain(tiny, SCAN, ExplainOptions(target="a", **ask)).saliency
+    other = explain(tiny, SCAN, ExplainOptions(target="b", **ask)).saliency
+    both = explain(tiny, SCAN, ExplainOptions(target="a", against="b", **ask)).saliency
+    assert both.target == "a rather than b"
+    assert one.values.any()
+    if method == "gradcam++":  # not linear in the score
+        turned = ExplainOptions(target="b", against="a", **ask)
+        opposite = explain(tiny, SCAN, turned).saliency.values
+        np.testing.assert_allclose(both.values, -opposite, rtol=1e-3, atol=1e-6)
+    else:
+        np.testing.assert_allclose(
+            both.values, one.values - other.values, rtol=1e-3, atol=1e-5
+        )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_sign_is_chosen_last_and_loses_nothing(tiny: Classifier, method: str):
+    maps = {
+        sign: explain(tiny, SCAN, ExplainOptions(method, "a", sign=sign)).saliency
+        for sign in ("for", "against", "both")
+    }
+    values = maps["for"].values
+    for sign, expected in (
+        ("for", np.maximum(values, 0)),
+        ("against", np.maximum(-values, 0)),
+        ("both", values),
+    ):
+        np.testing.assert_array_equal(maps[sign].values, values)
+        np.testing.assert_array_equal(maps[sign].shown, expected)
+    assert maps["against"].claim == "against a"
+    assert maps["both"].claim == "for and against a"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_map_is_the_same_each_time(tiny: Classifier, method: str):
+    first, second = (explain(tiny, SCAN, ExplainOptions(method)) for _ in range(2))
+    np.testing.assert_array_equal(first.saliency.values, second.saliency.values)
+    assert first.forwards >= 1
+    assert first.options.target == first.prediction.label
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_classify_gives_the_same_map(tiny: Classifier, method: str):
+    prediction = tiny.classify(SCAN, saliency=method, target="b")
+    explained = explain(tiny, SCAN, ExplainOptions(method, target="b"))
+    assert prediction.saliency is not None
+    np.testing.assert_array_equal(prediction.saliency.values, explained.saliency.values)
+    assert prediction.probabilities == explained.prediction.probabilities
+
+
+def test_a_notice_says_that_torch_made_the_map(tiny: Classifier):
+    by_engine = explain(tiny, SCAN, ExplainOptions("gradcam"))
+    assert not by_engine.notices
+    assert by_engine.forwards == 1
+    by_torch = explain(tiny, SCAN, ExplainOptions("gradient-x-input"))
+    assert "made by torch on cpu; the answer is from openvino" in by_torch.notices[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"method": "guided-backprop"}, "no saliency method 'guided-backprop'. Use"),
+        ({"target": "cat"}, "no label 'cat'. Its labels are a, b, c"),
+        ({"target": "a", "against": "a"}, "contrasted with itself"),
+        ({"sign": "up"}, "no sign 'up'. Use for, against, both"),
+        ({"layer": "layer9"}, "no layer 'layer9'. Use conv1, layer1, layer2, layer3"),
+        ({"layer": "fc"}, "'fc' gives no feature map"),
+        ({"method": "gradient-x-input", "layer": "layer3"}, "looks at no layer"),
+    ],
+)
+def test_what_cannot_be_explained_is_refused(tiny: Classifier, options, sentence):
+    with pytest.raises(ResonanceError, match=sentence):
+        explain(tiny, SCAN, ExplainOptions(**options))
+
+
+def test_a_single_cell_says_nothing_of_a_place(tmp_path: Path):
+    finder = load_classifier(spot_bundle(tmp_path / "b", shape=(8, 8, 8)))
+    with pytest.raises(SaliencyError, match=r"single cell.*too small.*'layer3'"):
+        explain(finder, SCAN)
+    with pytest.raises(SaliencyError, match=r"'layer4'\) is a single cell"):
+        explain(finder, SCAN, ExplainOptions(layer="layer4"))
+    earlier = explain(finder, SCAN, ExplainOptions(layer="layer3")).saliency
+    assert earlier.values.shape == (2, 2, 2)
+    answer = finder.classify(SCAN, saliency="gradcam")
+    assert answer.saliency is None
+    assert "there is no map" in answer.warnings[-1]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_it_stops_between_steps(tiny: Classifier, method: str):
+    texts: list[str] = []
+
+    def progress(_done: int, _total: int, text: str) -> None:
+        texts.append(text)
+
+    explain(tiny, SCAN, ExplainOptions(method), progress=progress)
+    begun = len(texts) - 1  # and the end
+    texts.clear()
+    with pytest.raises(CancelledError):
+        explain(
+            tiny,
+            SCAN,
+            ExplainOptions(method),
+            progress=progress,
+            should_stop=lambda: len(texts) == begun - 1,
+        )
+
+
+def test_the_last_layer_by_name_is_the_last_feature_map(tiny: Classifier):
+    for method in ("gradcam", "gradcam++", "hirescam"):
+        closed = explain(tiny, SCAN, ExplainOptions(method)).saliency
+        hooked = explain(tiny, SCAN, ExplainOptions(method, layer="layer4")).saliency
+        np.testing.assert_allclose(hooked.affine, closed.affine)
+        scale = np.abs(closed.values).max()
+        np.testing.assert_allclose(hooked.values, closed.values, atol=1e-3 * scale)
