@@ -136,7 +136,11 @@ def test_folds_judge_every_case_once(tmp_path):
     assert result.folds == 2
     tested = [source for split in result.split for source in split["test"]]
     assert sorted(tested) == sorted(f"scan{n:02}.nii.gz" for n in range(16))
-    assert any("flatters" in limit for limit in result.bundle.card.limits)
+    limits = " ".join(result.bundle.card.limits)
+    assert "chosen on the answers about other patients" in limits
+    assert "flatters" not in limits
+    report = result.report.read_text(encoding="utf-8")
+    assert "was called by one that was chosen on other patients" in report
 
 
 def test_images_get_a_network_of_two_dimensions(tmp_path):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_resonance.classifier.calibration import Calibration
 from napari_resonance.training import metrics
 from napari_resonance.training.intervals import (
     widened_auroc,
@@ -36,7 +37,8 @@ class Answers:
     in_set
         ``(n, K)`` prediction sets, None without a conformal rule.
     threshold
-        Of the second of two labels; None: the likelier label is the answer.
+        ``(n,)``: probability of the second of two labels from which on a case is called
+        so; None: the likelier label is the answer.
 
     """
 
@@ -46,7 +48,7 @@ class Answers:
     sure: NDArray[np.bool_]
     odd: NDArray[np.bool_] | None
     in_set: NDArray[np.bool_] | None
-    threshold: float | None = None
+    threshold: FloatArray | None = None
 
     @property
     def predicted(self) -> IntArray:
@@ -61,8 +63,8 @@ class Answers:
             return self.predicted
         return (self.probabilities[:, 1] >= self.threshold).astype(np.int64)
 
-    def chosen(self, keep: NDArray[np.bool_]) -> Answers:
-        """Return the answers where `keep` is true."""
+    def chosen(self, keep: NDArray[np.bool_] | IntArray) -> Answers:
+        """Return the answers where `keep` is true, or in the order it names."""
         return Answers(
             self.probabilities[keep],
             self.targets[keep],
@@ -70,8 +72,48 @@ class Answers:
             self.sure[keep],
             None if self.odd is None else self.odd[keep],
             None if self.in_set is None else self.in_set[keep],
-            self.threshold,
+            None if self.threshold is None else self.threshold[keep],
         )
+
+
+def answers_of(
+    logits: FloatArray,
+    targets: IntArray,
+    patients: NDArray[Any],
+    calibration: Calibration,
+    *,
+    odd: NDArray[np.bool_] | None = None,
+    threshold: float | None = None,
+) -> Answers:
+    """Return what a calibration makes of raw answers.
+
+    Parameters
+    ----------
+    logits
+        ``(n, K)``.
+    targets, patients
+        ``(n,)``.
+    calibration
+        Temperature and rule.
+    odd
+        ``(n,)``: which cases are unlike the training data; they are not sure.
+    threshold
+        Of the second of two labels.
+
+    """
+    probabilities = calibration.probabilities(logits)
+    sure = np.array([calibration.is_sure(p) for p in probabilities], bool)
+    in_set = None
+    if calibration.rule["rule"] == "conformal":
+        names = tuple(map(str, range(logits.shape[1])))
+        sets = [calibration.prediction_set(p, names) or () for p in probabilities]
+        in_set = np.array([[n in held for n in names] for held in sets])
+    called = None
+    if threshold is not None and logits.shape[1] == 2:
+        called = np.full(len(targets), threshold)
+    if odd is not None:
+        sure &= ~odd
+    return Answers(probabilities, targets, patients, sure, odd, in_set, called)
 
 
 def judged_figures(

@@ -17,6 +17,7 @@ from napari_resonance.training import metrics
 from napari_resonance.training.answers import (
     Answers,
     Figure,
+    answers_of,
     judged_figures,
     patients_of,
 )
@@ -181,23 +182,22 @@ def evaluate_answers(  # noqa: PLR0913, PLR0917
         raise TrainingError("logits, targets, patients and labels do not fit together")
     if odd is None:
         odd = _odd(np.asarray(features, np.float64), statistics, len(truth))
-    probabilities = calibration.probabilities(values)
-    sure = np.array([calibration.is_sure(p) for p in probabilities])
-    in_set = None
-    if calibration.rule["rule"] == "conformal":
-        names = tuple(labels)
-        sets = [calibration.prediction_set(p, names) or () for p in probabilities]
-        in_set = np.array([[n in held for n in names] for held in sets])
-    answers = Answers(
-        probabilities,
+    answers = answers_of(
+        values,
         truth,
         np.asarray(patients),
-        sure & ~odd if odd is not None else sure,
-        odd,
-        in_set,
-        operating_threshold if len(labels) == 2 else None,
+        calibration,
+        odd=odd,
+        threshold=operating_threshold,
     )
-    return _judged(answers, tuple(labels), calibration, groups or {}, sources)
+    return judge(
+        answers,
+        tuple(labels),
+        calibration.rule,
+        groups=groups,
+        operating_threshold=operating_threshold,
+        sources=sources,
+    )
 
 
 def _odd(
@@ -208,23 +208,42 @@ def _odd(
     return np.array([statistics.distance(f) > statistics.limit for f in features])
 
 
-def _judged(
+def judge(  # noqa: PLR0913
     answers: Answers,
     labels: tuple[str, ...],
-    calibration: Calibration,
-    groups: Mapping[str, Sequence[str]],
-    sources: Sequence[str],
+    rule: Mapping[str, Any],
+    *,
+    groups: Mapping[str, Sequence[str]] | None = None,
+    operating_threshold: float | None = None,
+    sources: Sequence[str] = (),
+    chosen_on: str = "validation",
 ) -> Evaluation:
+    """Judge calibrated answers.
+
+    Parameters
+    ----------
+    answers
+        What was said of each case.
+    labels
+        In the order of the outputs.
+    rule
+        Of a sure answer, as the classifier keeps it.
+    groups, operating_threshold, sources
+        As `evaluate_answers` takes them.
+    chosen_on
+        Which cases the operating point was chosen on.
+
+    """
     everyone = np.ones((1, len(answers.targets)))
     matrix = metrics.confusion(answers.called, answers.targets, len(labels), everyone)
     overall, per_class = judged_figures(answers, labels)
     point = None
     if len(labels) == 2:
-        given = answers.threshold is not None
+        given = answers.threshold is not None and operating_threshold is not None
         point = {
             "label": labels[1],
-            "threshold": answers.threshold if given else 0.5,
-            "from": "validation" if given else "the likelier label",
+            "threshold": operating_threshold if given else 0.5,
+            "from": chosen_on if given else "the likelier label",
         }
     return Evaluation(
         labels=labels,
@@ -234,8 +253,8 @@ def _judged(
         confusion=matrix[0].astype(np.int64),
         reliability=metrics.reliability(answers.probabilities, answers.targets),
         operating_point=point,
-        rule=calibration.rule,
-        subgroups=_subgroups(answers, labels, groups),
+        rule=rule,
+        subgroups=_subgroups(answers, labels, groups or {}),
         worst=_worst(answers, labels, sources),
         details={},
     )

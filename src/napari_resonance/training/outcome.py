@@ -14,16 +14,25 @@ from napari_resonance.classifier.calibration import Calibration
 from napari_resonance.classifier.card import ModelCard
 from napari_resonance.classifier.openvino_engine import is_installed
 from napari_resonance.export.wording import counted
-from napari_resonance.training.evaluation import evaluate_answers
+from napari_resonance.training.cross_fitted import (
+    cross_fitted,
+    operating_point,
+    parts_by_patient,
+)
+from napari_resonance.training.evaluation import (
+    Evaluation,
+    evaluate_answers,
+    judge,
+)
 from napari_resonance.training.finetune import FinetuneResult, Run, write_json
 from napari_resonance.training.judged import calibrated, statistics_of
 from napari_resonance.training.learn import curve_json
-from napari_resonance.training.metrics import choose_operating_point
 from napari_resonance.training.options import Decision
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_resonance.classifier.distribution import TrainingStatistics
     from napari_resonance.training.beginning import Beginning
     from napari_resonance.training.cases import Case
     from napari_resonance.training.learn import Learned
@@ -44,6 +53,7 @@ class _HeldOut:
         rows = [np.array(getattr(s, side), np.int64) for s in splits]
         used = [n for n, r in enumerate(rows) if len(r)]
         self.rows = np.concatenate([rows[n] for n in used] or [rows[0]])
+        self.parts = np.concatenate([np.full(len(r), n) for n, r in enumerate(rows)])
         self.logits = _joined([learned[n].logits[side] for n in used])
         self.features = _joined([learned[n].features[side] for n in used])
 
@@ -56,6 +66,16 @@ _SAME_ANSWERS = (
     "temperature, operating point and the rule for sure answers were chosen on the "
     "answers that are judged, which flatters calibration, sensitivity and specificity"
 )
+_CROSS_FITTED = (
+    "temperature, operating point and the rule for sure answers of each judged answer "
+    "were chosen on the answers about other patients; the classifier keeps those that "
+    "all of them chose"
+)
+_SAME_EPOCH = (
+    "the cases that are judged are those of validation, on which the epoch was chosen "
+    "whose weights are kept: a test side would be stricter"
+)
+_ON_JUDGED = (_SAME_ANSWERS, _CROSS_FITTED, _SAME_EPOCH)
 
 
 def conclude(  # noqa: PLR0913
@@ -91,17 +111,8 @@ def conclude(  # noqa: PLR0913
         validation.features if not folds else np.zeros((0, 0)),
     )
     cases = [prepared.labelled.cases[n] for n in judged.rows]
-    evaluation = evaluate_answers(
-        judged.logits,
-        judged.features if not folds else (),
-        samples.targets[judged.rows],
-        samples.patients[judged.rows],
-        prepared.labelled.labels,
-        calibration,
-        statistics if not folds else None,
-        groups=_groups(prepared, judged.rows),
-        operating_threshold=_threshold(calibration, validation, samples),
-        sources=[case.source for case in cases],
+    evaluation, how = _judged(
+        run, prepared, splits, (validation, judged), calibration, statistics
     )
     metrics = evaluation.to_json()["metrics"]
     notes = tuple(
@@ -111,9 +122,8 @@ def conclude(  # noqa: PLR0913
     )
     side = "left out in turn" if folds else "test" if len(test.rows) else "validation"
     judged_on = f"{_extent(cases)} ({side})"
-    if judged is validation or folds:
-        # Whoever reads a card takes its figures for those of scans never seen.
-        notes = (*notes, _SAME_ANSWERS)
+    # Whoever reads a card takes its figures for those of scans never seen.
+    notes = (*notes, *how)
     card = _card(run, beginning, prepared, start, metrics, (judged_on, notes))
     bundle = save_bundle(
         run.out,
@@ -145,6 +155,56 @@ def conclude(  # noqa: PLR0913
     return _stored(run, result, learned, evaluation, calibration)
 
 
+def _judged(
+    run: Run,
+    prepared: PreparedSet,
+    splits: Sequence[Split],
+    chosen_on_and_judged: tuple[_HeldOut, _HeldOut],
+    calibration: Calibration,
+    statistics: TrainingStatistics,
+) -> tuple[Evaluation, tuple[str, ...]]:
+    """Judge the held-out answers; say in sentences what flatters them."""
+    chosen_on, judged = chosen_on_and_judged
+    cases = [prepared.labelled.cases[n] for n in judged.rows]
+    targets = np.asarray(prepared.targets, np.int64)
+    patients = np.array([case.patient for case in prepared.labelled.cases])
+    threshold = operating_point(
+        calibration.probabilities(chosen_on.logits), targets[chosen_on.rows]
+    )
+    shown: dict[str, Any] = {
+        "groups": _groups(prepared, judged.rows),
+        "operating_threshold": threshold,
+        "sources": [case.source for case in cases],
+    }
+    labels = prepared.labelled.labels
+    folds = len(splits) > 1
+    notes: tuple[str, ...] = ()
+    if folds or judged is chosen_on:
+        here = patients[judged.rows]
+        parts = judged.parts if folds else parts_by_patient(here, run.options.seed)
+        answers = cross_fitted(
+            judged.logits, targets[judged.rows], here, parts, run.options.coverage
+        )
+        notes = () if folds else (_SAME_EPOCH,)
+        if answers is not None:
+            evaluation = judge(
+                answers, labels, calibration.rule, chosen_on="other patients", **shown
+            )
+            return evaluation, (*notes, _CROSS_FITTED)
+        notes = (*notes, _SAME_ANSWERS)
+    evaluation = evaluate_answers(
+        judged.logits,
+        judged.features if not folds else (),
+        targets[judged.rows],
+        patients[judged.rows],
+        labels,
+        calibration,
+        statistics if not folds else None,
+        **shown,
+    )
+    return evaluation, notes
+
+
 def _card(
     run: Run,
     beginning: Beginning,
@@ -160,7 +220,7 @@ def _card(
     modality = options.modality or beginning.found.modalities
     limits = (
         f"Its figures are those of {judged_on}; other scanners and patients may differ",
-        *(n for n in notes if "not a number" in n or n == _SAME_ANSWERS),
+        *(n for n in notes if "not a number" in n or n in _ON_JUDGED),
     )
     figures = {
         name: value
@@ -193,19 +253,6 @@ def _extent(cases: Sequence[Case]) -> str:
 
 def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(names[:-1]) + f" and {names[-1]}"
-
-
-def _threshold(
-    calibration: Calibration, validation: _HeldOut, samples: Samples
-) -> float | None:
-    """Return the operating point of the second of two labels; never from the test."""
-    if validation.logits.shape[1] != 2:
-        return None
-    targets = samples.targets[validation.rows]
-    if len(np.unique(targets)) < 2:
-        return None
-    probabilities = calibration.probabilities(validation.logits)
-    return choose_operating_point(probabilities[:, 1], targets)
 
 
 def _groups(prepared: PreparedSet, rows: NDArray[np.int64]) -> dict[str, list[str]]:
