@@ -71,7 +71,13 @@ def test_the_bundle_classifies_scans(labels, from_scratch):
 def test_what_was_done_is_stored_with_it(from_scratch):
     folder = from_scratch.bundle.path / "training"
     names = {p.name for p in folder.iterdir()}
-    assert {"split.json", "record.json", "report.html", "contact-sheet.png"} <= names
+    assert {
+        "split.json",
+        "record.json",
+        "report.html",
+        "contact-sheet.png",
+        "fingerprints.safetensors",
+    } <= names
     split = json.loads((folder / "split.json").read_text())
     assert {side: len(cases) for side, cases in split.items()} == {
         "train": 12,

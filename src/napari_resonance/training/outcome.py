@@ -28,6 +28,7 @@ from napari_resonance.training.finetune import FinetuneResult, Run, write_json
 from napari_resonance.training.judged import calibrated, statistics_of
 from napari_resonance.training.learn import curve_json
 from napari_resonance.training.options import Decision
+from napari_resonance.training.seen_before import write_fingerprints
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -152,7 +153,14 @@ def conclude(  # noqa: PLR0913
         resumed_at=max(x.trained.resumed_at for x in [*learned, final]),
         seconds=0.0,
     )
+    learned_from = range(len(prepared)) if folds else _learned_from(splits[0])
+    write_fingerprints(bundle.path, prepared.fingerprints[list(learned_from)])
     return _stored(run, result, learned, evaluation, calibration)
+
+
+def _learned_from(split: Split) -> list[int]:
+    """Return the cases that weights or their epoch were chosen by."""
+    return sorted({*split.train, *split.validation})
 
 
 def _judged(

@@ -23,8 +23,10 @@ from napari_resonance.progress import Progress, ShouldStop, never, no_progress
 from napari_resonance.training.cases import Case, LabelledSet
 from napari_resonance.training.comparison import compare_answers
 from napari_resonance.training.evaluation import Evaluation, evaluate_answers
+from napari_resonance.training.fingerprints import fingerprint_of
 from napari_resonance.training.labels import read_labels
 from napari_resonance.training.metrics import choose_operating_point
+from napari_resonance.training.seen_before import seen_before
 from napari_resonance.training.subgroups import facts_of, groups_of
 
 if TYPE_CHECKING:
@@ -130,6 +132,7 @@ class _Trial:
     others: list[Prediction] = field(default_factory=list)
     facts: list[Mapping[str, str]] = field(default_factory=list)
     left_out: list[dict[str, str]] = field(default_factory=list)
+    fingerprints: list[NDArray[np.int8]] = field(default_factory=list)
 
     def ask(self, case: Case) -> None:
         """Classify a case; what fails is kept in `left_out`."""
@@ -157,6 +160,7 @@ class _Trial:
         self.predictions.append(answers[0])
         self.others += answers[1:]
         self.facts.append(facts_of(scans[0], case))
+        self.fingerprints.append(fingerprint_of(scans[0]))
         self.progress(done + 1, self.total, "classifying")
 
     def _fail(self, case: Case, why: str) -> None:
@@ -291,7 +295,12 @@ def _details(
     notes.append(f"The patients were taken from {origin[labelled.patient_from]}")
     source = Path(labels)
     source = source / "labels.csv" if source.is_dir() else source
-    leaks = _trained_on(bundle.path, trial.cases)
+    judged = trial.rows("test") if "test" in counts else trial.rows(None)
+    leaks = seen_before(
+        bundle.path,
+        [trial.cases[n].source for n in judged],
+        [trial.fingerprints[n] for n in judged],
+    )
     if leaks is None:
         notes.append(
             "The model keeps no record of the scans it was trained on: whether these "
@@ -309,37 +318,6 @@ def _details(
         "left_out": trial.left_out,
         "notes": notes,
     }
-
-
-def _trained_on(bundle: Path, cases: Sequence[Case]) -> list[dict[str, str]] | None:
-    """Return the cases that the bundle's own split names as trained on.
-
-    None where it keeps no such record.
-    """
-    try:
-        stored = json.loads((bundle / "training" / "split.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    # With folds, the network that is stored was trained on all of them.
-    parts = stored if isinstance(stored, list) else [stored]
-    sides = ("train", "validation", "test") if isinstance(stored, list) else ("train",)
-    known = {
-        source
-        for part in parts
-        if isinstance(part, Mapping)
-        for side in sides
-        for source in part.get(side, ())
-    }
-    return [
-        {
-            "kind": "source",
-            "first": case.source,
-            "second": case.source,
-            "sentence": "the model's own record names this scan as trained on",
-        }
-        for case in cases
-        if case.source in known
-    ]
 
 
 def _recorded(
