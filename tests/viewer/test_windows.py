@@ -117,7 +117,7 @@ def test_other_layers_keep_the_zoom_of_the_right_drag(
     assert not viewer.canvas.overlays["resonance_window"].visible
 
 
-def test_buttons_and_keys_set_windows(viewer: Any) -> None:
+def test_buttons_and_keys_set_windows(viewer: Any, qtbot: Any) -> None:
     layer = add_ct(viewer)
     row = WindowRow(window_tool_of(viewer))
     viewer.window.add_dock_widget(row)
@@ -125,8 +125,8 @@ def test_buttons_and_keys_set_windows(viewer: Any) -> None:
     row.buttons[1].click()
     assert tuple(layer.contrast_limits) == (-1350, 150)
     assert row.text.text() == "Window  C -600  W 1500 HU"
-    (keymap,) = [f for k, f in viewer.keymap.items() if str(k) == "Alt+1"]
-    keymap(viewer)
+    alt = Qt.KeyboardModifier.AltModifier
+    qtbot.keyClick(viewer.window._qt_viewer, Qt.Key.Key_1, alt)
     assert tuple(layer.contrast_limits) == (0, 80)
 
 

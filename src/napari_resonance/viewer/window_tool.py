@@ -9,6 +9,7 @@ from weakref import ref
 
 from psygnal import Signal
 
+from napari_resonance.viewer.keys import bind_key
 from napari_resonance.viewer.records import LayerRecord, record_of
 from napari_resonance.viewer.windows import Window, number, unit_of
 
@@ -39,7 +40,7 @@ class WindowTool:
         )
         viewer.mouse_drag_callbacks.append(self._drag)
         for n, key in enumerate(KEYS):
-            viewer.bind_key(key, partial(self._on_key, n), overwrite=True)
+            bind_key(viewer, key, partial(self._on_key, n))
         viewer.layers.selection.events.active.connect(self._follow)
         keeper.changed.connect(self._follow)
         self._follow()
