@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,13 @@ def tiny_bundle(
     convert: bool = False,
     first_steps: tuple[dict[str, Any], ...] = (),
     channels: tuple[str, ...] = (),
+    network: Mapping[str, Any] | None = None,
 ) -> Path:
     """Save a ResNet of depth 10 with seeded random weights; return its folder.
 
     It takes any scan, prepared on 33³ voxels (33² for each slice), and is never sure.
-    `first_steps` come before those (``box``); `channels` makes it take several scans.
+    `first_steps` come before those (``box``); `channels` makes it take several scans;
+    `network` changes its definition.
     """
     import torch
 
@@ -37,6 +40,7 @@ def tiny_bundle(
     torch.manual_seed(0)
     definition = tiny_definition(dimensions, len(labels))
     definition["n_input_channels"] = max(1, len(channels))
+    definition |= dict(network or {})
     shape = [33, 33, 33 if dimensions == 3 else None]
     steps = [
         {"step": "orient", "code": "RAS"},

@@ -64,10 +64,14 @@ class ResNet(MonaiResNet):
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """Return the last feature map ``(N, F, *cells)`` of ``(N, C, *spatial)``."""
+        x = self.layer4(self.layer3(self.layer2(self.layer1(self.stem(x)))))
+        return x
+
+    def stem(self, x: torch.Tensor) -> torch.Tensor:
+        """Return what the first residual block sees of ``(N, C, *spatial)``."""
         x = self.act(self.bn1(self.conv1(x)))
         if not self.no_max_pool:
             x = self.maxpool(x)
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return x
 
     def logits_and_features(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

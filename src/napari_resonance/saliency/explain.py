@@ -72,6 +72,11 @@ class Explanation:
     forwards: float
     notices: tuple[str, ...] = ()
 
+    def question(self, classifier: Classifier, steps: Steps) -> Question:
+        """Return what was asked, for further looks at the same answer."""
+        asked = self.case, self.answer
+        return Question(classifier, *asked, self.options, self.score, steps)
+
 
 def explain(
     classifier: Classifier,
