@@ -41,4 +41,4 @@ def test_a_place_is_said_with_letters():
 
 def test_a_method_is_written_as_its_authors_do():
     assert wording.method_name("gradcam") == "Grad-CAM"
-    assert wording.method_name("occlusion") == "occlusion"
+    assert wording.method_name("lime") == "lime"

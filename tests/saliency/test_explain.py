@@ -27,28 +27,41 @@ def tiny(
     return load_classifier(tiny_bundle(folder, dimensions=request.param))
 
 
+def _options(method: str, **wanted: Any) -> ExplainOptions:
+    """Return options with few windows, for tests."""
+    return ExplainOptions(method, **{"target": "a", "window_mm": 30.0} | wanted)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_contrast_is_the_difference_of_two_maps(tiny: Classifier, method: str):
-    ask: dict[str, Any] = {"method": method}
-    one = explain(tiny, SCAN, ExplainOptions(target="a", **ask)).saliency
-    other = explain(tiny, SCAN, ExplainOptions(target="b", **ask)).saliency
-    both = explain(tiny, SCAN, ExplainOptions(target="a", against="b", **ask)).saliency
+    both = explain(tiny, SCAN, _options(method, against="b")).saliency
     assert both.target == "a rather than b"
-    assert one.values.any()
-    if method == "gradcam++":  # not linear in the score
-        turned = ExplainOptions(target="b", against="a", **ask)
-        opposite = explain(tiny, SCAN, turned).saliency.values
-        np.testing.assert_allclose(both.values, -opposite, rtol=1e-3, atol=1e-6)
+    if method in ("gradcam++", "occlusion"):  # not linear in the score
+        turned = _options(method, target="b", against="a")
+        expected = -explain(tiny, SCAN, turned).saliency.values
     else:
-        np.testing.assert_allclose(
-            both.values, one.values - other.values, rtol=1e-3, atol=1e-5
+        one, other = (
+            explain(tiny, SCAN, _options(method, target=t)).saliency.values
+            for t in "ab"
         )
+        expected = one - other
+    scale = np.abs(both.values).max()
+    assert scale > 0
+    np.testing.assert_allclose(both.values, expected, atol=1e-3 * scale)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_the_sign_is_chosen_last_and_loses_nothing(tiny: Classifier, method: str):
+@pytest.mark.parametrize("method", [m for m in METHODS if m != "occlusion"])
+def test_classify_gives_the_same_map(tiny: Classifier, method: str):
+    explained = explain(tiny, SCAN, _options(method, window_mm=None))
+    prediction = tiny.classify(SCAN, saliency=method, target="a")
+    assert prediction.saliency is not None
+    np.testing.assert_array_equal(prediction.saliency.values, explained.saliency.values)
+    assert prediction.probabilities == explained.prediction.probabilities
+
+
+def test_the_sign_is_chosen_last_and_loses_nothing(tiny: Classifier):
     maps = {
-        sign: explain(tiny, SCAN, ExplainOptions(method, "a", sign=sign)).saliency
+        sign: explain(tiny, SCAN, _options("gradcam", sign=sign)).saliency
         for sign in ("for", "against", "both")
     }
     values = maps["for"].values
@@ -63,21 +76,18 @@ def test_the_sign_is_chosen_last_and_loses_nothing(tiny: Classifier, method: str
     assert maps["both"].claim == "for and against a"
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_a_map_is_the_same_each_time(tiny: Classifier, method: str):
-    first, second = (explain(tiny, SCAN, ExplainOptions(method)) for _ in range(2))
-    np.testing.assert_array_equal(first.saliency.values, second.saliency.values)
-    assert first.forwards >= 1
-    assert first.options.target == first.prediction.label
+def test_without_a_target_the_likeliest_label_is_explained(tiny: Classifier):
+    found = explain(tiny, SCAN)
+    assert found.options.target == found.saliency.target == found.prediction.label
+    assert found.prediction.saliency is found.saliency
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_classify_gives_the_same_map(tiny: Classifier, method: str):
-    prediction = tiny.classify(SCAN, saliency=method, target="b")
-    explained = explain(tiny, SCAN, ExplainOptions(method, target="b"))
-    assert prediction.saliency is not None
-    np.testing.assert_array_equal(prediction.saliency.values, explained.saliency.values)
-    assert prediction.probabilities == explained.prediction.probabilities
+def test_integrated_gradients_add_up_to_the_rise_of_the_score(tiny: Classifier):
+    found = explain(tiny, SCAN, _options("integrated-gradients"))
+    array = found.case.network_input.array
+    without = tiny.run(np.full_like(array, array.mean()))
+    rise = (found.answer.logits - without.logits).mean(axis=0) @ found.score
+    assert found.saliency.values.sum() == pytest.approx(rise, rel=0.1)
 
 
 def test_a_notice_says_that_torch_made_the_map(tiny: Classifier):
@@ -125,14 +135,14 @@ def test_it_stops_between_steps(tiny: Classifier, method: str):
     def progress(_done: int, _total: int, text: str) -> None:
         texts.append(text)
 
-    explain(tiny, SCAN, ExplainOptions(method), progress=progress)
+    explain(tiny, SCAN, _options(method), progress=progress)
     begun = len(texts) - 1  # and the end
     texts.clear()
     with pytest.raises(CancelledError):
         explain(
             tiny,
             SCAN,
-            ExplainOptions(method),
+            _options(method),
             progress=progress,
             should_stop=lambda: len(texts) == begun - 1,
         )

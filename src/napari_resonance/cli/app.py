@@ -11,6 +11,7 @@ from napari_resonance.cli import (
     classify,
     demo,
     evaluate,
+    explain,
     finetune,
     inspect,
     models,
@@ -41,6 +42,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("inspect")(inspect.inspect)
 app.command("classify")(classify.classify)
+app.command("explain")(explain.explain)
 app.add_typer(models.app, name="models")
 app.command("finetune")(finetune.finetune)
 app.command("evaluate")(evaluate.evaluate)

@@ -16,7 +16,26 @@ class Method(StrEnum):
     gradcam = "gradcam"
     gradcam_plus = "gradcam++"
     hirescam = "hirescam"
+    occlusion = "occlusion"
+    integrated_gradients = "integrated-gradients"
+    smoothgrad = "smoothgrad"
     gradient_x_input = "gradient-x-input"
+
+
+class Sign(StrEnum):
+    """Which evidence is shown."""
+
+    for_ = "for"
+    against = "against"
+    both = "both"
+
+
+class Baseline(StrEnum):
+    """What covered parts of a scan are replaced with."""
+
+    mean = "mean"
+    lowest = "lowest"
+    blur = "blur"
 
 
 class Device(StrEnum):

@@ -54,7 +54,7 @@ def facts(prediction: Prediction, classifier: Classifier) -> dict[str, str]:
             position = place_mm(saliency.peak_mm)
             name = method_name(saliency.method)
             named[""] = f"{position} (peak of {name} {saliency.claim})"
-    titles = {"picture": "Picture", "saliency": "Saliency"}
+    titles = {"picture": "Picture", "saliency": "Saliency", "slices": "Slices"}
     return named | {titles[k]: str(path) for k, path in prediction.files.items()}
 
 

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 # would hide anatomy and is left out.
 _COLOR_MAP = "inferno"
 _DARKEST = 0.3
-# Crameri's diverging map from blue over dark to yellow, told apart with every colour
-# blindness; the dark middle is left out too. Evidence against a label is always blue.
-_DIVERGING = "managua_r"
-_LEAST_APART = 0.15
+# Evidence against a label is blue, from weak to strong; beside it the other side begins
+# with red, for blue and violet look alike to many.
+_BLUES = np.array([(0.13, 0.27, 0.62), (0.16, 0.55, 0.95), (0.62, 0.86, 1.0)])
+_REDDEST = 0.45
 _MOST_OPAQUE = 0.6
 
 _BEYOND = (0.07, 0.07, 0.08)  # outside of the scan, told apart from black voxels
@@ -77,13 +77,13 @@ def evidence_colors(part: NDArray[Any], sign: str) -> NDArray[np.float32]:
     """
     from matplotlib import colormaps
 
-    if sign == "for":
-        rgb = colormaps[_COLOR_MAP](_DARKEST + (1 - _DARKEST) * part)
-    else:
-        signed = np.where(part < 0, -1, 1) * (1 if sign == "both" else -1)
-        away = _LEAST_APART + (0.5 - _LEAST_APART) * np.abs(part)
-        rgb = colormaps[_DIVERGING](0.5 + signed * away)
-    colors: NDArray[np.float32] = rgb[..., :3].astype(np.float32)
+    darkest = _REDDEST if sign == "both" else _DARKEST
+    warm = colormaps[_COLOR_MAP](darkest + (1 - darkest) * np.clip(part, 0, 1))
+    strength, stops = np.abs(part), np.linspace(0, 1, len(_BLUES))
+    blue = np.stack([np.interp(strength, stops, c) for c in _BLUES.T], axis=-1)
+    is_against = (part < 0) if sign == "both" else np.full(part.shape, sign != "for")
+    rgb = np.where(is_against[..., None], blue, warm[..., :3])
+    colors: NDArray[np.float32] = rgb.astype(np.float32)
     return colors
 
 

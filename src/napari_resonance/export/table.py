@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import TYPE_CHECKING
 
+from napari_resonance.errors import ExportError
 from napari_resonance.export.atomic import replacing
 
 if TYPE_CHECKING:
@@ -71,6 +72,32 @@ def write_predictions(
         table.writerow([_cell(column) for column in columns])
         for row in rows:
             table.writerow([_cell(row.get(column)) for column in columns])
+
+
+def write_slices(prediction: Prediction, path: str | PathLike[str]) -> None:
+    """Write the probabilities of each slice that a 2D network scored, a row a slice.
+
+    Slices are counted from 0 along the third axis of the network's grid, which is that
+    of the saliency map.
+
+    Raises
+    ------
+    ExportError
+        If the prediction has no slices, or the file cannot be written.
+
+    """
+    if prediction.per_slice is None:
+        raise ExportError("the prediction has no probabilities by slice")
+    labels = [f"p_{name}" for name in prediction.probabilities]
+    with (
+        replacing(path) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["slice", *map(_cell, labels)])
+        table.writerows(
+            [n, *map(_cell, row)] for n, row in enumerate(prediction.per_slice.tolist())
+        )
 
 
 def _row(prediction: Prediction) -> dict[str, object]:

@@ -13,6 +13,9 @@ METHOD_NAMES = {
     "gradcam": "Grad-CAM",
     "gradcam++": "Grad-CAM++",
     "hirescam": "HiResCAM",
+    "occlusion": "Occlusion",
+    "integrated-gradients": "Integrated gradients",
+    "smoothgrad": "SmoothGrad × input",
     "gradient-x-input": "Gradient × input",
 }
 

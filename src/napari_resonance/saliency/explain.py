@@ -13,7 +13,7 @@ from napari_resonance.classifier.prediction import Prediction, Saliency
 from napari_resonance.classifier.stages import Answer, PreparedCase, Steps
 from napari_resonance.errors import SaliencyError
 from napari_resonance.progress import Progress, ShouldStop, never, no_progress
-from napari_resonance.saliency import activation, gradients
+from napari_resonance.saliency import activation, gradients, occlusion
 from napari_resonance.saliency.question import (
     Array,
     Evidence,
@@ -33,6 +33,9 @@ _MAKERS: Mapping[str, Callable[[Question], Evidence]] = {
     "gradcam": activation.class_activation,
     "gradcam++": activation.class_activation,
     "hirescam": activation.class_activation,
+    "occlusion": occlusion.occlusion,
+    "integrated-gradients": gradients.integrated_gradients,
+    "smoothgrad": gradients.smoothgrad,
     "gradient-x-input": gradients.gradient_x_input,
 }
 

@@ -51,6 +51,22 @@ _ALL = (
         takes_layer=True,
     ),
     Method(
+        "occlusion",
+        "what goes of the logit where a window of the scan is covered, mean of the "
+        "windows over a cell",
+    ),
+    Method(
+        "integrated-gradients",
+        "a voxel's share in the logit's rise from the baseline to the scan; the voxels "
+        "add up to it",
+        needs_gradients=True,
+    ),
+    Method(
+        "smoothgrad",
+        "as gradient × input, with the mean gradient of noisy copies",
+        needs_gradients=True,
+    ),
+    Method(
         "gradient-x-input",
         "what a voxel's difference from the baseline adds to the logit, were the "
         "network linear",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from napari_resonance.classifier.definition import total_stride
 from napari_resonance.classifier.stages import Answer, PreparedCase, Steps
 from napari_resonance.errors import ResonanceError
 from napari_resonance.geometry import FloatArray, Grid
+from napari_resonance.saliency.baseline import BASELINES
 from napari_resonance.saliency.methods import METHODS, Method
 
 if TYPE_CHECKING:
@@ -43,6 +45,12 @@ class ExplainOptions:
         The map itself keeps both.
     layer
         Layer whose feature map is used, for methods that take one; None for the last.
+    baseline
+        What the scan is compared with by methods that take parts of it away: "mean",
+        "lowest" or "blur", see ``saliency.baseline``.
+    window_mm
+        Side of the window that occlusion covers; None for a fifth of the longest side
+        of what a 3D network sees, an eighth in 2D.
     center_mm, box_mm, force
         As ``Classifier.classify`` takes them.
 
@@ -53,6 +61,8 @@ class ExplainOptions:
     against: str | None = None
     sign: str = "for"
     layer: str | None = None
+    baseline: str = "mean"
+    window_mm: float | None = None
     center_mm: Sequence[float] | None = None
     box_mm: Sequence[float] | None = None
     force: bool = False
@@ -84,9 +94,18 @@ class ExplainOptions:
                 f"{self.target!r} cannot be contrasted with itself",
                 remedy="Choose two labels",
             )
-        if self.sign not in SIGNS:
+        for name, value, known in (
+            ("sign", self.sign, SIGNS),
+            ("baseline", self.baseline, BASELINES),
+        ):
+            if value not in known:
+                raise ResonanceError(
+                    f"there is no {name} {value!r}", remedy=f"Use {', '.join(known)}"
+                )
+        if self.window_mm is not None and not 0 < self.window_mm < math.inf:
             raise ResonanceError(
-                f"there is no sign {self.sign!r}", remedy=f"Use {', '.join(SIGNS)}"
+                f"a window of {self.window_mm} mm cannot cover anything",
+                remedy="Give its side in mm, above 0",
             )
         if self.layer is not None and not method.takes_layer:
             able = ", ".join(m.name for m in METHODS.values() if m.takes_layer)

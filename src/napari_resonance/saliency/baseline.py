@@ -1,0 +1,47 @@
+"""What an input is compared with, where a method needs the scan without something."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+BASELINES = ("mean", "lowest", "blur")
+
+# Share of the longest side: wide enough to leave no structure, narrow enough to keep
+# where the body is.
+_BLUR = 1 / 12
+
+
+def baseline_of(array: NDArray[np.float32], kind: str) -> NDArray[np.float32]:
+    """Return a network input without what the scan shows.
+
+    Parameters
+    ----------
+    array
+        Network input, float32 ``(N, C, *spatial)``.
+    kind
+        "mean": the mean of each channel. "lowest": its smallest value, which is the
+        background of most scans, and shows nothing where dark tissue is what counts.
+        "blur": the input blurred until structure is gone.
+
+    Returns
+    -------
+    ndarray
+        float32, the shape of `array`; read-only.
+
+    """
+    axes = (0, *range(2, array.ndim))
+    if kind == "blur":
+        from scipy import ndimage
+
+        sigma = max(array.shape[2:]) * _BLUR
+        sigmas = (0, 0, *[sigma] * (array.ndim - 2))
+        blurred: NDArray[np.float32] = ndimage.gaussian_filter(
+            array, sigmas, mode="nearest"
+        )
+        return blurred
+    if kind == "lowest":
+        value = array.min(axis=axes, keepdims=True)
+    else:
+        value = array.mean(axis=axes, keepdims=True, dtype=np.float64)
+    return np.broadcast_to(value.astype(np.float32), array.shape)

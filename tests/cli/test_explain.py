@@ -1,0 +1,85 @@
+"""``resonance explain``: a map by a method of choice, as files and as JSON."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import nibabel
+import pytest
+from support.bundles import tiny_bundle
+from support.phantoms import phantom, write_nifti
+
+LABELS = ("T1w", "T2w", "FLAIR")
+KEYS = {
+    "method", "target", "against", "sign", "layer", "saliency", "picture",
+    "faithfulness", "residual", "seconds", "forwards", "notices", "per_slice",
+}  # fmt: skip
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> Path:
+    return write_nifti(phantom()[0], tmp_path / "scan.nii.gz")
+
+
+def test_json_holds_every_key_of_the_contract(resonance, embedded, scan, tmp_path):
+    out = tmp_path / "out"
+    asked = ("--target", "T2w", "--against", "FLAIR", "--sign", "both")
+    ran = resonance("explain", scan, *asked, "--out", out, "--json")
+    assert ran.code == 0, ran.err
+    document = ran.document
+    assert set(document) >= KEYS
+    assert document["method"] == "gradcam"
+    assert (document["target"], document["against"]) == ("T2w", "FLAIR")
+    assert document["forwards"] == 1
+    assert document["faithfulness"] is document["residual"] is None
+    image = nibabel.load(document["saliency"])
+    assert image.header["descrip"].item().decode().startswith("gradcam for and against")
+    assert image.get_fdata().min() < 0
+    assert Path(document["picture"]).is_file()
+
+
+def test_gradients_are_taken_in_torch_with_a_notice(resonance, embedded, scan):
+    ran = resonance(
+        "explain", scan, "--layer", "layer3", "--out", scan.parent / "o", "--json"
+    )
+    assert ran.code == 0, ran.err
+    assert ran.document["layer"] == "layer3"
+    assert "made by torch" in ran.document["notices"][0]
+
+
+def test_slices_of_a_2d_network_are_told(resonance, scan, tmp_path):
+    model = tiny_bundle(tmp_path / "model", dimensions=2, labels=LABELS)
+    out = tmp_path / "out"
+    ran = resonance("explain", scan, "--model", model, "--out", out, "--json")
+    assert ran.code == 0, ran.err
+    assert len(ran.document["per_slice"]) == 17
+    (table,) = out.glob("*_slices.csv")
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert len(rows) == 17
+    assert set(rows[0]) == {"slice", "p_T1w", "p_T2w", "p_FLAIR"}
+    assert nibabel.load(ran.document["saliency"]).shape[2] == 17
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        (("--target", "PD"), "the classifier has no label 'PD'"),
+        (("--method", "occlusion", "--layer", "layer3"), "looks at no layer"),
+        (("--window", "-3"), "a window of -3.0 mm cannot cover anything"),
+        (("--method", "lime"), "'lime' is not one of"),
+    ],
+)
+def test_wrong_usage(resonance, embedded, scan, asked, sentence):
+    ran = resonance("explain", scan, *asked, "--out", scan.parent / "o")
+    assert ran.code == 2
+    assert sentence in " ".join(ran.err.split())
+
+
+def test_what_fails_leaves_no_map(resonance, embedded, scan, tmp_path):
+    out = tmp_path / "out"
+    ran = resonance("explain", scan, "--layer", "layer9", "--out", out, "--json")
+    assert ran.code == 1
+    assert ran.document["error"]["type"] == "SaliencyError"
+    assert "layer1, layer2, layer3, layer4" in ran.document["error"]["remedy"]
+    assert not list(out.iterdir())
