@@ -92,7 +92,7 @@ def test_a_mirrored_network_is_centred_where_its_map_is_drawn(size):
     definition = resnet_definition(10, dimensions=3, mirror_axis=0, **settings)
     center, cell = _center_of_reach(definition, 0, size)
     grid = Grid((size, 1, 1), np.eye(4))
-    affine = cell_affine(grid, (8, 8, 8), (-(-size // 8), 1, 1), mirror_axis=0)
+    affine = cell_affine(grid, (8, 8, 8), (-(-size // 8), 1, 1), mirror_axes=(0,))
     assert to_world(affine, (cell, 0, 0))[0] == pytest.approx(center, abs=1e-6)
 
 

@@ -10,7 +10,10 @@ from typing import Any
 from napari_resonance.classifier.bundle import save_bundle
 from napari_resonance.classifier.calibration import Calibration
 from napari_resonance.classifier.card import ModelCard
-from napari_resonance.classifier.definition import resnet_definition
+from napari_resonance.classifier.definition import (
+    ensemble_definition,
+    resnet_definition,
+)
 from napari_resonance.preprocessing import Recipe
 
 STRIDE = 8
@@ -26,16 +29,17 @@ def tiny_bundle(
     first_steps: tuple[dict[str, Any], ...] = (),
     channels: tuple[str, ...] = (),
     network: Mapping[str, Any] | None = None,
+    members: int = 1,
 ) -> Path:
     """Save a ResNet of depth 10 with seeded random weights; return its folder.
 
     It takes any scan, prepared on 33³ voxels (33² for each slice), and is never sure.
     `first_steps` come before those (``box``); `channels` makes it take several scans;
-    `network` changes its definition.
+    `network` changes its definition. Of several `members` each is another network.
     """
     import torch
 
-    from napari_resonance.classifier.network import build_network
+    from napari_resonance.classifier.network import Ensemble, build_resnet
 
     torch.manual_seed(0)
     definition = tiny_definition(dimensions, len(labels))
@@ -50,10 +54,11 @@ def tiny_bundle(
     ]
     data = {"dimensions": dimensions, "steps": steps, "channels": list(channels)}
     recipe = Recipe.from_json(data)
+    networks = [_settled(build_resnet(definition)) for _ in range(members)]
     save_bundle(
         folder,
-        network=_settled(build_network(definition)),
-        network_def=definition,
+        network=networks[0] if members == 1 else Ensemble.of(networks),
+        network_def=ensemble_definition(definition, members),
         recipe=recipe,
         calibration=Calibration(1.5, {"rule": "threshold", "probability": 0.99}),
         card=tiny_card(labels, dimensions, modality),

@@ -1,5 +1,6 @@
 """Fine-tuning from labels on disk to a bundle that classifies."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -11,6 +12,7 @@ from support.labelled import write_labelled
 
 import napari_resonance
 from napari_resonance.classifier.bundle import load_bundle
+from napari_resonance.classifier.engines import load_network
 from napari_resonance.classifier.predict import load_classifier
 from napari_resonance.errors import CancelledError, TrainingError
 from napari_resonance.reading import read_scan
@@ -156,7 +158,69 @@ def test_images_get_a_network_of_two_dimensions(tmp_path):
     )
     result = finetune(labels, tmp_path / "model", options=options)
     assert result.bundle.card.dimensions == 2
-    assert result.bundle.network_def["mirror_axis"] == 1
+    assert result.bundle.network_def["mirror_axis"] == [1]
+
+
+def test_members_answer_together(labels, tmp_path):
+    options = dataclasses.replace(QUICK, epochs=2, members=2, flip="y")
+    result = finetune(labels, tmp_path / "model", options=options)
+    assert result.bundle.network_def["members"] == 2
+    first, second = (m.state_dict() for m in load_network(result.bundle).members)
+    assert not torch.equal(first["conv1.weight"], second["conv1.weight"])
+    record = json.loads((tmp_path / "model/training/record.json").read_text())
+    assert [len(curve) for curve in record["curves"]] == [2, 2]
+    assert {"name": "members", "value": 2, "reason": "chosen"} in record["decisions"]
+    classifier = load_classifier(result.bundle.path, "cpu")
+    scan = read_scan(labels.parent / "scan16.nii.gz")
+    answer = classifier.classify(scan)
+    assert answer.out_of_distribution is not None
+    # The network of the same seed is the first member, whatever follows it.
+    alone = finetune(
+        labels, tmp_path / "alone", options=dataclasses.replace(options, members=1)
+    )
+    state = load_network(alone.bundle).state_dict()
+    assert all(torch.equal(state[name], tensor) for name, tensor in first.items())
+
+
+def test_members_that_are_trained_are_not_trained_again(labels, tmp_path):
+    options = dataclasses.replace(QUICK, epochs=2, members=2)
+    whole = finetune(labels, tmp_path / "whole", options=options)
+    out, told = tmp_path / "model", []
+
+    def stop():
+        return any(e.title.startswith("member 2") for e in told)
+
+    with pytest.raises(CancelledError):
+        finetune(labels, out, options=options, on_epoch=told.append, should_stop=stop)
+    told.clear()
+    again = finetune(labels, out, options=options, resume=True, on_epoch=told.append)
+    assert {e.title for e in told} == {"member 2 of 2"}
+    for name, tensor in load_network(whole.bundle).state_dict().items():
+        other = load_network(again.bundle).state_dict()[name]
+        torch.testing.assert_close(other, tensor, rtol=0, atol=1e-6)
+
+
+def test_networks_of_folds_can_be_kept(tmp_path):
+    labels = write_labelled(tmp_path / "set", 16, sides=False)
+    options = FinetuneOptions(
+        preset="quick",
+        epochs=1,
+        batch=4,
+        folds=2,
+        keep_folds=True,
+        device="cpu",
+        convert=False,
+    )
+    told = []
+    result = finetune(labels, tmp_path / "model", options=options, on_epoch=told.append)
+    assert {e.title for e in told} == {"fold 1 of 2", "fold 2 of 2"}
+    assert result.bundle.network_def["members"] == 2
+    decisions = {d.name: d for d in result.decisions}
+    assert "2 networks of the folds" in decisions["final network"].value
+    answer = load_classifier(result.bundle.path, "cpu").classify(
+        read_scan(labels.parent / "scan02.nii.gz")
+    )
+    assert not answer.out_of_distribution.flag
 
 
 def test_stopped_and_resumed_it_goes_on(labels, tmp_path):

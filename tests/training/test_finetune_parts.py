@@ -7,18 +7,22 @@ import pytest
 import torch
 from support.trainings import tiny_samples, tiny_task
 
+from napari_resonance.classifier.definition import total_stride
+from napari_resonance.classifier.network import build_resnet
 from napari_resonance.errors import TrainingError
+from napari_resonance.preprocessing import Recipe
 from napari_resonance.training import layers, probe
 from napari_resonance.training.augment import Augmentation, generator
-from napari_resonance.training.callbacks import Surroundings
+from napari_resonance.training.callbacks import Averaging, Best, Surroundings
 from napari_resonance.training.contact_sheet import write_contact_sheet
 from napari_resonance.training.judged import calibrated, statistics_of
 from napari_resonance.training.options import FinetuneOptions
 from napari_resonance.training.plan import (
     Start,
     flip_axes,
-    mirror_axis,
+    members_of,
     plan_training,
+    scratch_definition,
 )
 from napari_resonance.training.samples import epoch_order
 from napari_resonance.training.train import train
@@ -167,9 +171,58 @@ def test_features_of_views_make_epochs_cheap():
 def test_letters_of_axes_mean_rows_and_columns_of_an_image():
     assert flip_axes("xz", 3) == (0, 2)
     assert flip_axes("x", 2) == (1,)
-    assert mirror_axis((33, 33), "x", 8) == 1
-    assert mirror_axis((28, 28), "x", 8) is None
-    assert mirror_axis((33, 33), "", 8) is None
+    assert flip_axes("", 3) == ()
+
+
+@pytest.mark.parametrize(
+    ("shape", "stride", "cells"),
+    [
+        ((28, 28), 8, 4),
+        ((64, 64), 16, 4),
+        ((224, 200), 32, 7),
+        ((28, 28, 28), 16, 2),
+        ((64, 64, 64), 16, 4),
+        ((96, 80, 64), 16, 6),
+    ],
+)
+def test_a_new_network_halves_large_inputs_early(shape, stride, cells):
+    recipe = Recipe(len(shape), ())
+    definition, _ = scratch_definition(recipe, shape, 2, "x")
+    assert total_stride(definition) == (stride,) * len(shape)
+    assert definition["mirror_axis"] == [0 if len(shape) == 3 else 1]
+    with torch.device("meta"):
+        network = build_resnet(definition)
+        features = network.features(torch.empty(2, 1, *shape))
+    assert features.shape[2] == cells
+
+
+def test_how_many_networks_answer_together():
+    scratch, pretrained = Start("none", {}), Start("mr-sequence", {})
+    standard = FinetuneOptions()
+    assert members_of(FinetuneOptions(preset="quick"), scratch, 300)[0] == 1
+    assert members_of(standard, scratch, 300)[0] == 2
+    assert members_of(FinetuneOptions(preset="thorough"), scratch, 300)[0] == 5
+    assert members_of(standard, pretrained, 300)[0] == 1
+    assert members_of(standard, scratch, 20_000)[0] == 1
+    assert members_of(FinetuneOptions(members=4), pretrained, 20_000)[0] == 4
+    for n in (-1, 101):
+        with pytest.raises(TrainingError, match="members"):
+            FinetuneOptions(members=n)
+    with pytest.raises(TrainingError, match="no folds"):
+        FinetuneOptions(keep_folds=True)
+
+
+def test_a_best_epoch_that_is_so_by_chance_does_not_count():
+    best = Best(Averaging(decay=0.9), patience=0)
+    assert not best.is_clearly_better()
+    random = torch.Generator().manual_seed(0)
+    best.losses = torch.rand(50, generator=random)
+    best.last = best.losses + 0.2 * torch.randn(50, generator=random)
+    assert not best.is_clearly_better()
+    best.last = best.losses + 0.2
+    assert best.is_clearly_better()
+    best.last = best.losses - 0.2
+    assert not best.is_clearly_better()
 
 
 def test_every_decision_has_a_reason():

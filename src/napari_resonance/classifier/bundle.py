@@ -32,6 +32,7 @@ from napari_resonance.classifier.calibration import Calibration
 from napari_resonance.classifier.card import ModelCard
 from napari_resonance.classifier.distribution import TrainingStatistics
 from napari_resonance.classifier.files import file_sha256
+from napari_resonance.classifier.members import Heads, read_heads
 from napari_resonance.errors import DependencyError, ModelError, ResonanceError
 from napari_resonance.preprocessing import Recipe
 
@@ -96,12 +97,15 @@ class Bundle:
     warnings: tuple[str, ...] = ()
 
     def label_weights(self) -> NDArray[np.float32]:
-        """Return the last linear layer's weights, float32 ``(labels, features)``."""
-        from safetensors import safe_open
+        """Return the last linear layer's weights, float32 ``(labels, features)``.
 
-        with safe_open(self.weights_path, framework="np") as file:
-            weights: NDArray[np.float32] = file.get_tensor("fc.weight")
-        return weights.astype(np.float32)
+        Those of an ensemble are its members' side by side, divided by their number.
+        """
+        return self.heads().side_by_side()
+
+    def heads(self) -> Heads:
+        """Return the last linear layer of each member, for the logits of each."""
+        return read_heads(self.weights_path)
 
 
 def list_models() -> list[Bundle]:

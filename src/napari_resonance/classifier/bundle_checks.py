@@ -15,6 +15,7 @@ from napari_resonance.classifier.card import ModelCard
 from napari_resonance.classifier.definition import checked_definition
 from napari_resonance.classifier.distribution import TrainingStatistics
 from napari_resonance.classifier.files import file_sha256
+from napari_resonance.classifier.members import head_names
 from napari_resonance.errors import ModelError
 from napari_resonance.preprocessing import Recipe
 
@@ -106,17 +107,18 @@ def verified_sha256(weights: Path, expected: object) -> str:
 
 
 def label_weights_shape(weights: Path) -> tuple[int, int]:
-    """Return (labels, features) of the last layer in a safetensors file."""
+    """Return (labels, features of all members) of the last layers in a file."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(weights, framework="np") as file:
-            labels, features = file.get_slice("fc.weight").get_shape()
+            heads = head_names(set(file.keys())) or ["fc"]
+            labels, features = file.get_slice(f"{heads[0]}.weight").get_shape()
     except (SafetensorError, ValueError) as error:
         raise ModelError(
             f"the weights cannot be read: {error}", source=weights, remedy=ANEW
         ) from error
-    return labels, features
+    return labels, features * len(heads)
 
 
 def read_statistics(path: Path, shape: tuple[int, int]) -> TrainingStatistics | None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 from napari_resonance.errors import ModelError
 
 TARGET = "napari_resonance.classifier.network.ResNet"
+ENSEMBLE = "napari_resonance.classifier.network.Ensemble"
 _KNOWN_TARGETS = (
     TARGET,
+    ENSEMBLE,
     "monai.networks.nets.ResNet",
     "monai.networks.nets.resnet.ResNet",
 )
+MOST_MEMBERS = 100
+"""Of an ensemble."""
 
 # Blocks per stage of the depths that the literature and MONAI's presets know.
 _STAGES = {
@@ -89,14 +94,55 @@ def resnet_definition(
     }
 
 
+def ensemble_definition(definition: Mapping[str, Any], members: int) -> dict[str, Any]:
+    """Return the ``network_def`` of several networks of one definition.
+
+    The definition itself where `members` is 1.
+    """
+    if members == 1:
+        return dict(definition)
+    return {**definition, "_target_": ENSEMBLE, "members": members}
+
+
+def member_definition(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the ``network_def`` of one network of an ensemble.
+
+    The definition itself where it is of one network.
+    """
+    if definition.get("_target_") != ENSEMBLE:
+        return dict(definition)
+    kept = {k: v for k, v in definition.items() if k != "members"}
+    return {**kept, "_target_": TARGET}
+
+
+def mirror_axes(definition: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the spatial axes along which a network sees mirror images, too."""
+    return as_axes(definition.get("mirror_axis"))
+
+
+def as_axes(mirror_axis: int | Sequence[int] | None) -> tuple[int, ...]:
+    """Return what a ``network_def`` has as `mirror_axis`, as a tuple."""
+    if mirror_axis is None:
+        return ()
+    return (mirror_axis,) if isinstance(mirror_axis, int) else tuple(mirror_axis)
+
+
+def mirrorings(axes: Sequence[int]) -> list[tuple[int, ...]]:
+    """Return the axes of each mirror image, in the order in which a network sees them.
+
+    The first is the image itself, ``()``; along three axes there are eight.
+    """
+    return [c for n in range(len(axes) + 1) for c in combinations(axes, n)]
+
+
 def checked_definition(definition: Mapping[str, Any]) -> dict[str, Any]:
     """Return a definition's arguments once it is known to be literal and of our kind.
 
     Raises
     ------
     ModelError
-        If the class is unknown, or a value is anything but numbers, text, booleans,
-        null and lists of these.
+        If the class is unknown, a value is anything but numbers, text, booleans, null
+        and lists of these, or the number of an ensemble's members makes no sense.
 
     """
     target = definition.get("_target_")
@@ -112,6 +158,13 @@ def checked_definition(definition: Mapping[str, Any]) -> dict[str, Any]:
                 f"the network definition's {key!r} is an expression: {value!r}",
                 remedy="Write the value itself; expressions are never evaluated",
             )
+    members = settings.get("members")
+    if target == ENSEMBLE and not (
+        isinstance(members, int) and 1 <= members <= MOST_MEMBERS
+    ):
+        raise ModelError(
+            f"an ensemble has 1 to {MOST_MEMBERS} members, not {members!r}"
+        )
     return settings
 
 

@@ -17,7 +17,7 @@ from napari_resonance.errors import ModelError
 
 if TYPE_CHECKING:
     from napari_resonance.classifier.bundle import Bundle
-    from napari_resonance.classifier.network import ResNet
+    from napari_resonance.classifier.network import Network
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -140,7 +140,7 @@ def _may_have_mps() -> bool:
     return sys.platform == "darwin" and platform.machine() == "arm64"
 
 
-def load_network(bundle: Bundle) -> ResNet:
+def load_network(bundle: Bundle) -> Network:
     """Return a bundle's network with its weights, on the CPU, in evaluation mode.
 
     Raises
@@ -226,12 +226,12 @@ def _is_memory(error: RuntimeError) -> bool:
     return is_full or "out of memory" in str(error).lower()
 
 
-def _on_device(network: ResNet, device: str) -> Any:
+def _on_device(network: Network, device: str) -> Any:
     import torch
 
     if device == "mps":
         return network.to(device)
     # Convolutions run up to three times as fast with the channels last in memory.
-    flat = network.conv1.weight.ndim == 4
+    flat = next(network.parameters()).ndim == 4
     layout = torch.channels_last if flat else torch.channels_last_3d
     return network.to(device, memory_format=layout)  # type: ignore[call-overload]

@@ -9,7 +9,12 @@ from typing import Any
 import torch
 from monai.networks.nets import ResNet as MonaiResNet
 
-from napari_resonance.classifier.definition import checked_definition
+from napari_resonance.classifier.definition import (
+    ENSEMBLE,
+    as_axes,
+    checked_definition,
+    mirrorings,
+)
 from napari_resonance.errors import ModelError
 
 
@@ -19,9 +24,9 @@ class ResNet(MonaiResNet):
     Weights and forward pass are those of ``monai.networks.nets.ResNet``, with three
     differences. Shortcut A lets gradients through (MONAI takes ``out.data`` there, so
     that autograd gives 0 where finite differences do not). Where `mirror_axis` is
-    given, the network sees the image and its mirror image and answers with the mean of
-    both, so that left and right cannot change the answer. And `dilations` keeps the
-    last feature map fine, as MedicalNet does (Chen et al. 2019).
+    given, the network sees the image and its mirror images and answers with the mean,
+    so that left and right cannot change the answer. And `dilations` keeps the last
+    feature map fine, as MedicalNet does (Chen et al. 2019).
 
     Parameters
     ----------
@@ -29,9 +34,10 @@ class ResNet(MonaiResNet):
         Dilation of each of the four stages, or None for 1 throughout. A stage dilated
         by more than 1 does not halve the grid: its convolutions spread instead.
     mirror_axis
-        Spatial axis to mirror (0 for the first), or None. The number of voxels along
-        it must be one more than a multiple of the total stride, for only then do the
-        feature cells of the mirror image fall onto those of the image.
+        Spatial axis to mirror (0 for the first), several of them (every combination
+        is seen: 8 images for three axes), or None. Where the number of voxels along it
+        is one more than a multiple of the total stride, the feature cells of the
+        mirror image fall onto those of the image; otherwise up to half a cell beside.
     **settings
         Arguments of ``monai.networks.nets.ResNet``.
 
@@ -41,13 +47,13 @@ class ResNet(MonaiResNet):
         self,
         *,
         dilations: Sequence[int] | None = None,
-        mirror_axis: int | None = None,
+        mirror_axis: int | Sequence[int] | None = None,
         **settings: Any,
     ) -> None:
         if not settings.get("feed_forward", True):
             raise ModelError("a classifier needs the last linear layer (feed_forward)")
         super().__init__(**settings)
-        self.mirror_axis = mirror_axis
+        self.mirrorings = mirrorings(as_axes(mirror_axis))
         for stage, dilation in enumerate(dilations or (), start=1):
             if dilation > 1:
                 _dilate(getattr(self, f"layer{stage}"), dilation)
@@ -81,16 +87,63 @@ class ResNet(MonaiResNet):
         Grad-CAM of this map a by-product of one forward pass.
         """
         features = self.features(x)
-        if self.mirror_axis is not None:
-            axis = self.mirror_axis + 2
-            mirrored = self.features(x.flip(axis)).flip(axis)
-            features = (features + mirrored) / 2
+        if len(self.mirrorings) > 1:
+            for axes in self.mirrorings[1:]:
+                places = [axis + 2 for axis in axes]
+                features = features + self.features(x.flip(places)).flip(places)
+            features = features / len(self.mirrorings)
         pooled = features.flatten(2).mean(dim=2)
         return self.fc(pooled), features  # type: ignore[misc]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return logits ``(N, K)`` of images ``(N, C, *spatial)``, float32."""
         return self.logits_and_features(x)[0]
+
+
+class Ensemble(torch.nn.Module):
+    """Several ResNets that answer together: the mean of their logits.
+
+    Their last feature maps lie side by side as the channels of one, and so do the
+    weights of their linear layers, divided by their number: the mean of the logits is
+    linear in the mean of that map, as a single network's are.
+
+    Parameters
+    ----------
+    members
+        How many.
+    **settings
+        Arguments of `ResNet`, the same for all.
+
+    """
+
+    def __init__(self, *, members: int, **settings: Any) -> None:
+        super().__init__()
+        self.members = torch.nn.ModuleList(ResNet(**settings) for _ in range(members))
+
+    @classmethod
+    def of(cls, networks: Sequence[ResNet]) -> Ensemble:
+        """Return the ensemble of networks that are there already."""
+        ensemble = cls.__new__(cls)
+        torch.nn.Module.__init__(ensemble)
+        ensemble.members = torch.nn.ModuleList(networks)
+        return ensemble
+
+    def logits_and_features(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return mean logits ``(N, K)`` and feature maps ``(N, members * F, *cells)``.
+
+        See `members.Heads` for the logits of each member.
+        """
+        answers = [m.logits_and_features(x) for m in self.members]  # type: ignore[operator]
+        logits = torch.stack([logits for logits, _ in answers]).mean(dim=0)
+        return logits, torch.cat([features for _, features in answers], dim=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return logits ``(N, K)`` of images ``(N, C, *spatial)``, float32."""
+        return self.logits_and_features(x)[0]
+
+
+Network = ResNet | Ensemble
+"""What answers: one network or several."""
 
 
 def _dilate(stage: torch.nn.Module, dilation: int) -> None:
@@ -109,7 +162,7 @@ def _dilate(stage: torch.nn.Module, dilation: int) -> None:
 class LogitsAndFeatures(torch.nn.Module):
     """A network whose forward pass returns both outputs, for engines and converters."""
 
-    def __init__(self, network: ResNet) -> None:
+    def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
 
@@ -118,7 +171,7 @@ class LogitsAndFeatures(torch.nn.Module):
         return self.network.logits_and_features(x)
 
 
-def build_network(definition: Mapping[str, Any]) -> ResNet:
+def build_network(definition: Mapping[str, Any]) -> Network:
     """Make the network that a bundle's literal ``network_def`` describes.
 
     Raises
@@ -129,10 +182,26 @@ def build_network(definition: Mapping[str, Any]) -> ResNet:
 
     """
     settings = checked_definition(definition)
+    kind = Ensemble if definition["_target_"] == ENSEMBLE else ResNet
     try:
-        return ResNet(**settings)
+        return kind(**settings)
     except (TypeError, ValueError, KeyError, IndexError, RuntimeError) as error:
         raise ModelError(f"the network definition is not valid: {error}") from error
+
+
+def build_resnet(definition: Mapping[str, Any]) -> ResNet:
+    """Make the one network that a literal ``network_def`` describes.
+
+    Raises
+    ------
+    ModelError
+        As `build_network`, and of an ensemble.
+
+    """
+    network = build_network(definition)
+    if not isinstance(network, ResNet):
+        raise ModelError("the network definition is of an ensemble, not of one network")
+    return network
 
 
 def round_to_half(network: torch.nn.Module) -> None:

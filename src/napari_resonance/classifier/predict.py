@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from napari_resonance.classifier.card import ModelCard
-    from napari_resonance.classifier.network import ResNet
+    from napari_resonance.classifier.network import Network
 
 
 def load_classifier(
@@ -92,7 +92,7 @@ class Classifier:
         self.bundle = bundle
         self._requested = device if device == "auto" else choose_device(device)
         self._engine: Engine | None = None
-        self._network: ResNet | None = None
+        self._network: Network | None = None
         self._lock = threading.Lock()
         self._notes: tuple[str, ...] = ()
 
@@ -374,7 +374,7 @@ class Classifier:
             channels=case.channels,
         )
 
-    def torch_network(self) -> tuple[ResNet, str]:
+    def torch_network(self) -> tuple[Network, str]:
         """Return the network in torch, for gradients, and the device it is on.
 
         In evaluation mode and with its weights; loaded once. It is the one that

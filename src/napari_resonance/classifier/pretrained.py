@@ -23,6 +23,7 @@ from napari_resonance.classifier.checkpoint import (
     read_checkpoint,
     resnet_tensors,
 )
+from napari_resonance.classifier.definition import member_definition
 from napari_resonance.errors import ModelError
 from napari_resonance.progress import Progress, no_progress
 
@@ -172,9 +173,9 @@ def load_pretrained(  # noqa: PLR0913 - each says how the next network differs
 
 def network_of(loaded: Loaded) -> ResNet:
     """Return the network with the pretrained weights; what is missing is random."""
-    from napari_resonance.classifier.network import build_network
+    from napari_resonance.classifier.network import build_resnet
 
-    network = build_network(loaded.definition)
+    network = build_resnet(loaded.definition)
     state = network.state_dict() | loaded.state
     network.load_state_dict(state, strict=True)
     return network
@@ -270,7 +271,16 @@ def _classifier(source: str | PathLike[str]) -> _Checkpoint:
             ) from error
         raise
     tensors = read_checkpoint(bundle.weights_path)
-    return _Checkpoint(str(source), tensors, (), bundle.network_def, {})
+    definition = member_definition(bundle.network_def)
+    others: tuple[str, ...] = ()
+    if definition != bundle.network_def:
+        # One network begins from one: the first of those that answer together.
+        first = "members.0."
+        others = tuple(name for name in tensors if not name.startswith(first))
+        tensors = {
+            k.removeprefix(first): t for k, t in tensors.items() if k not in others
+        }
+    return _Checkpoint(str(source), tensors, others, definition, {})
 
 
 def _changed(

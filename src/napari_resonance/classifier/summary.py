@@ -6,6 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from napari_resonance.classifier.definition import (
+    checked_definition,
+    member_definition,
+)
 from napari_resonance.errors import ModelError
 from napari_resonance.preprocessing import Recipe
 
@@ -53,28 +57,33 @@ class Summary:
     input
         ``(channels, *spatial)`` that the shapes of the outputs belong to.
     layers
-        In the order of the forward pass.
+        In the order of the forward pass; of one member of an ensemble.
+    members
+        How many networks with these layers answer together.
 
     """
 
     input: tuple[int, ...]
     layers: tuple[Layer, ...]
+    members: int = 1
 
     @property
     def parameters(self) -> int:
-        """How many numbers are learned in all."""
-        return sum(layer.parameters for layer in self.layers)
+        """How many numbers are learned in all, by all members."""
+        return self.members * sum(layer.parameters for layer in self.layers)
 
     @property
     def trainable(self) -> int:
         """How many of them fine-tuning changes."""
-        return sum(layer.parameters for layer in self.layers if layer.trainable)
+        each = sum(layer.parameters for layer in self.layers if layer.trainable)
+        return self.members * each
 
     def to_json(self) -> dict[str, Any]:
         """Return the ``summary`` entry of ``resonance models show --summary``."""
         return {
             "input": list(self.input),
             "layers": [asdict(layer) for layer in self.layers],
+            "members": self.members,
             "parameters": self.parameters,
             "trainable_parameters": self.trainable,
         }
@@ -105,18 +114,18 @@ def summarize(
     """
     import torch
 
-    from napari_resonance.classifier.network import build_network
+    from napari_resonance.classifier.network import build_resnet
 
     if train_from not in PARTS:
         raise ModelError(
             f"a network has no part {train_from!r}", remedy=f"Use {', '.join(PARTS)}"
         )
     with torch.device("meta"):  # shapes without memory and arithmetic
-        network = build_network(definition).eval()
+        network = build_resnet(member_definition(definition)).eval()
     dimensions = int(definition.get("spatial_dims", 3))
     usual = _USUAL_SIZE[dimensions]
     spatial = [n if isinstance(n, int) else usual for n in size or [usual] * dimensions]
-    shape = (network.conv1.in_channels, *spatial)
+    shape = (int(definition.get("n_input_channels", 3)), *spatial)
     outputs: dict[str, tuple[int, ...]] = {}
     parts = list(_parts(network))
     hooks = [part.register_forward_hook(_noting(outputs, name)) for name, part in parts]
@@ -135,7 +144,8 @@ def summarize(
         for name, part in parts
         if name in outputs
     ]
-    return Summary(shape, tuple(layers))
+    members = int(checked_definition(definition).get("members", 1))
+    return Summary(shape, tuple(layers), members)
 
 
 def _parts(network: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Module]]:

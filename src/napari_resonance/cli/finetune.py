@@ -80,6 +80,19 @@ def finetune(  # noqa: PLR0913, PLR0917 - one parameter an option
     folds: Annotated[
         int, typer.Option(min=0, metavar="N", help="Cross-validate with N folds.")
     ] = 0,
+    keep_folds: Annotated[
+        bool,
+        typer.Option(
+            "--keep-folds",
+            help="Let the networks of the folds answer together, and train no other.",
+        ),
+    ] = False,
+    members: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="N", help="Networks that answer together; 0: as it suits."
+        ),
+    ] = 0,
     flip: Annotated[
         str,
         typer.Option(
@@ -132,6 +145,8 @@ def finetune(  # noqa: PLR0913, PLR0917 - one parameter an option
         flip=flip,
         shape=_shape(shape),
         folds=folds,
+        keep_folds=keep_folds,
+        members=members,
         seed=seed,
         balance=balance.value,
         patience=patience,

@@ -89,6 +89,8 @@ def _show_layers(name: str, summary: "Summary", console: "Console") -> None:
         table.add_row(layer.name, layer.kind, _times(layer.output), count, learns)
     console.print(Text(name, style="bold"))
     console.print(table)
+    if summary.members > 1:
+        console.print(f"{summary.members} such networks answer together.")
     megabytes = summary.parameters * 4 / 1e6
     console.print(
         f"{summary.parameters:,} parameters ({megabytes:.1f} MB in float32), "

@@ -33,7 +33,7 @@ def class_activation(question: Question) -> Evidence:
     maps = _CAMS[question.method.name](features, last_gradients(question))
     volume = as_volume(maps)
     affine = cell_affine(
-        question.grid, question.stride, volume.shape, question.mirror_axis
+        question.grid, question.stride, volume.shape, question.mirror_axes
     )
     return volume, affine
 

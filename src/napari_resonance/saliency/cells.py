@@ -23,7 +23,7 @@ def cell_affine(
     grid: Grid,
     stride: Sequence[float],
     cells: Sequence[int],
-    mirror_axis: int | None = None,
+    mirror_axes: Sequence[int] = (),
 ) -> FloatArray:
     """Return the affine from the index of a feature cell to RAS+ mm.
 
@@ -38,16 +38,16 @@ def cell_affine(
         Input voxels between neighbouring cells, for each axis of the network.
     cells
         Shape of the map, axes as in `grid`.
-    mirror_axis
-        Axis along which the map is the mean of the image's and its mirror image's.
+    mirror_axes
+        Axes along which the map is the mean of the image's and its mirror image's.
 
     """
     scale = [*map(float, stride), 1.0, 1.0][:3] if len(stride) < 3 else list(stride)
     matrix: FloatArray = np.diag([*map(float, scale), 1.0])
-    if mirror_axis is not None:
+    for axis in mirror_axes:
         # Cell j of the mirror image is centred at voxel (size - 1) - stride * j, and
         # the mean of both lies halfway; 0 where size - 1 is a multiple of stride.
-        covered = scale[mirror_axis] * (cells[mirror_axis] - 1)
-        matrix[mirror_axis, 3] = (grid.shape[mirror_axis] - 1 - covered) / 2
+        covered = scale[axis] * (cells[axis] - 1)
+        matrix[axis, 3] = (grid.shape[axis] - 1 - covered) / 2
     placed: FloatArray = grid.affine @ matrix
     return placed

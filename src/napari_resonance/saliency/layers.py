@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from napari_resonance.classifier.definition import mirrorings
 from napari_resonance.classifier.stages import parts_of
 from napari_resonance.errors import SaliencyError
 from napari_resonance.saliency.activation import check_cells
@@ -35,26 +36,26 @@ def layer_evidence(
         question.steps.begin(f"looking at {layer}")
         images = torch.from_numpy(part).to(device)
         pairs = activations(network, layer, images, torch.from_numpy(score).to(device))
-        parts.append(_joined(pairs, cam, question.mirror_axis))
+        parts.append(_joined(pairs, cam, question.mirror_axes))
     question.forwards += 1
     volume = as_volume(np.concatenate(parts))
-    affine = cell_affine(question.grid, stride, volume.shape, question.mirror_axis)
+    affine = cell_affine(question.grid, stride, volume.shape, question.mirror_axes)
     return volume, affine
 
 
 def _joined(
     pairs: Sequence[tuple[Array, Array]],
     cam: Callable[[Array, Array], Array],
-    mirror_axis: int | None,
+    mirror_axes: Sequence[int],
 ) -> Array:
     """Return the sum of the maps of all runs through a layer."""
     maps = []
+    seen = mirrorings(mirror_axes)
     for number, (features, gradients) in enumerate(pairs):
         found = cam(features, gradients)
-        # A mirrored network looks twice: at the image, then at its mirror image.
-        if mirror_axis is not None and number % 2:
-            found = np.flip(found, mirror_axis + 1)
-        maps.append(found)
+        # A mirrored network looks at the image, then at each of its mirror images.
+        flipped = seen[number % len(seen)]
+        maps.append(np.flip(found, tuple(axis + 1 for axis in flipped)))
     return np.asarray(np.sum(maps, axis=0), np.float32)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_resonance.classifier.definition import total_stride
+from napari_resonance.classifier.definition import mirror_axes, total_stride
 from napari_resonance.classifier.stages import Answer, PreparedCase, Steps
 from napari_resonance.errors import ResonanceError
 from napari_resonance.geometry import FloatArray, Grid
@@ -167,10 +167,9 @@ class Question:
         return total_stride(self.classifier.bundle.network_def)
 
     @property
-    def mirror_axis(self) -> int | None:
-        """Axis along which the network looks at the mirror image too."""
-        axis: int | None = self.classifier.bundle.network_def.get("mirror_axis")
-        return axis
+    def mirror_axes(self) -> tuple[int, ...]:
+        """Axes along which the network looks at the mirror image too."""
+        return mirror_axes(self.classifier.bundle.network_def)
 
     def torch_network(self) -> tuple[Any, str]:
         """Return the network in torch and its device; say so where that is a change."""

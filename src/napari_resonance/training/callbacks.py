@@ -83,22 +83,38 @@ class Best(Callback):
         self.loss, self.epoch = float("inf"), -1
         self.weights: dict[str, torch.Tensor] | None = None
         self.stopped: int | None = None
+        self.losses: torch.Tensor | None = None
+        self.last: torch.Tensor | None = None
 
     def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
         """Compare the epoch with the best one."""
         loss = getattr(module, "figures", {}).get("validation_loss")
-        if not self.patience or loss is None:
+        if loss is None:
             return
+        self.last = module.case_losses
         if loss < self.loss:
             self.loss, self.epoch = loss, trainer.current_epoch
+            self.losses = self.last
             self.weights = self.averaging.averaged()
-        elif trainer.current_epoch - self.epoch >= self.patience:
+        elif self.patience and trainer.current_epoch - self.epoch >= self.patience:
             self.stopped = trainer.current_epoch
             trainer.should_stop = True
 
+    def is_clearly_better(self) -> bool:
+        """Tell whether the best epoch's loss is below the last one's beyond chance.
+
+        By more than twice the standard error of the difference, over the cases: among
+        few cases some epoch always looks better than the last.
+        """
+        if self.losses is None or self.last is None or len(self.last) < 2:
+            return False
+        difference = self.last - self.losses
+        error = difference.std() / len(difference) ** 0.5
+        return bool(difference.mean() > 2 * error)
+
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint keeps."""
-        names = ("loss", "epoch", "weights", "stopped")
+        names = ("loss", "epoch", "weights", "stopped", "losses", "last")
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

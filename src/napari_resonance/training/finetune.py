@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from napari_resonance.classifier.bundle import Bundle
     from napari_resonance.training.cases import LabelledSet
     from napari_resonance.training.leaks import Leak
-    from napari_resonance.training.learn import Learned
     from napari_resonance.training.prepared import PreparedSet
     from napari_resonance.training.samples import Samples
     from napari_resonance.training.splits import Split
@@ -216,6 +215,7 @@ def _finetune(labels: str | PathLike[str] | LabelledSet, run: Run) -> FinetuneRe
     from napari_resonance.training.beginning import start_of
     from napari_resonance.training.checking import prepare_and_split
     from napari_resonance.training.outcome import conclude
+    from napari_resonance.training.runs import learn_splits
 
     options = run.options
     beginning, prepared, splits, found = prepare_and_split(labels, run)
@@ -228,23 +228,7 @@ def _finetune(labels: str | PathLike[str] | LabelledSet, run: Run) -> FinetuneRe
         run.pretrained, beginning.recipe, shape, n_labels, options, run.progress
     )
     _write_sheet(samples, splits[0], labelled.labels, run)
-    learned = []
-    for fold, split in enumerate(splits):
-        title = f"fold {fold + 1} of {len(splits)}, " if len(splits) > 1 else ""
-        learned.append(_learned(run, start, state, samples, split, title))
-    decisions = [*beginning.decisions, decision]
-    if len(splits) > 1:
-        final = _on_all(run, start, state, samples)
-        decisions.append(
-            Decision(
-                "final network",
-                "trained on all cases",
-                f"the figures are those of {len(splits)} networks, each on the fold "
-                "it had not seen",
-            )
-        )
-    else:
-        final = learned[0]
+    learned, final, decided = learn_splits(run, start, state, samples, splits)
     return conclude(
         run,
         beginning=beginning,
@@ -254,7 +238,7 @@ def _finetune(labels: str | PathLike[str] | LabelledSet, run: Run) -> FinetuneRe
         learned=learned,
         final=final,
         start=start,
-        decisions=[*decisions, *final.decisions],
+        decisions=[*beginning.decisions, decision, *decided],
         leaks=leaks,
     )
 
@@ -304,55 +288,6 @@ def _write_sheet(
     augmentation = augmentation_of(run.options, training.inputs)[0]
     path = run.work / "contact-sheet.png"
     write_contact_sheet(path, training, labels, augmentation, run.options.seed)
-
-
-def _learned(
-    run: Run,
-    start: Any,
-    state: Mapping[str, Any],
-    samples: Samples,
-    split: Split,
-    title: str,
-) -> Learned:
-    sides = {
-        "train": samples.chosen(split.train),
-        "validation": samples.chosen(split.validation),
-        "test": samples.chosen(split.test),
-    }
-    return _run_one(run, start, state, sides, title)
-
-
-def _on_all(
-    run: Run, start: Any, state: Mapping[str, Any], samples: Samples
-) -> Learned:
-    nobody = samples.chosen(())
-    sides = {"train": samples, "validation": nobody, "test": nobody}
-    return _run_one(run, start, state, sides, "all cases, ")
-
-
-def _run_one(
-    run: Run,
-    start: Any,
-    state: Mapping[str, Any],
-    sides: Mapping[str, Samples],
-    title: str,
-) -> Learned:
-    from napari_resonance.training.callbacks import Surroundings
-    from napari_resonance.training.learn import learn
-
-    name = title.split(" of", maxsplit=1)[0].strip(", ").replace(" ", "-") or "single"
-    around = Surroundings(
-        folder=run.work / name,
-        resume=run.resume,
-        device=run.options.device,
-        devices=run.options.devices,
-        progress=run.progress,
-        should_stop=run.should_stop,
-        title=title,
-        on_epoch=run.on_epoch,
-        should_finish=run.should_finish,
-    )
-    return learn(start, state, sides, run.options, seed=run.options.seed, around=around)
 
 
 def write_json(path: Path, document: Any) -> None:

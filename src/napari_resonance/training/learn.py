@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_resonance.classifier.network import ResNet, build_network
+from napari_resonance.classifier.network import Network, ResNet, build_resnet
 from napari_resonance.training import probe
 from napari_resonance.training.callbacks import Surroundings
 from napari_resonance.training.layers import freeze
@@ -29,12 +29,12 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Learned:
-    """A trained network with its answers.
+    """A trained network, or several that answer together, with their answers.
 
     Parameters
     ----------
     network
-        On the CPU.
+        On the CPU; an ensemble where there are several members.
     settings
         How it was trained.
     decisions
@@ -44,23 +44,36 @@ class Learned:
     trained
         How it went.
     logits, features
-        By side: ``"train"`` (features only), ``"validation"``, ``"test"``.
+        By side: ``"train"``, ``"validation"``, ``"test"``.
+    members
+        Each of the trainings of an ensemble; empty of a single network.
 
     """
 
-    network: ResNet
+    network: Network
     settings: TrainSettings
     decisions: tuple[Decision, ...]
     probes: tuple[Probe, ...]
     trained: Trained
     logits: Mapping[str, FloatArray] = field(default_factory=dict)
     features: Mapping[str, FloatArray] = field(default_factory=dict)
+    members: tuple[Learned, ...] = ()
+
+    @property
+    def runs(self) -> tuple[Learned, ...]:
+        """Each of the trainings."""
+        return self.members or (self,)
+
+    @property
+    def networks(self) -> list[ResNet]:
+        """The network of each training."""
+        return [m.network for m in self.runs if isinstance(m.network, ResNet)]
 
 
 def begun(start: Start, state: Mapping[str, torch.Tensor], seed: int) -> ResNet:
     """Return the network with its first weights."""
     torch.manual_seed(seed)
-    network = build_network(start.definition)
+    network = build_resnet(start.definition)
     if state:
         network.load_state_dict(network.state_dict() | dict(state))
     return network
@@ -97,7 +110,7 @@ def learn(
     settings, decisions = plan_training(
         options, start, training.inputs, training.targets
     )
-    device = _device(around.device)
+    device = device_for(around.device)
     probes: list[Probe] = []
     if options.unfreeze == "auto":
         unfreeze, why = "all", "nothing of it was trained before"
@@ -125,7 +138,7 @@ def learn(
     logits, found = {}, {}
     for side, samples in sides.items():
         if len(samples):
-            logits[side], found[side] = probe.answers(trained.network, samples, device)
+            logits[side], found[side] = probe.answers(network, samples, device)
     trained.network.cpu()
     return Learned(
         trained.network,
@@ -172,7 +185,8 @@ def _with_views(
     )
 
 
-def _device(wanted: str) -> str:
+def device_for(wanted: str) -> str:
+    """Return "cpu", "cuda" or "mps" for a device that may be "auto"."""
     if wanted != "auto":
         return wanted
     if torch.cuda.is_available():

@@ -127,6 +127,7 @@ class FineTuning(lightning.LightningModule):
             "label_weights", torch.from_numpy(weights), persistent=False
         )
         self.curve: list[dict[str, float]] = []
+        self.case_losses: Tensor | None = None
         self._losses: list[float] = []
         self._logits: list[Tensor] = []
 
@@ -179,12 +180,17 @@ class FineTuning(lightning.LightningModule):
             features = self.views.batch(rows, random)
         else:
             images = self.samples.images(rows, self.device)
-            images = self.settings.augmentation(images, random)
-            # Mirror images are among the augmented ones: one pass is enough here.
-            cells = self.network.features(channels_last(images))
-            features = cells.flatten(2).mean(dim=2)
+            features = self._pooled(self.settings.augmentation(images, random))
         logits: Tensor = self.network.fc(features)
         return logits
+
+    def _pooled(self, images: Tensor) -> Tensor:
+        """Return features of images without their mirror images.
+
+        Those are among the augmented ones, and would cost a validation several times.
+        """
+        cells: Tensor = self.network.features(channels_last(images))
+        return cells.flatten(2).mean(dim=2)
 
     def _losses_of(self, logits: Tensor, rows: NDArray[np.int64]) -> Tensor:
         targets = torch.from_numpy(self.samples.targets[rows]).to(self.device)
@@ -218,11 +224,9 @@ class FineTuning(lightning.LightningModule):
         index = rows.cpu().numpy()
         if self.validation_features is not None:
             features = self.validation_features[rows.cpu()].to(self.device)
-            logits = self.network.fc(features)
         else:
-            images = self.held_out.images(index, self.device)
-            logits = self.network(channels_last(images))
-        self._logits.append(logits.float().cpu())
+            features = self._pooled(self.held_out.images(index, self.device))
+        self._logits.append(self.network.fc(features).float().cpu())
 
     def on_validation_epoch_end(self) -> None:
         """Log loss and AUROC of the validation cases."""
@@ -230,7 +234,8 @@ class FineTuning(lightning.LightningModule):
         targets = torch.from_numpy(self.held_out.targets)
         losses = functional.cross_entropy(logits, targets, reduction="none")
         counts = torch.from_numpy(self.held_out.weights)
-        loss = float((losses * counts).sum() / counts.sum())
+        self.case_losses = losses * counts
+        loss = float(self.case_losses.sum() / counts.sum())
         figures = {"validation_loss": loss}
         figures["validation_accuracy"] = float(
             (logits.argmax(dim=1) == targets).double().mean()

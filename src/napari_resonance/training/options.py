@@ -6,14 +6,34 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from napari_resonance.classifier.definition import MOST_MEMBERS
 from napari_resonance.errors import TrainingError
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "quick": {"epochs": 24, "voxels": 48**3, "pixels": 128**2, "views": 4},
-    "standard": {"epochs": 60, "voxels": 64**3, "pixels": 224**2, "views": 10},
-    "thorough": {"epochs": 120, "voxels": 96**3, "pixels": 256**2, "views": 20},
+    "quick": {
+        "epochs": 24,
+        "members": 1,
+        "voxels": 48**3,
+        "pixels": 128**2,
+        "views": 4,
+    },
+    "standard": {
+        "epochs": 24,
+        "members": 2,
+        "voxels": 64**3,
+        "pixels": 224**2,
+        "views": 10,
+    },
+    "thorough": {
+        "epochs": 60,
+        "members": 5,
+        "voxels": 96**3,
+        "pixels": 256**2,
+        "views": 20,
+    },
 }
-"""Epochs, most voxels of an input, and views of each case for a frozen network."""
+"""Epochs, networks that answer together, most voxels of an input, and views of each
+case for a frozen network."""
 
 SCRATCH = "none"
 """What `pretrained` is called where a network begins untrained."""
@@ -61,6 +81,12 @@ class FinetuneOptions:
         Voxels of the network's input, instead of what the scans suggest.
     folds
         Of a cross-validation; 0 for one split.
+    keep_folds
+        Keep the networks of the folds, which then answer together, instead of training
+        once more on all cases.
+    members
+        Networks that answer together and differ by their seed; 0 leaves it to preset
+        and data.
     seed
         Of every draw.
     balance
@@ -91,6 +117,8 @@ class FinetuneOptions:
     flip: str = ""
     shape: tuple[int, ...] | None = None
     folds: int = 0
+    keep_folds: bool = False
+    members: int = 0
     seed: int = 0
     balance: str = "auto"
     schedule: str = "onecycle"
@@ -126,6 +154,13 @@ class FinetuneOptions:
             raise TrainingError(f"axes to flip are letters of 'xyz', not {self.flip!r}")
         if self.folds == 1 or self.folds < 0:
             raise TrainingError("a cross-validation has two folds or more")
+        if self.keep_folds and not self.folds:
+            raise TrainingError(
+                "there are no folds whose networks could be kept",
+                remedy="Say how many folds there shall be, too",
+            )
+        if not 0 <= self.members <= MOST_MEMBERS:
+            raise TrainingError(f"members must be 1 to {MOST_MEMBERS}")
         for name in ("epochs", "batch", "rate", "layer_decay"):
             value = getattr(self, name)
             if value is not None and not value > 0:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_resonance.classifier.bundle import Bundle, save_bundle
 from napari_resonance.classifier.calibration import Calibration
 from napari_resonance.classifier.card import ModelCard
+from napari_resonance.classifier.definition import ensemble_definition
 from napari_resonance.classifier.openvino_engine import is_installed
 from napari_resonance.export.wording import counted
 from napari_resonance.training.cross_fitted import (
@@ -129,7 +130,7 @@ def conclude(  # noqa: PLR0913
     bundle = save_bundle(
         run.out,
         network=final.network,
-        network_def=start.definition,
+        network_def=ensemble_definition(start.definition, len(final.networks)),
         recipe=beginning.recipe,
         calibration=calibration,
         card=card,
@@ -283,8 +284,9 @@ def _stored(
     folder = run.out / "training"
     folder.mkdir(exist_ok=True)
     write_json(folder / "split.json", result.split)
-    curves = [curve_json(x.trained) for x in learned]
-    probes = [[p.to_json() for p in x.probes] for x in learned]
+    runs = [run for x in learned for run in x.runs]
+    curves = [curve_json(x.trained) for x in runs]
+    probes = [[p.to_json() for p in x.probes] for x in runs]
     record = {
         "decisions": [d.to_json() for d in result.decisions],
         "curves": curves,
@@ -292,7 +294,7 @@ def _stored(
         "notes": list(result.notes),
         "left_out": list(result.left_out),
         "calibration": calibration.to_json(),
-        "epoch_seconds": [x.trained.epoch_seconds for x in learned],
+        "epoch_seconds": [x.trained.epoch_seconds for x in runs],
         "settings": _settings(learned[0]),
     }
     write_json(folder / "record.json", record)

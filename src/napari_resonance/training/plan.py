@@ -21,8 +21,11 @@ from napari_resonance.training.options import (
 if TYPE_CHECKING:
     from napari_resonance.preprocessing import Recipe
 
-# Inputs up to this many voxels along an axis are not halved by the first layer.
-_SMALL = 40
+# Most voxels along an axis that the first stage is given, by dimensions: nearly all of
+# the time is spent there.
+_FIRST_STAGE = {2: 56, 3: 20}
+# Training cases from which on one network has to do.
+_MANY = 5000
 
 
 @dataclass(frozen=True)
@@ -67,39 +70,44 @@ def scratch_definition(
         Axes that may be mirrored.
 
     """
-    small = max(shape) <= _SMALL
-    settings: dict[str, Any] = {
-        "conv1_t_size": 3,
-        "conv1_t_stride": 1 if small else 2,
-        "no_max_pool": True,
-        "bias_downsample": False,
-    }
-    depth, widths = (10, (24, 48, 96, 192))
-    if len(shape) == 2:
+    dimensions = len(shape)
+    stem = _stem(shape)
+    depth, widths = (10, (16, 32, 64, 128))
+    if dimensions == 2:
         depth, widths = (18, (32, 64, 128, 256))
-    axis = mirror_axis(shape, flip, 8 if small else 16)
-    if axis is not None:
-        settings["mirror_axis"] = axis
+    settings: dict[str, Any] = {"conv1_t_size": 3, **stem, "bias_downsample": False}
+    axes = flip_axes(flip, dimensions)
+    if axes:
+        settings["mirror_axis"] = list(axes)
     definition = resnet_definition(
         depth,
-        dimensions=len(shape),
+        dimensions=dimensions,
         n_labels=n_labels,
         in_channels=recipe.n_channels,
         widths=widths,
         **settings,
     )
-    stem = "a first layer of stride 1" if small else "a first layer of stride 2"
-    text = f"ResNet-{depth}, widths {widths[0]} to {widths[-1]}, {stem}"
+    text = f"ResNet-{depth}, widths {widths[0]} to {widths[-1]}, "
+    text += f"a first layer of stride {stem['conv1_t_stride']}"
+    text += "" if stem["no_max_pool"] else " and pooling"
+    if axes:
+        text += f", asked about {2 ** len(axes)} mirror images"
     why = f"a small network for inputs of {' × '.join(map(str, shape))}, untrained"
     return definition, Decision("network", text, why)
 
 
-def mirror_axis(shape: tuple[int, ...], flip: str, stride: int) -> int | None:
-    """Return an axis along which answers can be averaged with the mirror image's."""
-    for axis in flip_axes(flip, len(shape)):
-        if (shape[axis] - 1) % stride == 0:
-            return axis
-    return None
+def _stem(shape: tuple[int, ...]) -> dict[str, Any]:
+    """Return how the first layers halve an input, until the first stage is cheap."""
+    most = _FIRST_STAGE[len(shape)]
+    reduction = next((r for r in (1, 2) if max(shape) / r <= most), 4)
+    stem: dict[str, Any] = {
+        "conv1_t_stride": min(2, reduction),
+        "no_max_pool": reduction < 4,
+    }
+    if reduction == 4 and len(shape) == 3:
+        # The map in which one sees where the network looked keeps its cells.
+        stem["dilations"] = [1, 1, 1, 2]
+    return stem
 
 
 def flip_axes(flip: str, dimensions: int) -> tuple[int, ...]:
@@ -145,8 +153,8 @@ def plan_training(
     patience = decided(
         "patience",
         options.patience,
-        max(5, epochs // 3),
-        "a third of the epochs without a lower validation loss; the best ones are kept",
+        0,
+        "the weights are best where the learning rate has fallen to 0, at the end",
     )
     augmentation, decision = augmentation_of(options, inputs)
     decisions.append(decision)
@@ -168,6 +176,31 @@ def plan_training(
     return settings, decisions
 
 
+def members_of(options: FinetuneOptions, start: Start, n: int) -> tuple[int, Decision]:
+    """Return how many networks answer together, and why.
+
+    Parameters
+    ----------
+    options
+        What was chosen.
+    start
+        Pretrained or not.
+    n
+        Number of training cases.
+
+    """
+    if options.members:
+        return options.members, Decision("members", options.members, "chosen")
+    wanted = int(PRESETS[options.preset]["members"])
+    if wanted > 1 and not start.scratch:
+        wanted, why = 1, "networks that begin with the same weights differ little"
+    elif wanted > 1 and n > _MANY:
+        wanted, why = 1, f"{n:,} training cases leave less to the seed, and take long"
+    else:
+        why = f"preset {options.preset!r}, {n:,} training cases"
+    return wanted, Decision("members", wanted, why)
+
+
 def _averaging(steps: float) -> float:
     """Return a decay that looks back over a tenth of the steps, 100 at most."""
     return float(np.clip(1 - 10 / max(steps, 1), 0.5, 0.99))
@@ -185,8 +218,8 @@ def _epochs(options: FinetuneOptions, n: int, batch: int, ndim: int) -> tuple[in
     base = int(PRESETS[options.preset]["epochs"])
     if ndim == 4:
         base = base * 5 // 2  # images are many times cheaper than volumes
-    # As many steps as 32 batches an epoch make, but no more than thrice the epochs.
-    factor = min(3.0, max(1.0, (25 * 32) / max(1, n)) ** 0.5)
+    # Fewer cases make fewer steps an epoch.
+    factor = min(3.0, max(1.0, (16 * 32) / max(1, n)) ** 0.5)
     return round(base * factor), f"preset {options.preset!r}, {n} training cases"
 
 

@@ -137,7 +137,7 @@ def _geometry(
     same = bool((shapes == shapes[0]).all())
     axes = shapes[0][:dimensions]
     if same and axes.max() <= _KEPT_UP_TO:
-        return _kept(axes, options, dimensions)
+        return _kept(axes, dimensions)
     preset = PRESETS[options.preset]
     extent = np.median(shapes * spacings, axis=0)[:dimensions]
     most = preset["voxels"] if dimensions == 3 else preset["pixels"]
@@ -162,16 +162,11 @@ def _geometry(
 
 
 def _kept(
-    axes: Any, options: FinetuneOptions, dimensions: int
+    axes: Any, dimensions: int
 ) -> tuple[list[tuple[str, dict[str, Any]]], Decision]:
     """Keep scans that are small and of one shape as they are."""
     shape: list[int | None] = [int(n) for n in axes]
     why = "all scans have this shape, and it is small"
-    if dimensions == 2 and options.flip:
-        # One more than a multiple of the total stride: the cells of the mirror image
-        # then fall onto those of the image.
-        shape = [8 * math.ceil((int(n) - 1) / 8) + 1 for n in axes]
-        why += "; padded so that cells of the mirror image fall onto its own"
     full = [*shape, *[None] * (3 - dimensions)]
     return [("crop_or_pad", {"shape": full})], Decision(
         "input shape", _times(shape), why

@@ -16,7 +16,7 @@ import pytorch_lightning as lightning
 import torch
 from torch.utils.data import DataLoader
 
-from napari_resonance.classifier.network import ResNet
+from napari_resonance.classifier.network import Network, ResNet
 from napari_resonance.errors import ResonanceError, TrainingError
 from napari_resonance.training import layers
 from napari_resonance.training.callbacks import (
@@ -48,7 +48,7 @@ class Trained:
     Parameters
     ----------
     network
-        With averaged weights, on the CPU.
+        With averaged weights, on the CPU; an ensemble of several such.
     curve
         Figures of each epoch.
     resumed_at
@@ -60,7 +60,7 @@ class Trained:
 
     """
 
-    network: ResNet
+    network: Network
     curve: list[dict[str, float]]
     resumed_at: int
     epoch_seconds: list[float]
@@ -204,13 +204,25 @@ def _attempt(task: Task, around: Surroundings, split: int) -> Trained:
             )
     if report.finished is not None:
         notes.append(f"training was ended by hand after epoch {report.finished + 1}")
-    if best.weights is not None and (not notes or report.finished is not None):
-        module.load_state_dict(best.weights)
-        notes.append(_which(best, task.settings))
+    if not notes or report.finished is not None:
+        notes += _take_best(best, module)
     network = task.network.cpu().eval()
     # Averaging rounds even what does not change.
     network.load_state_dict({**network.state_dict(), **frozen})
     return Trained(network, module.curve, resumed_at, report.seconds, tuple(notes))
+
+
+def _take_best(best: Best, module: FineTuning) -> list[str]:
+    """Take the weights of the best epoch where the last are not, and say so.
+
+    A schedule that came to its end has annealed the last weights: they stay, unless
+    they are clearly worse.
+    """
+    early = len(module.curve) < module.settings.epochs
+    if best.weights is None or not (early or best.is_clearly_better()):
+        return []
+    module.load_state_dict(best.weights)
+    return [_which(best, module.settings)]
 
 
 def _which(best: Best, settings: TrainSettings) -> str:

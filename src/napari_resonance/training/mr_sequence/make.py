@@ -28,7 +28,7 @@ from napari_resonance.classifier.definition import resnet_definition
 from napari_resonance.classifier.distribution import TrainingStatistics, fit_statistics
 from napari_resonance.classifier.network import (
     ResNet,
-    build_network,
+    build_resnet,
     round_to_half,
     state_dict_of,
 )
@@ -136,7 +136,7 @@ def train_all(
         for future in as_completed(futures):
             future.result()
             work.console.log(f"{futures[future]}: trained")
-    network = build_network(NETWORK)
+    network = build_resnet(NETWORK)
     network.load_state_dict(load_file(final))
     # Weights and converted model together must stay small enough for a package.
     round_to_half(network)

@@ -14,7 +14,7 @@ from pytorch_lightning.callbacks import Callback, EMAWeightAveraging
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from napari_resonance.classifier.network import ResNet, build_network
+from napari_resonance.classifier.network import ResNet, build_resnet
 from napari_resonance.progress import Progress, no_progress
 from napari_resonance.training.mr_sequence.batches import BatchSettings, HeadBatches
 from napari_resonance.training.mr_sequence.heads import HeadSet
@@ -106,7 +106,7 @@ def train_network(
 
     """
     torch.manual_seed(seed)
-    network = build_network(definition).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    network = build_resnet(definition).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     module = _Training(network, settings)
     data = HeadBatches(heads, settings.batches, steps=settings.steps, seed=seed)
     averaging = EMAWeightAveraging(decay=settings.averaging)
