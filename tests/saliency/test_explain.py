@@ -36,7 +36,7 @@ def _options(method: str, **wanted: Any) -> ExplainOptions:
 def test_a_contrast_is_the_difference_of_two_maps(tiny: Classifier, method: str):
     both = explain(tiny, SCAN, _options(method, against="b")).saliency
     assert both.target == "a rather than b"
-    if method in ("gradcam++", "occlusion"):  # not linear in the score
+    if method in ("gradcam++", "fused-cam", "occlusion"):  # not linear in the score
         turned = _options(method, target="b", against="a")
         expected = -explain(tiny, SCAN, turned).saliency.values
     else:

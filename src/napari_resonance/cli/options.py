@@ -16,6 +16,7 @@ class Method(StrEnum):
     gradcam = "gradcam"
     gradcam_plus = "gradcam++"
     hirescam = "hirescam"
+    fused_cam = "fused-cam"
     occlusion = "occlusion"
     integrated_gradients = "integrated-gradients"
     smoothgrad = "smoothgrad"

@@ -13,6 +13,7 @@ METHOD_NAMES = {
     "gradcam": "Grad-CAM",
     "gradcam++": "Grad-CAM++",
     "hirescam": "HiResCAM",
+    "fused-cam": "Fused CAM",
     "occlusion": "Occlusion",
     "integrated-gradients": "Integrated gradients",
     "smoothgrad": "SmoothGrad × input",

@@ -13,7 +13,7 @@ from napari_resonance.classifier.prediction import Prediction, Saliency
 from napari_resonance.classifier.stages import Answer, PreparedCase, Steps
 from napari_resonance.errors import SaliencyError
 from napari_resonance.progress import Progress, ShouldStop, never, no_progress
-from napari_resonance.saliency import activation, gradients, occlusion
+from napari_resonance.saliency import activation, fusion, gradients, occlusion
 from napari_resonance.saliency.question import (
     Array,
     Evidence,
@@ -33,6 +33,7 @@ _MAKERS: Mapping[str, Callable[[Question], Evidence]] = {
     "gradcam": activation.class_activation,
     "gradcam++": activation.class_activation,
     "hirescam": activation.class_activation,
+    "fused-cam": fusion.fused,
     "occlusion": occlusion.occlusion,
     "integrated-gradients": gradients.integrated_gradients,
     "smoothgrad": gradients.smoothgrad,
@@ -137,7 +138,7 @@ def explain(
         question.score,
         seconds,
         question.forwards,
-        tuple(question.notices),
+        tuple(dict.fromkeys(question.notices)),
     )
 
 

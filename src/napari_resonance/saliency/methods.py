@@ -51,6 +51,11 @@ _ALL = (
         takes_layer=True,
     ),
     Method(
+        "fused-cam",
+        "geometric mean of the HiResCAM of three stages, where their signs agree",
+        needs_gradients=True,
+    ),
+    Method(
         "occlusion",
         "what goes of the logit where a window of the scan is covered, mean of the "
         "windows over a cell",
