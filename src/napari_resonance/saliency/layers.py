@@ -134,7 +134,7 @@ def layer_names(network: torch.nn.Module) -> list[str]:
     kinds = (torch.nn.Conv2d, torch.nn.Conv3d)
     names = [
         name
-        for name, module in network.named_modules()
+        for name, module in _members(network)[0].named_modules()
         if name and any(isinstance(part, kinds) for part in module.modules())
     ]
     if not names:
@@ -149,8 +149,9 @@ def layer_names(network: torch.nn.Module) -> list[str]:
 def _recorded(network: torch.nn.Module, layer: str) -> Iterator[list[torch.Tensor]]:
     """Keep what a layer puts out while the network runs."""
     names = layer_names(network)
-    modules = dict(network.named_modules())
-    if layer not in modules or not layer:
+    found = [dict(part.named_modules()).get(layer) for part in _members(network)]
+    modules = [module for module in found if module is not None and layer]
+    if not modules:
         outer = ", ".join(dict.fromkeys(name.split(".")[0] for name in names))
         inner = next((n for n in reversed(names) if "." in n), "")
         within = f", or a part of one, such as {inner}" if inner else ""
@@ -167,11 +168,18 @@ def _recorded(network: torch.nn.Module, layer: str) -> Iterator[list[torch.Tenso
         # What follows may write into its input (ReLU, the addition of a shortcut).
         return output.clone()
 
-    handle = modules[layer].register_forward_hook(keep)
+    handles = [module.register_forward_hook(keep) for module in modules]
     try:
         yield outputs
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
+
+
+def _members(network: torch.nn.Module) -> list[torch.nn.Module]:
+    """Return the networks that answer together, each with layers of the same names."""
+    members = getattr(network, "members", None)
+    return list(members) if isinstance(members, torch.nn.ModuleList) else [network]
 
 
 def _check_maps(outputs: Sequence[torch.Tensor], layer: str, ndim: int) -> None:
