@@ -1,6 +1,7 @@
 """Parts of a fine-tuning: augmentation, freezing, probing, planning, judging."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from napari_resonance.classifier.network import build_resnet
 from napari_resonance.errors import TrainingError
 from napari_resonance.preprocessing import Recipe
 from napari_resonance.training import layers, probe
-from napari_resonance.training.augment import Augmentation, generator
+from napari_resonance.training.augment import Augmentation, generator, shifted
 from napari_resonance.training.callbacks import Averaging, Best, Surroundings
 from napari_resonance.training.contact_sheet import write_contact_sheet
 from napari_resonance.training.judged import calibrated, statistics_of
@@ -40,6 +41,31 @@ def test_augmentation_repeats_and_changes(shape):
     assert not torch.allclose(one, change(images, generator(1, 2, 4, 0)))
     assert not torch.allclose(one, change(images, generator(1, 2, 3, 1)))
     torch.testing.assert_close(STILL(images, generator(0, 0, 0, 0)), images)
+
+
+def test_a_shift_alone_moves_whole_voxels():
+    images = torch.rand(64, 2, 9, 8, 7)
+    change = dataclasses.replace(STILL, shift=0.4)
+    moved = change(images, generator(0, 0, 0, 0))
+    floor = images.flatten(2).amin(dim=2)[..., None, None, None]
+    seen = set()
+    for before, after in zip(images - floor, moved - floor, strict=True):
+        found = [
+            steps
+            for steps in itertools.product(range(-4, 5), range(-3, 4), range(-3, 4))
+            if torch.allclose(shifted(before[None], [steps])[0], after, atol=1e-6)
+        ]
+        assert len(found) == 1
+        seen.add(found[0])
+    assert len(seen) > 30
+
+
+def test_a_shift_is_what_sampling_of_the_grid_gives():
+    image = torch.rand(1, 1, 6, 5)
+    theta = torch.tensor([[[1.0, 0, 1 / 2], [0, 1, -2 / 2.5]]])  # columns +1, rows -2
+    grid = torch.nn.functional.affine_grid(theta, [1, 1, 6, 5], align_corners=True)
+    wanted = torch.nn.functional.grid_sample(image, grid, align_corners=True)
+    torch.testing.assert_close(shifted(image, [(-2, 1)]), wanted, atol=1e-5, rtol=0)
 
 
 def test_only_the_axes_asked_for_are_flipped():

@@ -5,6 +5,7 @@ Every draw comes from one generator, so that a step of a training can be repeate
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -66,17 +67,11 @@ class Augmentation:
             images = torch.where(chosen, images.flip(axis + 2), images)
         size = torch.tensor(shape, device=images.device, dtype=torch.float32)
         shift = uniform((n, ndim), -self.shift, self.shift, random) * size
-        matrix = torch.eye(ndim, device=images.device).expand(n, ndim, ndim)
-        if self.rotation or self.scaling:
-            turns = rotations(
-                uniform((n, 3), -self.rotation, self.rotation, random), ndim
-            )
-            zoom = 1 + uniform((n, 1, ndim), -self.scaling, self.scaling, random)
-            matrix = turns * zoom
-        else:
-            shift = shift.round()  # nothing but a shift needs no interpolation
-        if not (self.rotation or self.scaling or self.shift):
-            return images
+        if not (self.rotation or self.scaling):
+            return shifted(images, shift.round().long().tolist())
+        turns = rotations(uniform((n, 3), -self.rotation, self.rotation, random), ndim)
+        zoom = 1 + uniform((n, 1, ndim), -self.scaling, self.scaling, random)
+        matrix = turns * zoom
         # From voxels around the middle to grid_sample's -1..1, last axis first.
         half = (size - 1).clamp_min(1) / 2
         theta = torch.cat([matrix * half, shift[..., None]], dim=2) / half[:, None]
@@ -143,6 +138,21 @@ def uniform(
 def expanded(values: Tensor, ndim: int) -> Tensor:
     """Return ``(N,)`` as ``(N, 1, ...)`` of `ndim` axes."""
     return values.reshape(-1, *[1] * (ndim - 1))
+
+
+def shifted(images: Tensor, steps: Sequence[Sequence[int]]) -> Tensor:
+    """Return images ``(N, C, *spatial)`` shifted by whole voxels.
+
+    Voxel i of the result is voxel ``i + step`` of the image, 0 where there is none.
+    """
+    result = torch.zeros_like(images)
+    for image, moved, step in zip(images, result, steps, strict=True):
+        into, out_of = [slice(None)], [slice(None)]
+        for s, n in zip(step, image.shape[1:], strict=True):
+            into.append(slice(max(0, -s), n - max(0, s)))
+            out_of.append(slice(max(0, s), n - max(0, -s)))
+        moved[tuple(into)] = image[tuple(out_of)]
+    return result
 
 
 def smooth_noise(
