@@ -42,8 +42,7 @@ def describe_place(saliency: Saliency, body_part: str = "brain") -> str:
     right, _, up = (float(v) for v in np.array(saliency.peak_mm) - center)
     # Half the width of a cell along the patient's axes, oblique cells included.
     half_x, _, half_z = np.abs(saliency.affine[:3, :3]).sum(axis=1) / 2
-    part = body_part.lower()
-    in_head = any(word in part for word in _BRAIN)
+    in_head = is_head(body_part)
     box = "head box" if in_head else "region seen"
     noun = "hemisphere" if in_head else "half"
     sideways = _side(right, float(half_x), noun, box)
@@ -90,6 +89,11 @@ def describe_offset(saliency: Saliency, center_mm: Sequence[float]) -> str:
         ", ".join([f"{first} the marked place", *(f"{part} it" for part in rest)])
         + f" (± {round(half)} mm)"
     )
+
+
+def is_head(body_part: str) -> bool:
+    """Tell whether a part of the body has hemispheres."""
+    return any(word in body_part.lower() for word in _BRAIN)
 
 
 def _is_two_sided(saliency: Saliency, center: NDArray[np.float64]) -> bool:
