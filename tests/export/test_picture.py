@@ -239,3 +239,16 @@ def test_drawing_does_not_touch_pyplot_or_a_display():
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_map_says_how_far_it_can_be_believed(tmp_path, said):
+    scan, mm = phantom()
+    measured = {"sentence": "the map is not better", "better_than_chance": False}
+    saliency = dataclasses.replace(saliency_at(scan, mm), faithfulness=measured)
+    odd = prediction(sure=False, saliency=saliency)
+    write_picture(scan, odd, tmp_path / "a.png")
+    everything = " ".join(said)
+    assert "This map explains an unsure answer: do not read a finding into it" in (
+        everything
+    )
+    assert "The map is not better" in said

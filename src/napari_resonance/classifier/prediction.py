@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,10 @@ class Saliency:
     sign
         Which evidence is drawn and exported: "for" the target, "against" it, or
         "both".
+    faithfulness
+        How well the map says what the network looked at, measured on the scan itself:
+        the ``faithfulness`` entry of a document (see ``saliency.faithfulness``). None
+        where it was not measured.
 
     """
 
@@ -71,6 +76,7 @@ class Saliency:
     extent: tuple[tuple[int, int, int], FloatArray]
     oriented: bool = True
     sign: str = "for"
+    faithfulness: Mapping[str, Any] | None = None
 
     @property
     def shown(self) -> NDArray[np.float32]:

@@ -15,9 +15,10 @@ from napari_resonance.export.overlay import Overlay, blended
 from napari_resonance.export.wording import (
     RESEARCH_USE,
     certainty,
-    method_name,
     percent,
     place_mm,
+    reservations,
+    title_of,
     why_unsure,
 )
 from napari_resonance.geometry import FloatArray, spacing_of
@@ -157,8 +158,7 @@ def _evidence(axes: Axes, y: float, facts: Facts) -> float:
     saliency, overlay = facts.prediction.saliency, facts.overlay
     if saliency is None:
         return y - 18
-    title = f"{method_name(saliency.method)} {saliency.claim}, evidence per cell"
-    say(axes, 0, y, title, size=11)
+    say(axes, 0, y, f"{title_of(saliency)}, evidence per cell", size=11)
     if overlay is None:
         say(
             axes,
@@ -184,7 +184,16 @@ def _evidence(axes: Axes, y: float, facts: Facts) -> float:
     halves = (0.25, 0.75) if overlay.bottom < 0 else (0.5,)
     for part in halves:
         axes.vlines(part * width, y + 24, y + 40, linewidth=thickness, color=color)
-    return y + 60
+    return _reservations(axes, y + 64, facts.prediction)
+
+
+def _reservations(axes: Axes, y: float, prediction: Prediction) -> float:
+    """Write how far the map can be believed, where that is known."""
+    for text, is_good in reservations(prediction):
+        for line in _wrapped(text, axes.get_xlim()[1]):
+            say(axes, 0, y, line, size=9, color=_SURE if is_good else _UNSURE)
+            y += 16
+    return y - 4
 
 
 def _identity(axes: Axes, y: float, facts: Facts) -> float:
@@ -210,7 +219,10 @@ def _warnings(axes: Axes, y: float, facts: Facts) -> None:
     lowest = axes.get_ylim()[0] - 18
     for warning in facts.prediction.warnings:
         lines = _wrapped(f"Note: {warning}", axes.get_xlim()[1])
-        if _names_a_file(warning, facts) or y + 17 * len(lines) > lowest:
+        if (
+            names_a_file(warning, facts.scan, facts.prediction)
+            or y + 17 * len(lines) > lowest
+        ):
             continue
         for line in lines:
             say(axes, 0, y, line, size=9, color=_UNSURE)
@@ -221,9 +233,9 @@ def _wrapped(text: str, width: float) -> list[str]:
     return textwrap.wrap(text, int(width / _CHARACTER_PX))
 
 
-def _names_a_file(text: str, facts: Facts) -> bool:
+def names_a_file(text: str, scan: Scan, prediction: Prediction) -> bool:
     """Tell whether a text could give away a patient, whose name may be in a path."""
-    paths = (Path(facts.prediction.source), *facts.scan.sources)
+    paths = (Path(prediction.source), *scan.sources)
     names = {part for path in paths for part in (path.stem, path.parent.name)}
-    names |= {facts.scan.study, facts.scan.series}
+    names |= {scan.study, scan.series}
     return any(re.search(rf"(?<!\w){re.escape(n)}(?!\w)", text) for n in names if n)

@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 # frame whose axes grow to R, A and S.
 _Turn = tuple[int, int]
 _Row = tuple[str, _Turn, _Turn, _Turn]
-_BODY_PLANES: tuple[_Row, ...] = (
+BODY_PLANES: tuple[_Row, ...] = (
     ("axial", (0, -1), (1, -1), (2, 1)),
     ("coronal", (0, -1), (2, -1), (1, 1)),
     ("sagittal", (1, -1), (2, -1), (0, 1)),
 )
-_STORED_PLANES: tuple[_Row, ...] = (
+STORED_PLANES: tuple[_Row, ...] = (
     ("as stored", (0, 1), (1, 1), (2, 1)),
     ("columns and slices", (0, 1), (2, 1), (1, 1)),
     ("rows and slices", (1, 1), (2, 1), (0, 1)),
@@ -92,8 +92,8 @@ def planes_through(
         Pixels along the longest side of any of them.
 
     """
-    frame = _frame(scan)
-    table = _BODY_PLANES if scan.oriented else _STORED_PLANES
+    frame = frame_of(scan)
+    table = BODY_PLANES if scan.oriented else STORED_PLANES
     if 1 in scan.grid_shape:
         thin = _axis_along(frame, scan.affine[:3, scan.grid_shape.index(1)])
         table = tuple(row for row in table if row[3][0] == thin)
@@ -152,7 +152,7 @@ def sample_saliency(
     return values, _covers(*saliency.extent, plane.grid)
 
 
-def _frame(scan: Scan) -> FloatArray:
+def frame_of(scan: Scan) -> FloatArray:
     """Return orthonormal axes (columns) along the scan's: to R, A, S, or i, j, k.
 
     In-plane axes are kept and the third is their normal, so that the slices of a
@@ -206,13 +206,22 @@ def _plane(
     offset = axes[:, 0] * (starts[0] + step / 2) + axes[:, 1] * (starts[1] + step / 2)
     affine[:3, 3] = np.asarray(point) + offset
     cross = (-starts[0] / step - 0.5, -starts[1] / step - 0.5)
-    letters = _letters(axes) if scan.oriented else None
+    letters = letters_of(axes) if scan.oriented else None
+    grid = Grid((counts[0], counts[1], 1), affine)
+    return Plane(titled(name, letters), grid, letters, cross)
+
+
+def titled(name: str, letters: tuple[str, ...] | None) -> str:
+    """Return the name of a plane, with a word where it is oblique."""
     oblique = letters is not None and max(len(text) for text in letters) > 1
-    title = f"{name} (oblique)" if oblique else name
-    return Plane(title, Grid((counts[0], counts[1], 1), affine), letters, cross)
+    return f"{name} (oblique)" if oblique else name
 
 
-def _letters(axes: FloatArray) -> tuple[str, str, str, str]:
+def letters_of(axes: FloatArray) -> tuple[str, str, str, str]:
+    """Return where the left, right, top and bottom edge of a plane look.
+
+    The first column of `axes` ``(3, 2 or more)`` points right, the second down.
+    """
     right, down = axes[:, 0], axes[:, 1]
     return (
         letters_towards(-right),

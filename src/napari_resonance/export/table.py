@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -89,15 +89,53 @@ def write_slices(prediction: Prediction, path: str | PathLike[str]) -> None:
     if prediction.per_slice is None:
         raise ExportError("the prediction has no probabilities by slice")
     labels = [f"p_{name}" for name in prediction.probabilities]
+    rows = enumerate(prediction.per_slice.tolist())
+    write_rows(
+        [{"slice": n} | dict(zip(labels, row, strict=True)) for n, row in rows], path
+    )
+
+
+def write_rows(rows: Sequence[Mapping[str, object]], path: str | PathLike[str]) -> None:
+    """Write rows as UTF-8 CSV: the keys of the first are the columns.
+
+    Text that a spreadsheet would run as a formula gets an apostrophe in front. What is
+    unknown is left empty; a place in RAS+ mm has a column for each of its coordinates.
+
+    Parameters
+    ----------
+    rows
+        For example entries of ``saliency.regions.Region.to_json``; none give an empty
+        file.
+    path
+        The CSV file.
+
+    Raises
+    ------
+    ExportError
+        If the file cannot be written.
+
+    """
+    flat = [_by_coordinate(row) for row in rows]
     with (
         replacing(path) as temporary,
         open(temporary, "w", newline="", encoding="utf-8") as file,
     ):
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(["slice", *map(_cell, labels)])
-        table.writerows(
-            [n, *map(_cell, row)] for n, row in enumerate(prediction.per_slice.tolist())
-        )
+        if flat:
+            table.writerow([_cell(name) for name in flat[0]])
+        table.writerows([_cell(value) for value in row.values()] for row in flat)
+
+
+def _by_coordinate(row: Mapping[str, object]) -> dict[str, object]:
+    """Return a row with ``name_x``, ``name_y`` and ``name_z`` for each ``name_mm``."""
+    flat: dict[str, object] = {}
+    for name, value in row.items():
+        if name.endswith("_mm") and isinstance(value, list | tuple):
+            stem = name.removesuffix("_mm")
+            flat |= {f"{stem}_{x}": v for x, v in zip("xyz", value, strict=True)}
+        else:
+            flat[name] = value
+    return flat
 
 
 def _row(prediction: Prediction) -> dict[str, object]:

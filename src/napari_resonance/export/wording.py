@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from napari_resonance.classifier.prediction import Prediction
+    from napari_resonance.classifier.prediction import Prediction, Saliency
 
 RESEARCH_USE = "Research use only, not a medical device"
 
@@ -24,6 +24,36 @@ METHOD_NAMES = {
 def method_name(method: str) -> str:
     """Return how a saliency method is written, ``"Grad-CAM"`` for ``"gradcam"``."""
     return METHOD_NAMES.get(method, method)
+
+
+def title_of(saliency: Saliency) -> str:
+    """Return what a map is: ``"Grad-CAM for T1w"``."""
+    return f"{method_name(saliency.method)} {saliency.claim}"
+
+
+def reservations(prediction: Prediction) -> list[tuple[str, bool]]:
+    """Return what a reader of a map should know of it, and whether that is good news.
+
+    That the answer it explains is not sure, and how faithful the map was found.
+    """
+    saliency = prediction.saliency
+    if saliency is None:
+        return []
+    found: list[tuple[str, bool]] = []
+    if not prediction.sure:
+        state = certainty(prediction)
+        what = (
+            f"an answer to a scan {state}" if state != "unsure" else "an unsure answer"
+        )
+        found.append(
+            (f"This map explains {what}: do not read a finding into it", False)
+        )
+    measured = saliency.faithfulness
+    if measured is not None:
+        sentence = str(measured["sentence"])
+        sentence = sentence[0].upper() + sentence[1:]
+        found.append((sentence, bool(measured["better_than_chance"])))
+    return found
 
 
 def counted(n: int, noun: str) -> str:
