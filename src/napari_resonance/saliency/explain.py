@@ -12,6 +12,7 @@ import numpy as np
 from napari_resonance.classifier.prediction import Prediction, Saliency
 from napari_resonance.classifier.stages import Answer, PreparedCase, Steps
 from napari_resonance.errors import SaliencyError
+from napari_resonance.preprocessing import NetworkInput
 from napari_resonance.progress import Progress, ShouldStop, never, no_progress
 from napari_resonance.saliency import activation, fusion, gradients, occlusion
 from napari_resonance.saliency.question import (
@@ -25,7 +26,7 @@ from napari_resonance.scan import Scan
 if TYPE_CHECKING:
     from napari_resonance.classifier.predict import Classifier
 
-__all__ = ["ExplainOptions", "Explanation", "explain", "with_map"]
+__all__ = ["ExplainOptions", "Explanation", "explain", "map_again", "with_map"]
 
 Asked = tuple[PreparedCase, Answer, Prediction]
 
@@ -126,7 +127,7 @@ def explain(
         steps=steps,
     )
     question = _question(classifier, asked, options, steps)
-    saliency = _map(question)
+    saliency = make_map(question)
     steps.end()
     seconds = time.perf_counter() - started
     return Explanation(
@@ -162,12 +163,47 @@ def with_map(
     prediction = asked[2]
     try:
         return replace(
-            prediction, saliency=_map(_question(classifier, asked, options, steps))
+            prediction, saliency=make_map(_question(classifier, asked, options, steps))
         )
     except SaliencyError as error:
         # The answer is what was asked for first.
         missing = f"there is no map: {error.message}"
         return replace(prediction, warnings=(*prediction.warnings, missing))
+
+
+def map_again(
+    classifier: Classifier,
+    explained: Explanation,
+    network_input: NetworkInput | None = None,
+    steps: Steps | None = None,
+) -> Saliency:
+    """Return the same map once more, of another network or of a changed input.
+
+    Parameters
+    ----------
+    classifier
+        Whose network is asked: the one that explained, or one with the same labels,
+        input and layers.
+    explained
+        What was asked: method, label and layer stay.
+    network_input
+        What the network is given instead.
+    steps
+        Told of each step.
+
+    Raises
+    ------
+    SaliencyError
+        If no such map can be made.
+
+    """
+    case = explained.case
+    if network_input is not None:
+        case = replace(case, network_input=network_input)
+    answer = classifier.run(case.network_input.array)
+    steps = steps or Steps(1, no_progress, never)
+    asked = case, answer, explained.options, explained.score
+    return make_map(Question(classifier, *asked, steps))
 
 
 def _question(
@@ -180,7 +216,15 @@ def _question(
     return Question(classifier, case, answer, chosen, score, steps)
 
 
-def _map(question: Question) -> Saliency:
+def make_map(question: Question) -> Saliency:
+    """Return the map that a question asks for.
+
+    Raises
+    ------
+    SaliencyError
+        If no such map can be made.
+
+    """
     options = question.options
     question.steps.begin("making the map")
     values, affine = _MAKERS[options.method](question)
