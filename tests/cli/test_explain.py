@@ -14,6 +14,7 @@ LABELS = ("T1w", "T2w", "FLAIR")
 KEYS = {
     "method", "target", "against", "sign", "layer", "saliency", "picture",
     "faithfulness", "residual", "seconds", "forwards", "notices", "per_slice",
+    "sanity", "stability", "agreement", "members", "regions", "page",
 }  # fmt: skip
 
 
@@ -37,6 +38,30 @@ def test_json_holds_every_key_of_the_contract(resonance, embedded, scan, tmp_pat
     assert image.header["descrip"].item().decode().startswith("gradcam for and against")
     assert image.get_fdata().min() < 0
     assert Path(document["picture"]).is_file()
+
+
+def test_a_map_is_measured_where_asked(resonance, embedded, scan, tmp_path):
+    out = tmp_path / "out"
+    asked = ("--faithfulness", "quick", "--sanity", "--stability", "--residual")
+    ran = resonance("explain", scan, *asked, "--out", out, "--json")
+    assert ran.code == 0, ran.err
+    document = ran.document
+    blocks = document["residual"]
+    assert [row["block"] for row in blocks] == [f"layer{n}.0" for n in range(1, 5)]
+    assert document["forwards"] <= 31 + len(blocks) / 2 + 1
+    assert len(list(out.glob("*_residual_layer?.nii.gz"))) == 4
+    assert 0 <= document["faithfulness"]["deletion_auc"] <= 1
+    assert len(document["sanity"]["cascade"]) == 6
+    assert len(document["stability"]["repeats"]) == 8
+    assert document["agreement"]["maps"][0] == "gradcam"
+    page = Path(document["page"]).read_text("utf-8")
+    assert "Area under the curve: deletion" in page
+    (table,) = out.glob("*_regions.csv")
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert len(rows) == len(document["regions"])
+    assert [float(r["center_x"]) for r in rows] == pytest.approx(
+        [r["center_mm"][0] for r in document["regions"]], rel=1e-4
+    )
 
 
 def test_gradients_are_taken_in_torch_with_a_notice(resonance, embedded, scan):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_resonance.cli.classify import progress_bar
+from napari_resonance.cli.honesty import Checks, sentences
 from napari_resonance.cli.options import (
     DEFAULT_MODEL,
     Baseline,
@@ -15,6 +16,7 @@ from napari_resonance.cli.options import (
     Center,
     Channels,
     Device,
+    Faithfulness,
     Json,
     Method,
     Model,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from napari_resonance.classifier.predict import Classifier
+    from napari_resonance.classifier.prediction import Prediction
     from napari_resonance.saliency.explain import Explanation
     from napari_resonance.scan import Scan
 
@@ -75,11 +78,30 @@ def explain(  # noqa: PLR0913, PLR0917 - one parameter an option
     force: Annotated[
         bool, typer.Option("--force", help="Take a scan the model was not made for.")
     ] = False,
+    faithfulness: Annotated[
+        Faithfulness | None,
+        typer.Option(help="Measure the map by deletion and insertion."),
+    ] = None,
+    sanity: Annotated[
+        bool,
+        typer.Option("--sanity", help="Make the network random and compare the maps."),
+    ] = False,
+    stability: Annotated[
+        bool,
+        typer.Option(
+            "--stability", help="Change the scan a little, and compare methods."
+        ),
+    ] = False,
+    residual: Annotated[
+        bool, typer.Option("--residual", help="Say what each residual block did.")
+    ] = False,
     as_json: Json = False,
 ) -> Report:
     """Map where the network looked in a scan, and write map and picture."""
     from napari_resonance.classifier.predict import load_classifier
+    from napari_resonance.cli.scans import code_of
     from napari_resonance.export.atomic import writable_folder
+    from napari_resonance.export.nifti import write_saliency
     from napari_resonance.saliency.explain import ExplainOptions
     from napari_resonance.saliency.explain import explain as explain_scan
 
@@ -104,7 +126,12 @@ def explain(  # noqa: PLR0913, PLR0917 - one parameter an option
     with progress_bar() as progress:
         scans = _read([scan, *(channel or [])])
         found = explain_scan(classifier, scans, options, progress=progress(""))
-    return _report(scans[0], classifier, found, out)
+        checks = Checks(faithfulness or "", sanity, stability, residual)
+        found, entries, maps = checks.measured(classifier, found, progress)
+    stem = out / code_of(scans[0], set())
+    for name, one in maps.items():
+        write_saliency(one, stem.with_name(f"{stem.name}_{name}.nii.gz"))
+    return _report(scans[0], classifier, found, entries, stem)
 
 
 def _read(paths: Sequence[Path]) -> list["Scan"]:
@@ -114,20 +141,25 @@ def _read(paths: Sequence[Path]) -> list["Scan"]:
 
 
 def _report(
-    scan: "Scan", classifier: "Classifier", found: "Explanation", out: Path
+    scan: "Scan",
+    classifier: "Classifier",
+    found: "Explanation",
+    entries: dict[str, Any],
+    stem: Path,
 ) -> Report:
     """Write the files and return what is said of them."""
-    from napari_resonance.cli.scans import code_of
     from napari_resonance.export.table import write_slices
 
-    stem = out / code_of(scan, set())
     prediction = write_files(scan, found.prediction, stem)
     if prediction.per_slice is not None:
         path = stem.with_name(f"{stem.name}_slices.csv")
         write_slices(prediction, path)
         files = prediction.files | {"slices": path}
         prediction = replace(prediction, files=files)
-    document = entry(prediction, classifier) | _document(found)
+    regions, files = _write_more(scan, prediction, classifier, stem)
+    prediction = replace(prediction, files=prediction.files | files)
+    document = entry(prediction, classifier) | _document(found) | entries
+    document |= {"regions": regions, "page": str(files["page"])}
     if prediction.per_slice is not None:
         document["per_slice"] = prediction.per_slice
 
@@ -135,10 +167,32 @@ def _report(
         from napari_resonance.cli.show import show_details
 
         show_details(console, prediction, facts(prediction, classifier))
+        for line in sentences(entries):
+            say(f"{line}.")
         for notice in found.notices:
             say(f"Note: {notice}.")
 
     return Report(document, show)
+
+
+def _write_more(
+    scan: "Scan", prediction: "Prediction", classifier: "Classifier", stem: Path
+) -> tuple[list[dict[str, Any]], dict[str, Path]]:
+    """Write the page and the regions; return the regions and the files by name."""
+    from napari_resonance.export.page import write_page
+    from napari_resonance.export.table import write_rows
+    from napari_resonance.saliency.regions import regions_of
+
+    part = classifier.card.body_part
+    found = regions_of(prediction.saliency, part) if prediction.saliency else []
+    regions = [region.to_json() for region in found]
+    files = {
+        "page": stem.with_name(f"{stem.name}.html"),
+        "regions": stem.with_name(f"{stem.name}_regions.csv"),
+    }
+    write_rows(regions, files["regions"])
+    write_page(scan, prediction, files["page"], regions)
+    return regions, files
 
 
 def _document(found: "Explanation") -> dict[str, Any]:
@@ -149,8 +203,6 @@ def _document(found: "Explanation") -> dict[str, Any]:
         "against": options.against,
         "sign": options.sign,
         "layer": options.layer,
-        "faithfulness": None,
-        "residual": None,
         "forwards": found.forwards,
         "notices": list(found.notices),
         "per_slice": None,

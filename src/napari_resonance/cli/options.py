@@ -39,6 +39,13 @@ class Baseline(StrEnum):
     blur = "blur"
 
 
+class Faithfulness(StrEnum):
+    """How thoroughly a map is measured."""
+
+    quick = "quick"
+    full = "full"
+
+
 class Device(StrEnum):
     """Where the network may run."""
 

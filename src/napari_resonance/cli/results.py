@@ -55,6 +55,7 @@ def facts(prediction: Prediction, classifier: Classifier) -> dict[str, str]:
             name = method_name(saliency.method)
             named[""] = f"{position} (peak of {name} {saliency.claim})"
     titles = {"picture": "Picture", "saliency": "Saliency", "slices": "Slices"}
+    titles |= {"page": "Page", "regions": "Regions"}
     return named | {titles[k]: str(path) for k, path in prediction.files.items()}
 
 

@@ -1,0 +1,151 @@
+"""How far a map can be believed, as far as ``resonance explain`` is asked to say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_resonance.classifier.predict import Classifier
+    from napari_resonance.classifier.prediction import Saliency
+    from napari_resonance.progress import Progress
+    from napari_resonance.saliency.explain import Explanation
+
+# Other methods whose maps are compared: those that take seconds.
+_COMPARED = ("gradcam", "gradcam++", "gradient-x-input", "integrated-gradients")
+
+
+@dataclass(frozen=True)
+class Checks:
+    """What is to be measured of a map.
+
+    Parameters
+    ----------
+    faithfulness
+        "quick" or "full" for deletion and insertion; empty for neither.
+    sanity
+        Whether to randomise the network.
+    stability
+        Whether to change the scan a little, and to compare with other methods.
+    residual
+        Whether to look at each residual block.
+
+    """
+
+    faithfulness: str = ""
+    sanity: bool = False
+    stability: bool = False
+    residual: bool = False
+
+    def measured(
+        self,
+        classifier: Classifier,
+        found: Explanation,
+        progress: Callable[[str], Progress],
+    ) -> tuple[Explanation, dict[str, Any], dict[str, Saliency]]:
+        """Return the explanation with its figures, and what else was found.
+
+        Returns
+        -------
+        found
+            The explanation, its map with the figures of its faithfulness.
+        entries
+            Of the document.
+        maps
+            Further maps, by what they are called in file names.
+
+        """
+        maps: dict[str, Saliency] = {}
+        entries: dict[str, Any] = {
+            "faithfulness": None,
+            "sanity": None,
+            "stability": None,
+            "agreement": None,
+            "members": None,
+            "residual": None,
+        }
+        if self.faithfulness:
+            found, entries["faithfulness"] = _faithful(
+                classifier, found, self.faithfulness, progress("faithfulness: ")
+            )
+        if self.sanity:
+            from napari_resonance.saliency.sanity import sanity
+
+            entries["sanity"] = sanity(
+                classifier, found, progress=progress("sanity: ")
+            ).to_json()
+        if self.stability:
+            entries |= _stable(classifier, found, progress)
+        if self.residual:
+            from napari_resonance.saliency.residual import residual_lens
+
+            lens = residual_lens(classifier, found, progress=progress("residual: "))
+            entries["residual"] = lens.to_json()
+            maps = {f"residual_{name}": one for name, one in lens.stages.items()}
+            found = replace(found, forwards=found.forwards + lens.forwards)
+        return found, entries, maps
+
+
+def sentences(entries: dict[str, Any]) -> Iterator[str]:
+    """Yield what was found, in sentences without a full stop."""
+    for name in ("faithfulness", "sanity", "stability"):
+        if entries[name] is not None:
+            text = str(entries[name]["sentence"])
+            yield text[0].upper() + text[1:]
+    if entries["residual"] is not None:
+        block = max(entries["residual"], key=lambda row: abs(row["change"]))
+        change = f"{-block['change']:+.2f}"
+        yield f"{block['block']} did most: without it the score changes by {change}"
+    if entries["agreement"] is not None:
+        mean = entries["agreement"]["mean_spearman"]
+        count = len(entries["agreement"]["maps"])
+        yield f"Maps of {count} methods have a mean rank correlation of {mean:.2f}"
+    if entries["members"] is not None:
+        mean = entries["members"]["mean_spearman"]
+        count = len(entries["members"]["maps"])
+        yield f"Maps of {count} members have a mean rank correlation of {mean:.2f}"
+
+
+def _stable(
+    classifier: Classifier, found: Explanation, progress: Callable[[str], Progress]
+) -> dict[str, Any]:
+    """Return what small changes, other methods and members make of the map."""
+    from napari_resonance.saliency.stability import (
+        agreement,
+        of_members,
+        of_methods,
+        stability,
+    )
+
+    method, layer = found.options.method, found.options.layer
+    repeats = stability(classifier, found, progress=progress("stability: "))
+    others = [name for name in _COMPARED if name != method]
+    maps = {method: found.saliency}
+    maps |= of_methods(classifier, found, others, progress=progress("agreement: "))
+    entries = {"stability": repeats.to_json(), "agreement": agreement(maps).to_json()}
+    has_members = len(classifier.bundle.heads().weights) > 1
+    if has_members and method == "gradcam" and layer is None:
+        entries["members"] = agreement(of_members(classifier, found)).to_json()
+    return entries
+
+
+def _faithful(
+    classifier: Classifier, found: Explanation, version: str, progress: Progress
+) -> tuple[Explanation, dict[str, Any]]:
+    from napari_resonance.saliency.faithfulness import faithfulness
+
+    measured = faithfulness(
+        classifier,
+        found,
+        version="full" if version == "full" else "quick",
+        progress=progress,
+    )
+    entry = measured.to_json()
+    saliency = replace(found.saliency, faithfulness=entry)
+    return replace(
+        found,
+        saliency=saliency,
+        prediction=replace(found.prediction, saliency=saliency),
+        forwards=found.forwards + measured.forwards,
+    ), entry
