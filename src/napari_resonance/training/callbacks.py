@@ -92,6 +92,8 @@ class Best(Callback):
         if loss is None:
             return
         self.last = module.case_losses
+        # Processes that end at different epochs would wait for each other forever.
+        loss = trainer.strategy.broadcast(loss)
         if loss < self.loss:
             self.loss, self.epoch = loss, trainer.current_epoch
             self.losses = self.last
@@ -156,8 +158,9 @@ class Keeper(Callback):
                 raise
             raise _no_checkpoint(self.path, error) from error
         finally:
-            with suppress(OSError):
-                draft.unlink(missing_ok=True)
+            if trainer.is_global_zero:  # it is still being renamed otherwise
+                with suppress(OSError):
+                    draft.unlink(missing_ok=True)
         self.wrote = True
 
 
@@ -212,7 +215,7 @@ class Report(Callback):
         self.seconds.append(time.perf_counter() - self._began)
         module.note_epoch()
         self._tell(module.curve[-1], trainer.max_epochs)
-        if self.around.should_finish():
+        if trainer.strategy.broadcast(self.around.should_finish()):
             self.finished = trainer.current_epoch
             trainer.should_stop = True
 

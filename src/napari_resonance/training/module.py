@@ -167,8 +167,9 @@ class FineTuning(lightning.LightningModule):
             self.seed, self.current_epoch, step, self.global_rank, self.device
         )
         losses = self._losses_of(self._training_logits(rows, random), rows)
-        if not bool(torch.isfinite(losses).all()):
-            raise self._not_finite(rows[(~torch.isfinite(losses)).cpu().numpy()])
+        wrong = rows[(~torch.isfinite(losses)).cpu().numpy()]
+        if self._anywhere(bool(len(wrong))):
+            raise self._not_finite(wrong)
         loss = losses.mean()
         self._losses.append(float(loss.detach()))
         return loss
@@ -203,7 +204,18 @@ class FineTuning(lightning.LightningModule):
         )
         return losses * counts * self.label_weights[targets]
 
+    def _anywhere(self, here: bool) -> bool:
+        """Tell whether something is so in any process: all of them stop together."""
+        if self._world == 1:
+            return here
+        found: bool = self.trainer.strategy.reduce_boolean_decision(here, all=False)
+        return found
+
     def _not_finite(self, rows: NDArray[np.int64]) -> NonFiniteLossError:
+        if self._world > 1:
+            found: list[Any] = [None] * self._world
+            torch.distributed.all_gather_object(found, rows)
+            rows = np.concatenate(found)
         # One such case spoils its whole batch through BatchNorm: look for the cause.
         cause = ~torch.isfinite(self.samples.images(rows, "cpu")).flatten(1).all(dim=1)
         rows = rows[cause.numpy()] if bool(cause.any()) else rows

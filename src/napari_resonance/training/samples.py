@@ -75,10 +75,23 @@ class _Rows:
     def __len__(self) -> int:
         return len(self.index)
 
+    def __reduce__(self) -> Any:
+        """Go to other processes as the name of a mapped file, not as what it holds."""
+        array = self.array
+        if isinstance(array, np.memmap):
+            place = (str(array.filename), array.dtype.str, array.offset, array.shape)
+            return _reopened, (place, self.index)
+        return _Rows, (array, self.index)
+
     def __getitem__(self, rows: Any) -> NDArray[np.float32]:
         chosen = self.index[rows]
         values: NDArray[np.float32] = self.array[chosen]
         return values
+
+
+def _reopened(place: tuple[str, str, int, Any], index: NDArray[np.int64]) -> _Rows:
+    name, dtype, offset, shape = place
+    return _Rows(np.memmap(name, dtype, "r", offset, shape), index)
 
 
 @dataclass(frozen=True, eq=False)

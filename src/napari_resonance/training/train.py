@@ -124,7 +124,7 @@ def train(task: Task, around: Surroundings) -> Trained:
     split, notes = 1, []
     while True:
         try:
-            trained = _attempt(task, around, split)
+            trained = _one_or_more(task, around, split)
         except (torch.OutOfMemoryError, RuntimeError) as error:
             whole = task.settings.batch
             if not _is_out_of_memory(error) or split * 2 > min(whole, _MOST_PARTS):
@@ -143,6 +143,15 @@ def train(task: Task, around: Surroundings) -> Trained:
         around = replace(around, resume=True)
 
 
+def _one_or_more(task: Task, around: Surroundings, split: int) -> Trained:
+    # A head that learns from features is not worth a second process.
+    if around.devices == 1 or task.views is not None:
+        return attempt(task, replace(around, devices=1), split)
+    from napari_resonance.training.processes import train_together
+
+    return train_together(task, around, split)
+
+
 def _is_out_of_memory(error: BaseException) -> bool:
     text = str(error).lower()
     named = any(words in text for words in _OUT_OF_MEMORY)
@@ -158,7 +167,15 @@ def _as_ours(error: BaseException) -> BaseException:
     return error
 
 
-def _attempt(task: Task, around: Surroundings, split: int) -> Trained:
+def attempt(task: Task, around: Surroundings, split: int) -> Trained:
+    """Train with batches shown in `split` parts, in this process.
+
+    Raises
+    ------
+    RuntimeError
+        As torch does, if the memory does not suffice.
+
+    """
     torch.manual_seed(task.seed)
     still = layers.frozen_names(task.network, task.settings.unfreeze)
     state = task.network.state_dict()
@@ -339,7 +356,7 @@ def _load(path: Path) -> dict[str, Any]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep to ourselves what Lightning tells about features of its own."""
-    names = ("pytorch_lightning", "lightning.fabric", "lightning.pytorch")
+    names = ("pytorch_lightning", "lightning_fabric", "lightning.pytorch")
     before = {name: logging.getLogger(name).level for name in names}
     for name in names:
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -349,6 +366,8 @@ def _quiet() -> Iterator[None]:
         warnings.filterwarnings("ignore", ".*lr_scheduler.step.*")
         warnings.filterwarnings("ignore", ".*in eval mode.*")
         warnings.filterwarnings("ignore", ".*LeafSpec.*")
+        warnings.filterwarnings("ignore", ".*Grad strides do not match.*")
+        warnings.filterwarnings("ignore", ".*sync_dist=True.*")
         warnings.filterwarnings("ignore", ".*no `val_dataloader`.*")
         try:
             yield
