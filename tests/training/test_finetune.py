@@ -61,6 +61,7 @@ def test_the_bundle_classifies_scans(labels, from_scratch):
     assert bundle.card.labels == ("cube", "none")
     assert bundle.card.name == "cubes"
     assert bundle.warnings == ()
+    assert from_scratch.classifier.bundle is from_scratch.bundle
     classifier = load_classifier(bundle.path, "cpu")
     answers = []
     for number in range(16, 24):

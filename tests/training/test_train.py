@@ -15,6 +15,7 @@ from support.trainings import tiny_task
 from napari_resonance.errors import CancelledError, TrainingError
 from napari_resonance.training import callbacks
 from napari_resonance.training.callbacks import Surroundings
+from napari_resonance.training.layers import learning_at
 from napari_resonance.training.module import FineTuning
 from napari_resonance.training.train import train
 
@@ -262,3 +263,64 @@ def test_a_training_that_goes_on_tells_of_its_earlier_epochs(tmp_path):
     )
     assert [epoch.number for epoch in told] == [1, 2, 3, 4]
     assert told[:2] == before
+
+
+def test_stages_join_one_after_the_other():
+    order = [learning_at("all", epoch, 20) for epoch in range(20)]
+    assert list(dict.fromkeys(order)) == [
+        "head",
+        "layer4",
+        "layer3",
+        "layer2",
+        "layer1",
+        "all",
+    ]
+    assert order.index("all") == 10
+    assert learning_at("layer4", 0, 2) == "head"
+    assert learning_at("layer4", 1, 2) == "layer4"
+    assert learning_at("head", 5, 6) == "head"
+
+
+def test_stages_that_have_not_joined_stay_and_resuming_changes_nothing(tmp_path):
+    def gradual():
+        return tiny_task(gradual=True, unfreeze="layer3", patience=0)
+
+    first = gradual().network.state_dict()
+    seen = {}
+
+    def look(done, total, text):
+        state = task.network.state_dict()
+        seen[done] = {k for k, v in state.items() if not v.equal(first[k])}
+
+    task = gradual()
+    whole = train(task, Surroundings(device="cpu", progress=look))
+    assert {name.split(".")[0] for name in seen[4]} == {"fc"}
+    assert {name.split(".")[0] for name in seen[8]} == {"fc", "layer4"}
+    assert {name.split(".")[0] for name in seen[16]} == {"fc", "layer4", "layer3"}
+    steps = iter(range(100))
+    with pytest.raises(CancelledError):
+        train(
+            gradual(),
+            Surroundings(
+                folder=tmp_path, device="cpu", should_stop=lambda: next(steps) >= 6
+            ),
+        )
+    resumed = train(gradual(), Surroundings(folder=tmp_path, resume=True, device="cpu"))
+    assert resumed.resumed_at == 1
+    assert_same(whole, resumed)
+
+
+def test_bfloat16_trains_to_float32_weights():
+    trained = train(
+        tiny_task(precision="bf16-mixed", epochs=1), Surroundings(device="cpu")
+    )
+    assert {v.dtype for v in trained.network.parameters()} == {torch.float32}
+    assert np.isfinite(trained.curve[0]["validation_loss"])
+
+
+def test_batchnorm_learns_although_a_probe_left_it_still():
+    task = tiny_task(epochs=1)
+    first = task.network.bn1.running_mean.clone()
+    task.network.eval()
+    trained = train(task, Surroundings(device="cpu"))
+    assert not trained.network.bn1.running_mean.allclose(first)

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from napari_resonance.progress import Progress, no_progress
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from napari_resonance.training.epochs import OnEpoch
     from napari_resonance.training.finetune import FinetuneResult
 
 
@@ -77,6 +78,10 @@ def finetune(  # noqa: PLR0913, PLR0917 - one parameter an option
     unfreeze: Annotated[
         Unfreeze, typer.Option(help="First stage of the network that learns.")
     ] = Unfreeze.auto,
+    gradual: Annotated[
+        bool,
+        typer.Option("--gradual", help="Let stages join one after the other."),
+    ] = False,
     folds: Annotated[
         int, typer.Option(min=0, metavar="N", help="Cross-validate with N folds.")
     ] = 0,
@@ -122,6 +127,10 @@ def finetune(  # noqa: PLR0913, PLR0917 - one parameter an option
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted training.")
     ] = False,
+    tensorboard: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write curves for TensorBoard to DIR."),
+    ] = None,
     allow_leaks: Annotated[
         bool, typer.Option("--allow-leaks", help="Go on though the split leaks.")
     ] = False,
@@ -139,6 +148,7 @@ def finetune(  # noqa: PLR0913, PLR0917 - one parameter an option
     options = FinetuneOptions(
         preset=preset.value,
         unfreeze=unfreeze.value,
+        gradual=gradual,
         epochs=epochs,
         batch=batch,
         rate=rate,
@@ -156,7 +166,7 @@ def finetune(  # noqa: PLR0913, PLR0917 - one parameter an option
         licence=licence,
         allow_leaks=allow_leaks,
     )
-    with _progress_bar() as progress:
+    with _progress_bar() as progress, _curves(tensorboard) as on_epoch:
         result = run(
             labels,
             out,
@@ -164,6 +174,7 @@ def finetune(  # noqa: PLR0913, PLR0917 - one parameter an option
             options=options,
             resume=resume,
             progress=progress,
+            on_epoch=on_epoch,
         )
     say_left_out([(e["source"], e["error"]) for e in result.left_out])
     for note in result.notes:
@@ -182,6 +193,20 @@ def _shape(text: str) -> tuple[int, ...] | None:
     if len(shape) not in (2, 3) or min(shape) < 1:
         raise typer.BadParameter(f"--shape takes 2 or 3 numbers, not {text!r}")
     return shape
+
+
+@contextmanager
+def _curves(folder: Path | None) -> "Iterator[OnEpoch]":
+    """Write figures of each epoch where that is wanted."""
+    from napari_resonance.training.epochs import no_epoch
+
+    if folder is None:
+        yield no_epoch
+        return
+    from napari_resonance.training.tensorboard import TensorBoard
+
+    with closing(TensorBoard(folder)) as board:
+        yield board
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,12 +18,13 @@ import numpy as np
 from napari_resonance.errors import TrainingError
 from napari_resonance.export.atomic import replacing, writable_folder
 from napari_resonance.progress import Progress, ShouldStop, never, no_progress
+from napari_resonance.training.cases import LabelledSet
 from napari_resonance.training.epochs import OnEpoch, no_epoch
 from napari_resonance.training.options import SCRATCH, Decision, FinetuneOptions
 
 if TYPE_CHECKING:
     from napari_resonance.classifier.bundle import Bundle
-    from napari_resonance.training.cases import LabelledSet
+    from napari_resonance.classifier.predict import Classifier
     from napari_resonance.training.leaks import Leak
     from napari_resonance.training.prepared import PreparedSet
     from napari_resonance.training.samples import Samples
@@ -71,6 +73,13 @@ class FinetuneResult:
     notes: tuple[str, ...]
     resumed_at: int
     seconds: float
+
+    @cached_property
+    def classifier(self) -> Classifier:
+        """The classifier, ready to be asked about scans."""
+        from napari_resonance.classifier.predict import Classifier
+
+        return Classifier(self.bundle)
 
     def to_json(self) -> dict[str, Any]:
         """Return the document that ``resonance finetune --json`` prints."""
@@ -212,6 +221,11 @@ def locked(work: Path) -> Iterator[None]:
 
 
 def _finetune(labels: str | PathLike[str] | LabelledSet, run: Run) -> FinetuneResult:
+    from napari_resonance.training.labels import read_labels
+
+    # What is wrong with labels is told before torch is imported.
+    if not isinstance(labels, LabelledSet):
+        labels = read_labels(str(labels))
     from napari_resonance.training.beginning import start_of
     from napari_resonance.training.checking import prepare_and_split
     from napari_resonance.training.outcome import conclude

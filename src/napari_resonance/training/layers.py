@@ -38,6 +38,25 @@ def trainable(unfreeze: str) -> tuple[str, ...]:
     return STAGES[STAGES.index(unfreeze) :]
 
 
+def learning_at(unfreeze: str, epoch: int, epochs: int) -> str:
+    """Return the first stage that learns in an epoch of a gradual unfreezing.
+
+    The head alone begins, and stage by stage joins from the last one on (Howard and
+    Ruder, ACL 2018), until after half of the epochs all that may learn does.
+
+    Parameters
+    ----------
+    unfreeze
+        First stage that learns in the end.
+    epoch, epochs
+        Which one, from 0, of how many.
+
+    """
+    order = ("head", *reversed(trainable(unfreeze)))
+    place = min(len(order) - 1, 2 * (len(order) - 1) * epoch // max(1, epochs))
+    return "all" if order[place] == "stem" else order[place]
+
+
 def parts(network: ResNet, stage: str) -> list[torch.nn.Module]:
     """Return the modules of a stage; of a head alone, none."""
     if not hasattr(network, "conv1"):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_resonance.classifier.network import Network, ResNet, build_resnet
 from napari_resonance.training import probe
 from napari_resonance.training.callbacks import Surroundings
-from napari_resonance.training.layers import freeze
+from napari_resonance.training.layers import freeze, learning_at
 from napari_resonance.training.module import TrainSettings
 from napari_resonance.training.options import PRESETS, Decision, FinetuneOptions
 from napari_resonance.training.plan import Start, plan_training
@@ -124,6 +124,8 @@ def learn(
         decisions.append(Decision("unfreeze", unfreeze, why))
     else:
         decisions.append(Decision("unfreeze", options.unfreeze, "chosen"))
+    if settings.gradual:
+        decisions.append(_joining(settings))
     task = Task(network, training, sides["validation"], settings, seed)
     if settings.unfreeze == "head":
         task, decision = _with_views(task, options, device, around)
@@ -149,6 +151,16 @@ def learn(
         logits,
         found,
     )
+
+
+def _joining(settings: TrainSettings) -> Decision:
+    """Say from which epoch on each stage learns."""
+    first: dict[str, int] = {}
+    for epoch in range(settings.epochs):
+        stage = learning_at(settings.unfreeze, epoch, settings.epochs)
+        first.setdefault(stage, epoch + 1)
+    text = ", ".join(f"{stage} from epoch {epoch}" for stage, epoch in first.items())
+    return Decision("gradual unfreezing", text, "chosen")
 
 
 def _with_views(

@@ -55,6 +55,8 @@ class TrainSettings:
         First stage that learns, see ``layers.UNFREEZE``.
     augmentation
         Random changes of each input.
+    gradual
+        Whether stages begin to learn one after the other, see ``layers.learning_at``.
     precision
         Of pytorch-lightning; ``"auto"`` for the fastest that is safe.
     deterministic
@@ -73,6 +75,7 @@ class TrainSettings:
     balance: str = "none"
     patience: int = 0
     unfreeze: str = "all"
+    gradual: bool = False
     augmentation: Augmentation = field(default_factory=Augmentation)
     precision: str = "auto"
     deterministic: bool = False
@@ -149,7 +152,14 @@ class FineTuning(lightning.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Keep frozen stages as they are, and draw the order of the cases."""
-        layers.keep_frozen_still(self.network, self.settings.unfreeze)
+        learning = self.settings.unfreeze
+        if self.settings.gradual:
+            epochs = self.settings.epochs
+            learning = layers.learning_at(learning, self.current_epoch, epochs)
+            layers.freeze(self.network, learning)
+        # Lightning keeps the mode of each layer, and probes have left all in eval.
+        self.network.train()
+        layers.keep_frozen_still(self.network, learning)
         self._losses = []
         self._order = epoch_order(
             self.samples.targets,

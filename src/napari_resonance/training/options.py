@@ -71,6 +71,8 @@ class FinetuneOptions:
         ``"quick"``, ``"standard"`` or ``"thorough"``.
     unfreeze
         First stage that learns, see ``layers.UNFREEZE``.
+    gradual
+        Let the stages begin to learn one after the other, the last one first.
     epochs, batch, rate
         Times that all cases are shown, cases a step, peak learning rate of the head.
     layer_decay
@@ -110,6 +112,7 @@ class FinetuneOptions:
 
     preset: str = "standard"
     unfreeze: str = "auto"
+    gradual: bool = False
     epochs: int | None = None
     batch: int | None = None
     rate: float | None = None

@@ -170,6 +170,7 @@ def plan_training(
         patience=patience,
         unfreeze="all" if options.unfreeze == "auto" else options.unfreeze,
         augmentation=augmentation,
+        gradual=options.gradual and not start.scratch,
         precision=options.precision,
         deterministic=options.deterministic,
     )

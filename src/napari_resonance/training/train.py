@@ -301,7 +301,7 @@ def _trainer(
         max_epochs=task.settings.epochs,
         accelerator=accelerator,
         devices=around.devices,
-        strategy="ddp" if around.devices > 1 else "auto",
+        strategy=_strategy(around.devices, task.settings.gradual),
         precision=_precision(task.settings.precision, around.device),  # type: ignore[arg-type]
         accumulate_grad_batches=split,
         gradient_clip_val=5.0,
@@ -314,6 +314,13 @@ def _trainer(
         enable_model_summary=False,
         callbacks=callbacks,
     )
+
+
+def _strategy(devices: int, gradual: bool) -> str:
+    if devices == 1:
+        return "auto"
+    # What does not learn yet has no gradient that processes could exchange.
+    return "ddp_find_unused_parameters_true" if gradual else "ddp"
 
 
 def _precision(wanted: str, device: str) -> str:
