@@ -79,16 +79,13 @@ def describe(bundle: "Bundle") -> dict[str, Any]:
     }
 
 
-def _kind(bundle: "Bundle") -> str:
-    modality = " or ".join(bundle.card.modality) or "any modality"
-    return f"{bundle.card.dimensions}D, {modality}"
-
-
 def _show_list(
     bundles: Sequence["Bundle"], entries: list[dict[str, Any]], console: "Console"
 ) -> None:
     from rich.table import Table
     from rich.text import Text
+
+    from napari_resonance.classifier.card_facts import kind_of
 
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for name in ("Model", "Version", "Scans"):
@@ -97,7 +94,9 @@ def _show_list(
     for bundle in bundles:
         card = bundle.card
         title = Text(card.name, style="bold")
-        table.add_row(title, card.version, _kind(bundle), Text(", ".join(card.labels)))
+        table.add_row(
+            title, card.version, kind_of(bundle), Text(", ".join(card.labels))
+        )
     console.print(table)
     console.print()
     pretrained.show_catalogue(entries, console)
@@ -106,41 +105,13 @@ def _show_list(
 def _show_card(bundle: "Bundle", console: "Console") -> None:
     from rich.text import Text
 
+    from napari_resonance.classifier.card_facts import card_facts
     from napari_resonance.cli.show import facts_table
     from napari_resonance.export.wording import RESEARCH_USE
 
     card = bundle.card
-    megabytes = bundle.weights_path.stat().st_size / 1e6
-    facts: dict[str, str | list[str]] = {
-        "Task": card.task,
-        "Labels": ", ".join(card.labels),
-        "Scans": _kind(bundle) + (f", {card.body_part}" if card.body_part else ""),
-        "Intended use": card.intended_use,
-        "Training data": card.training_data,
-        **{f"  {name}": _figure(value) for name, value in card.performance.items()},
-        "Limits": list(card.limits),
-        "Licence": card.licence,
-        "Credits": list(card.attributions),
-        "Weights": f"{megabytes:.1f} MB, sha256 {bundle.weights_sha256[:16]}",
-        "Recipe": f"sha256 {bundle.recipe.sha256[:16]}",
-        "Folder": str(bundle.path),
-    }
     console.print(Text(f"{card.name} {card.version}", style="bold"))
-    console.print(facts_table({name: text for name, text in facts.items() if text}))
+    console.print(facts_table(card_facts(bundle)))
     for warning in bundle.warnings:
         console.print(f"Note: {warning}", style="yellow", markup=False)
     console.print(f"\n{RESEARCH_USE}.", style="dim")
-
-
-def _figure(value: Any) -> str:
-    """Return a figure with its interval: ``"0.96 (0.91 to 0.98)"``."""
-    if isinstance(value, dict) and "value" in value:
-        text = _number(value["value"])
-        if value.get("low") is not None and value.get("high") is not None:
-            text += f" ({_number(value['low'])} to {_number(value['high'])})"
-        return text
-    return _number(value)
-
-
-def _number(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
