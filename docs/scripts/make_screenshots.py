@@ -20,7 +20,7 @@ IMAGES = Path(__file__).parents[1] / "images"
 
 # Name of the picture: sample that it shows. The series panel lists all of them.
 PICTURES = {"classify-panel": "icbm-t1", "classify-oblique": "oblique-pd"}
-SERIES = "series-panel"
+SERIES, PLANES = "series-panel", "three-planes"
 MAX_BYTES = 600_000
 WAIT_MS, STEP_MS, SETTLE_MS = 120_000, 20, 1500
 
@@ -31,7 +31,7 @@ def main() -> None:
     os.environ["NAPARI_CONFIG"] = ""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "names", nargs="*", default=[*PICTURES, SERIES], help="of pictures"
+        "names", nargs="*", default=[*PICTURES, SERIES, PLANES], help="of pictures"
     )
     parser.add_argument("--out", type=Path, default=IMAGES, help="folder")
     parser.add_argument("--size", default="1280x800", help="of the window")
@@ -45,6 +45,8 @@ def main() -> None:
             list_series(viewer)
         else:
             classify(viewer, name, options)
+        if name == PLANES:
+            show_planes(viewer)
         rest(SETTLE_MS)
         picture = viewer.screenshot(canvas_only=False, flash=False)
         save(picture, options.out / f"{name}.png")
@@ -86,10 +88,17 @@ def classify(viewer: Any, name: str, options: argparse.Namespace) -> None:
     if options.model is not None:
         panel.model_picker.folder_chosen.emit(options.model)
         wait_until(lambda: not panel.runner.is_busy)
-    panel.open_paths([sample_path(PICTURES[name])])
+    panel.open_paths([sample_path(PICTURES.get(name, "icbm-t1"))])
     wait_until(lambda: bool(viewer.layers) and not panel.runner.is_busy)
     panel.run_row.run_button.click()
     wait_until(lambda: not panel.runner.is_busy)
+
+
+def show_planes(viewer: Any) -> None:
+    """Show the other two planes."""
+    from napari_resonance.viewer import commands
+
+    commands.show_planes(viewer)
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

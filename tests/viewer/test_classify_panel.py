@@ -85,13 +85,13 @@ def test_another_class_can_be_explained(
     panel.model_picker.add_model(load_bundle(bundle))
     press_run(panel)
     wait_idle(panel, qtbot)
-    panel.model_picker.target_box.setCurrentText("nothing")
+    panel.explain_row.target_box.setCurrentText("nothing")
     press_run(panel)
     wait_idle(panel, qtbot)
     # This network has no weights for it, so there is nothing to show.
     assert [layer.visible for layer in viewer.layers] == [True, False]
     assert panel.result.place.text() == "Nothing in the scan speaks for nothing."
-    panel.model_picker.target_box.setCurrentText("spot")
+    panel.explain_row.target_box.setCurrentText("spot")
     press_run(panel)
     wait_idle(panel, qtbot)
     assert [layer.visible for layer in viewer.layers] == [True, True]
@@ -184,6 +184,8 @@ def test_a_fault_of_the_program_is_a_sentence_too(
     press_run(panel)
     wait_idle(panel, qtbot)
     assert "ZeroDivisionError" in panel.message.sentence()
+    assert "1 // 0" in panel.message.details.text().replace("\u200b", "")
+    assert panel.message.copy_button.isVisibleTo(panel)
     assert panel.run_row.run_button.isEnabled()
 
 

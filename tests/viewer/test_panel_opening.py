@@ -82,7 +82,7 @@ def test_a_broken_model_folder_is_a_sentence(
     wait_idle(panel, qtbot)
     assert panel.message.sentence() == ""
     assert panel.model_picker.model.path == bundle
-    assert panel.model_picker.target_box.count() == 3
+    assert panel.explain_row.target_box.count() == 3
 
 
 def test_a_turned_scan_can_be_resampled_to_the_view(

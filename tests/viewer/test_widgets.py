@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
-from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QLabel, QProgressBar
 from support.answers import map_with_peak_at, prediction
 from support.phantoms import phantom
 
+from napari_resonance.classifier.bundle import load_bundle
 from napari_resonance.classifier.prediction import OutOfDistribution
+from napari_resonance.saliency.question import ExplainOptions
 from napari_resonance.viewer.classification import find_choices
+from napari_resonance.viewer.devices import find_devices
 from napari_resonance.viewer.drop_area import DropArea
+from napari_resonance.viewer.explain_row import ExplainRow
 from napari_resonance.viewer.layers import saliency_layer
 from napari_resonance.viewer.message import Message
 from napari_resonance.viewer.model_picker import ModelPicker
@@ -94,6 +97,19 @@ def test_a_message_is_there_only_while_it_says_something(qtbot: Any) -> None:
     assert message.sentence() == "a/b_c.nii: is <b>broken</b>."
     message.clear_message()
     assert message.isHidden()
+
+
+def test_a_fault_has_details_to_copy(qtbot: Any) -> None:
+    message = Message()
+    qtbot.addWidget(message)
+    message.show_error("It failed.", "Traceback: /a/b_c.py")
+    assert not message.fold.isHidden()
+    message.copy_button.click()
+    copied = QGuiApplication.clipboard().text()
+    assert copied == "It failed.\n\nTraceback: /a/b_c.py"
+    message.show_note("Done.")
+    assert message.fold.isHidden()
+    assert message.copy_button.isHidden()
 
 
 def test_a_long_path_does_not_widen_the_panel(qtbot: Any) -> None:
@@ -189,31 +205,55 @@ def test_run_or_cancel_never_both(qtbot: Any) -> None:
     assert row.bar.isHidden()
 
 
-def test_models_bring_their_classes(qtbot: Any) -> None:
+def test_a_model_comes_with_its_card(qtbot: Any, bundle: Path) -> None:
     picker = ModelPicker()
     qtbot.addWidget(picker)
     assert picker.model is None
-    assert (picker.device, picker.target) == ("auto", None)
-    models = [
-        SimpleNamespace(card=SimpleNamespace(name=n, task=f"task {n}", labels=labels))
-        for n, labels in (("one", ("a", "b")), ("two", ("c",)))
-    ]
-    picker.set_models(tuple(models))
-    picker.set_devices(("auto", "cpu"))
-    assert picker.model is models[0]
-    assert picker.about.text() == "task one"
-    picker.target_box.setCurrentText("b")
-    picker.device_box.setCurrentIndex(1)
-    assert (picker.device, picker.target) == ("cpu", "b")
+    assert picker.device == "auto"
+    assert picker.card.isHidden()
+    chosen: list[Any] = []
+    picker.changed.connect(chosen.append)
+    own = load_bundle("mr-sequence")
+    picker.set_models((own, load_bundle(bundle)))
+    picker.set_devices(find_devices())
+    assert picker.model is own
+    assert picker.about.text() == own.card.task
+    text = picker.card.label.text()
+    assert "Scans: 3D, MR, head" in text
+    assert "28 volumes of 8 patients" in text
+    assert "Accuracy left out patient as acquired: 0.976 (0.926 to 1)" in text
+    assert "Licence: CC-BY-4.0" in text
+    picker.device_box.setCurrentIndex(picker.device_box.findData("cpu"))
+    assert picker.device == "cpu"
+    assert picker.device_box.currentText().endswith("GB free")
     picker.box.setCurrentIndex(1)
-    assert picker.target is None
-    assert picker.target_box.count() == 2
+    assert chosen[-1].path == bundle
+    picker.box.setCurrentIndex(-1)
+    assert chosen[-1] is None
+    assert picker.card.isHidden()
+
+
+def test_another_map_can_be_asked_for(qtbot: Any) -> None:
+    row = ExplainRow()
+    qtbot.addWidget(row)
+    row.follow_model(("a", "b"))
+    row.target_box.setCurrentText("b")
+    row.against_box.setCurrentText("a")
+    row.method_box.setCurrentText("Gradient × input")
+    row.sign_box.setCurrentText("For and against")
+    wanted = ExplainOptions("gradient-x-input", "b", "a", "both", force=True)
+    assert row.options(force=True) == wanted
+    with qtbot.waitSignal(row.changed):
+        row.method_box.activated.emit(0)
+    row.follow_model(())
+    assert (row.options().target, row.options().against) == (None, None)
 
 
 def test_the_processor_is_always_offered() -> None:
     said: list[Any] = []
     choices = find_choices(lambda *values: said.append(values), lambda: False)
-    assert {"auto", "cpu"} <= set(choices.devices)
+    assert {"auto", "cpu"} <= {device.name for device in choices.devices}
+    assert choices.devices[0].text.startswith("Automatic (")
     assert said
 
 

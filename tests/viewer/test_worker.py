@@ -130,7 +130,7 @@ def test_a_failing_job_frees_the_runner(runner: JobRunner, qtbot: Any) -> None:
 
     with qtbot.waitSignal(runner.failed, timeout=TIMEOUT) as blocker:
         runner.run(work, lambda _: None)
-    assert blocker.args == ["is empty."]
+    assert blocker.args == ["is empty.", ""]
     assert not runner.is_busy
 
 

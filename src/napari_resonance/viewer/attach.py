@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 from napari_resonance.viewer.canvas_text import CanvasText
 from napari_resonance.viewer.cursor_text import CursorText
 from napari_resonance.viewer.frame_keeper import FrameKeeper
+from napari_resonance.viewer.shortcuts import bind_shortcuts
 from napari_resonance.viewer.window_tool import WindowTool
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def window_tool_of(viewer: napari.viewer.Viewer) -> WindowTool:
 def _attached(viewer: Any) -> _Attached:
     viewer = real_viewer(viewer)
     if viewer not in _ATTACHED:
+        bind_shortcuts(viewer)
         keeper = FrameKeeper(viewer)
         _ATTACHED[viewer] = _Attached(
             keeper,

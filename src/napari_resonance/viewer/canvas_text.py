@@ -12,8 +12,6 @@ from napari_resonance.export.wording import (
 )
 
 if TYPE_CHECKING:
-    import napari
-
     from napari_resonance.viewer.frame_keeper import FrameKeeper
     from napari_resonance.viewer.records import LayerRecord
 
@@ -33,13 +31,27 @@ _NOTICE = "Research use only"
 
 
 class CanvasText:
-    """Keeps the text on a viewer's canvas in step with frame, axes and answer."""
+    """Keeps the text on a viewer's canvas in step with frame, axes and answer.
 
-    def __init__(self, viewer: napari.viewer.Viewer, keeper: FrameKeeper) -> None:
+    Parameters
+    ----------
+    viewer
+        napari's viewer, or a model of one.
+    keeper
+        Of the frame that the letters are about.
+    says_answer
+        Whether answer and notice are written too, or letters alone.
+
+    """
+
+    def __init__(
+        self, viewer: Any, keeper: FrameKeeper, *, says_answer: bool = True
+    ) -> None:
         from napari.components.overlays import TextOverlay
 
         self._viewer = ref(viewer)
         self._keeper = keeper
+        self._says_answer = says_answer
         for name, (position, size) in _OVERLAYS.items():
             overlay = TextOverlay(position=position, font_size=size)
             viewer.canvas.overlays[name] = overlay
@@ -55,10 +67,10 @@ class CanvasText:
         if viewer is None:
             return
         record = self._keeper.current
-        said = {
-            "resonance_answer": answer_text(record),
-            "resonance_notice": "" if record is None else _NOTICE,
-        }
+        said = {}
+        if self._says_answer:
+            said["resonance_answer"] = answer_text(record)
+            said["resonance_notice"] = "" if record is None else _NOTICE
         said |= dict.fromkeys((n for n in _OVERLAYS if n not in said), "")
         said |= self._letters(viewer)
         for name, text in said.items():
@@ -67,6 +79,15 @@ class CanvasText:
             overlay.visible = bool(text)
         # Without a scan it would count pixels.
         viewer.canvas.overlays.scale_bar.visible = record is not None
+        # In 3D the sides of the canvas have no names: the axes do, and turn with it.
+        axes = viewer.canvas.overlays.axes
+        frame = self._keeper.frame
+        known = frame is not None and frame.oriented
+        axes.visible = viewer.dims.ndisplay == 3 and known
+
+    def end(self) -> None:
+        """Stop following the frame."""
+        self._keeper.changed.disconnect(self.update)
 
     def _letters(self, viewer: Any) -> dict[str, str]:
         frame = self._keeper.frame

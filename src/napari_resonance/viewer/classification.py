@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_resonance.errors import ModelError
+from napari_resonance.errors import CancelledError, ResonanceError
 from napari_resonance.progress import Progress, ShouldStop
+from napari_resonance.saliency.question import ExplainOptions
 from napari_resonance.scan import Scan
+from napari_resonance.viewer.devices import DeviceChoice, find_devices
 from napari_resonance.viewer.layers import LayerData, saliency_layer, scan_layer
 
 if TYPE_CHECKING:
     from napari_resonance.classifier.bundle import Bundle
     from napari_resonance.classifier.predict import Classifier
     from napari_resonance.classifier.prediction import Prediction
+    from napari_resonance.classifier.stages import Answer, PreparedCase
 
-METHOD = "gradcam"
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What a network was asked of a scan and what it answered, for further maps.
+
+    Parameters
+    ----------
+    key
+        Model, device, region and channels: with others the answer is another.
+    stages
+        The prepared case, the raw answer, and the prediction without a map.
+
+    """
+
+    key: tuple[object, ...]
+    stages: tuple[PreparedCase, Answer, Prediction]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +55,13 @@ class ClassifyOptions:
         Folder of the model.
     device
         "auto", "cpu", "cuda" or "mps".
-    target
-        Label to explain; None for the most probable one.
+    explain
+        Which map is wanted, of which region, and whether a scan of the wrong kind is
+        taken too.
+    channels
+        Further scans that are input channels, in the model's order.
+    asked
+        An earlier answer for the scan, from which another map can be made.
 
     """
 
@@ -45,7 +69,21 @@ class ClassifyOptions:
     scan_is_new: bool
     model: Path
     device: str = "auto"
-    target: str | None = None
+    explain: ExplainOptions = field(default_factory=ExplainOptions)
+    channels: tuple[Scan, ...] = ()
+    asked: Asked | None = None
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What decides the answer, the map aside."""
+        wanted = self.explain
+        where = (wanted.center_mm, wanted.box_mm, wanted.force)
+        return self.model, self.device, where, tuple(id(c) for c in self.channels)
+
+    @property
+    def needs_forward(self) -> bool:
+        """Whether the network has to answer anew."""
+        return self.asked is None or self.asked.key != self.key
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +102,8 @@ class Classified:
         Layer of the scan, where it had none.
     place
         Where the map is highest, in words; empty where that cannot be said.
+    asked
+        From which further maps can be made; None where the answer came from elsewhere.
 
     """
 
@@ -72,6 +112,7 @@ class Classified:
     saliency: LayerData | None
     scan_layer: LayerData | None
     place: str
+    asked: Asked | None = None
 
 
 def classify(
@@ -85,26 +126,44 @@ def classify(
         Whatever is wrong with scan, model or device.
 
     """
+    from napari_resonance.classifier.stages import Steps
+    from napari_resonance.saliency.explain import with_map
+
+    started = time.perf_counter()
     progress(0, 0, "Loading the model")
     scan = options.scan()
     classifier = _classifier(options.model, options.device)
-    prediction = classifier.classify(
-        scan,
-        saliency=METHOD,
-        target=options.target,
-        progress=progress,
-        should_stop=should_stop,
-    )
-    return classified(
+    wanted = options.explain
+    wanted.check(classifier.labels)
+    steps = Steps(3, progress, should_stop)
+    asked = options.asked
+    if asked is None or options.needs_forward:
+        stages = classifier.ask(
+            [scan, *options.channels] if options.channels else scan,
+            center_mm=wanted.center_mm,
+            box_mm=wanted.box_mm,
+            force=wanted.force,
+            steps=steps,
+        )
+        asked = Asked(options.key, stages)
+    prediction = with_map(classifier, asked.stages, wanted, steps)
+    prediction = replace(prediction, seconds=time.perf_counter() - started)
+    shown = classified(
         scan,
         prediction,
         is_new=options.scan_is_new,
         body_part=classifier.card.body_part,
     )
+    return replace(shown, asked=asked)
 
 
 def classified(
-    scan: Scan, prediction: Prediction, *, is_new: bool = False, body_part: str = ""
+    scan: Scan,
+    prediction: Prediction,
+    *,
+    is_new: bool = False,
+    body_part: str = "",
+    place: str = "",
 ) -> Classified:
     """Prepare an answer for the viewer.
 
@@ -118,15 +177,18 @@ def classified(
         Whether the scan needs a layer of its own.
     body_part
         What the model was made for, for the words.
+    place
+        Where the map is highest, in words, where that is known already.
 
     """
-    from napari_resonance.saliency.place import describe_place
+    from napari_resonance.saliency.place import describe_offset, describe_place
 
     saliency = prediction.saliency
     has_peak = saliency is not None and not saliency.is_empty
-    place = ""
-    if saliency is not None and has_peak and scan.oriented:
+    if not place and saliency is not None and has_peak and scan.oriented:
         place = describe_place(saliency, body_part)
+        if prediction.center_mm is not None:
+            place = describe_offset(saliency, prediction.center_mm)
     return Classified(
         scan,
         prediction,
@@ -145,22 +207,39 @@ class Choices:
     models
         The models that come with the package.
     devices
-        Names that a classifier takes, "auto" first.
+        What a network can run on, "auto" first.
 
     """
 
     models: tuple[Bundle, ...]
-    devices: tuple[str, ...]
+    devices: tuple[DeviceChoice, ...]
+
+
+def classify_or_say(
+    options: ClassifyOptions, progress: Progress, should_stop: ShouldStop
+) -> Classified | ResonanceError:
+    """Do as `classify` does, but return the error of a scan that cannot be classified.
+
+    Raises
+    ------
+    CancelledError
+        If `should_stop` said so.
+
+    """
+    try:
+        return classify(options, progress, should_stop)
+    except CancelledError:
+        raise
+    except ResonanceError as error:
+        return error
 
 
 def find_choices(progress: Progress, should_stop: ShouldStop) -> Choices:
     """Look for models and graphics cards."""
     progress(0, 0, "Looking for models")
     from napari_resonance.classifier.bundle import list_models
-    from napari_resonance.classifier.engines import DEVICES
 
-    devices = tuple(d for d in DEVICES if d == "auto" or _is_there(d))
-    return Choices(tuple(list_models()), devices)
+    return Choices(tuple(list_models()), find_devices())
 
 
 def read_model(folder: Path) -> Bundle:
@@ -175,16 +254,6 @@ def read_model(folder: Path) -> Bundle:
     from napari_resonance.classifier.bundle import load_bundle
 
     return load_bundle(folder)
-
-
-def _is_there(device: str) -> bool:
-    from napari_resonance.classifier.engines import choose_device
-
-    try:
-        choose_device(device)
-    except ModelError:
-        return False
-    return True
 
 
 @lru_cache(maxsize=2)

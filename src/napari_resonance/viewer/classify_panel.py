@@ -1,4 +1,4 @@
-"""The Classify panel: open scans, classify one, see how sure and where it looked."""
+"""The Classify panel: open scans, classify them, see how sure and where it looked."""
 
 from __future__ import annotations
 
@@ -9,37 +9,40 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton, QWidget
 
-from napari_resonance.export.wording import RESEARCH_USE
+from napari_resonance.viewer.answers_box import AnswersBox
 from napari_resonance.viewer.attach import attach, real_viewer, window_tool_of
+from napari_resonance.viewer.channel_row import ChannelRow
 from napari_resonance.viewer.classification import (
     Choices,
     Classified,
-    ClassifyOptions,
     classify,
     find_choices,
     read_model,
 )
-from napari_resonance.viewer.commands import series_panel_of
+from napari_resonance.viewer.classify_all import ClassifyAll
+from napari_resonance.viewer.commands import show_planes
 from napari_resonance.viewer.drop_area import DropArea
+from napari_resonance.viewer.explain_row import ExplainRow
+from napari_resonance.viewer.fold import Fold, text_label
+from napari_resonance.viewer.forms import fill_panel
 from napari_resonance.viewer.hidden_row import HiddenRow
 from napari_resonance.viewer.job_runner import JobRunner
-from napari_resonance.viewer.layers import LayerData, resampled_layer
 from napari_resonance.viewer.message import Message
 from napari_resonance.viewer.model_picker import ModelPicker
-from napari_resonance.viewer.opening import Opened
-from napari_resonance.viewer.plain import scan_from_layer
 from napari_resonance.viewer.records import record_of
+from napari_resonance.viewer.region_row import RegionRow
+from napari_resonance.viewer.requests import Asking, cases_of, options_of
 from napari_resonance.viewer.result_view import ResultView
 from napari_resonance.viewer.run_row import RunRow
 from napari_resonance.viewer.saliency_controls import SaliencyControls
+from napari_resonance.viewer.scan_opener import ScanOpener
 from napari_resonance.viewer.scan_picker import ScanPicker
-from napari_resonance.viewer.survey import Survey, look_through
+from napari_resonance.viewer.shortcuts import shortcuts_text
 from napari_resonance.viewer.viewer_actions import (
-    add_layer,
-    add_scans,
     go_to_peak,
+    keep_answer,
     saliency_of,
     show_only,
     show_result,
@@ -49,12 +52,14 @@ from napari_resonance.viewer.window_row import WindowRow
 if TYPE_CHECKING:
     import napari
 
+    from napari_resonance.classifier.bundle import Bundle
+
 NO_SCAN = "Choose a scan first: drop one above, or open a folder."
 NO_MODEL = "Choose a model first."
 NO_MODEL_YET = "The models are still being looked for. Try again in a moment."
 SCAN_CLOSED = "The scan was closed in the meantime; its result was dropped."
 
-_WIDTH = 330
+_TIP = "Classify the scan and show where the network looked"
 
 
 class ClassifyPanel(QWidget):
@@ -62,24 +67,32 @@ class ClassifyPanel(QWidget):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
-        self._viewer = real_viewer(viewer)
-        self.keeper = attach(self._viewer)
+        self._viewer = viewer = real_viewer(viewer)
+        self.keeper = attach(viewer)
         self.runner = JobRunner(self)
         # Of its own, so that a scan opened meanwhile does not cut the search short.
         self.model_search = JobRunner(self)
+        self.opener = ScanOpener(viewer, self.runner, self)
+        self.all = ClassifyAll(self.runner, self)
         self.drop_area = DropArea()
-        self.scan_picker = ScanPicker(self._viewer)
-        self.window_row = WindowRow(window_tool_of(self._viewer))
+        self.scan_picker = ScanPicker(viewer)
+        self.window_row = WindowRow(window_tool_of(viewer))
         self.model_picker = ModelPicker()
-        self.run_row = RunRow(
-            "Classify", "Classify the scan and show where the network looked"
-        )
+        self.channel_row = ChannelRow(viewer)
+        self.region_row = RegionRow(viewer)
+        self.explain_row = ExplainRow()
+        self.run_row = RunRow("Classify", _TIP, several="All open scans")
         self.message = Message()
         self.hidden_row = HiddenRow(self.keeper)
         self.result = ResultView()
         self.saliency_controls = SaliencyControls()
-        self._lay_out()
+        self.answers = AnswersBox(viewer, self.runner)
+        self.planes_button = QPushButton("Show the other two planes")
+        self.planes_button.setToolTip("With a cross-hair that follows clicks (Alt+T)")
+        self.keys = Fold("Keys", text_label(shortcuts_text()))
+        fill_panel(self, self._widgets())
         self._connect()
+        self._on_model(None)
         self.model_search.run(find_choices, self._on_choices)
 
     def changeEvent(self, event: Any) -> None:  # noqa: N802  (Qt's name)
@@ -92,28 +105,25 @@ class ClassifyPanel(QWidget):
 
     def open_paths(self, paths: Iterable[str | PathLike[str]]) -> None:
         """Show the scan in files and folders, or a list of them to choose from."""
-        sources = [Path(p) for p in paths]
-        self._run(partial(look_through, sources), self._on_looked_through)
+        self.opener.open_paths(paths)
 
     def run(self) -> None:
         """Classify the chosen scan in the background."""
-        layer, model = self.scan_picker.layer, self.model_picker.model
-        if layer is None or model is None:
-            searching = NO_MODEL_YET if self.model_search.is_busy else NO_MODEL
-            self.message.show_error(NO_SCAN if layer is None else searching)
+        layer, asking = self.scan_picker.layer, self._asking()
+        missing = NO_SCAN if layer is None else self._missing(layer)
+        if missing or asking is None:
+            self.message.show_error(missing)
             return
-        record = record_of(layer)
-        answers = self.scan_picker.answers()
-        options = ClassifyOptions(
-            scan=partial(scan_from_layer, layer, answers)
-            if record is None
-            else lambda: record.scan,
-            scan_is_new=record is None,
-            model=model.path,
-            device=self.model_picker.device,
-            target=self.model_picker.target,
-        )
-        self._run(partial(classify, options), partial(self.show_result, layer))
+        options = options_of(layer, self.scan_picker.answers(), asking)
+        self.runner.run(partial(classify, options), partial(self.show_result, layer))
+
+    def run_all(self) -> None:
+        """Classify every open scan that the model was made for."""
+        asking, layers = self._asking(), self.scan_picker.suitable()
+        if asking is None or not layers:
+            self.message.show_error(self._no_model() if asking is None else NO_SCAN)
+            return
+        self.all.start(cases_of(layers, asking))
 
     def show_result(self, layer: Any, result: Classified) -> None:
         """Show an answer for the scan of a layer."""
@@ -121,60 +131,77 @@ class ClassifyPanel(QWidget):
             self.message.show_error(SCAN_CLOSED)
         self._show_answer_of(self.scan_picker.layer)
 
-    def _run(self, work: Any, done: Any) -> None:
-        self.message.clear_message()
-        self.runner.run(work, done)
+    def _asking(self) -> Asking | None:
+        model, region = self.model_picker.model, self.region_row.region()
+        if model is None:
+            return None
+        explain = self.explain_row.options(
+            center_mm=None if region is None else region.center_mm,
+            box_mm=None if region is None else region.box_mm,
+            force=self.scan_picker.anyway.isChecked(),
+        )
+        return Asking(
+            model.path, self.model_picker.device, explain, self.channel_row.layers()
+        )
 
-    def _lay_out(self) -> None:
-        notice = QLabel(f"{RESEARCH_USE}.")
-        notice.setWordWrap(True)
-        inner = QWidget()
-        layout = QVBoxLayout(inner)
-        for widget in (
+    def _missing(self, layer: Any) -> str:
+        """Return what has to be chosen before the scan can be classified."""
+        if self.model_picker.model is None:
+            return self._no_model()
+        return self.channel_row.missing(layer) or self.region_row.missing()
+
+    def _no_model(self) -> str:
+        return NO_MODEL_YET if self.model_search.is_busy else NO_MODEL
+
+    def _widgets(self) -> tuple[QWidget, ...]:
+        return (
             self.drop_area,
             self.scan_picker,
             self.window_row,
             self.model_picker,
+            self.channel_row,
+            self.region_row,
+            self.explain_row,
             self.run_row,
             self.message,
             self.hidden_row,
             self.result,
             self.saliency_controls,
-        ):
-            layout.addWidget(widget)
-        layout.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setWidgetResizable(True)
-        scroll.setWidget(inner)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll, 1)
-        outer.addWidget(notice)
-        self.setMinimumWidth(_WIDTH)
+            self.answers,
+            self.planes_button,
+            self.keys,
+        )
 
     def _connect(self) -> None:
         self.drop_area.dropped.connect(self.open_paths)
+        self.opener.opened.connect(self.message.show_note)
         self.scan_picker.picked.connect(self._show_answer_of)
         self.scan_picker.chosen_here.connect(partial(show_only, self._viewer))
         self.model_picker.folder_chosen.connect(self._open_model)
+        self.model_picker.changed.connect(self._on_model)
+        self.explain_row.changed.connect(self._on_explain)
         self.run_row.run_clicked.connect(self.run)
+        self.run_row.several_clicked.connect(self.run_all)
         self.run_row.cancel_clicked.connect(self.runner.cancel)
-        self.runner.busy_changed.connect(self.run_row.set_busy)
+        self.runner.busy_changed.connect(self._on_busy)
         self.runner.progressed.connect(self.run_row.show_progress)
         self.runner.failed.connect(self.message.show_error)
         self.model_search.failed.connect(self.message.show_error)
-        self.hidden_row.resample_wanted.connect(self._resample)
+        self.all.answered.connect(self._on_one_of_all)
+        self.all.finished.connect(self.message.show_note)
+        self.hidden_row.resample_wanted.connect(self.opener.resample)
         self.result.peak_wanted.connect(self._go_to_peak)
+        self.planes_button.clicked.connect(lambda: show_planes(self._viewer))
+        self.answers.shown_again.connect(self.show_result)
+        self.answers.said.connect(self.message.show_note)
+
+    def _on_busy(self, busy: bool) -> None:
+        if busy:
+            self.message.clear_message()
+        self.run_row.set_busy(busy)
 
     def _open_model(self, folder: Path) -> None:
-        self._run(lambda *_: read_model(folder), self.model_picker.add_model)
-
-    def _resample(self, layer: Any) -> None:
-        record, current = record_of(layer), self.keeper.current
-        if record is not None and current is not None:
-            view = current.scan
-            self._run(lambda *_: resampled_layer(record, view), self._on_resampled)
+        self.runner.run(lambda *_: read_model(folder), self.model_picker.add_model)
 
     def _go_to_peak(self) -> None:
         record = record_of(self.scan_picker.layer)
@@ -185,22 +212,33 @@ class ClassifyPanel(QWidget):
         self.model_picker.set_models(choices.models)
         self.model_picker.set_devices(choices.devices)
 
-    def _on_looked_through(self, found: Opened | Survey) -> None:
-        if isinstance(found, Survey):
-            series_panel_of(self._viewer).show_survey(found)
-        else:
-            self._on_opened(found)
+    def _on_model(self, model: Bundle | None) -> None:
+        self.scan_picker.follow_model(None if model is None else model.card)
+        self.answers.follow_model("" if model is None else model.card.body_part)
+        self.channel_row.follow_model(() if model is None else model.recipe.channels)
+        self.region_row.follow_model(None if model is None else model.recipe)
+        self.explain_row.follow_model(() if model is None else model.card.labels)
 
-    def _on_opened(self, opened: Opened) -> None:
-        add_scans(self._viewer, opened.layers)
-        if len(opened.layers) > 1 or opened.skipped:
-            self.message.show_note(opened.summary)
+    def _on_explain(self) -> None:
+        """Make the other map at once where that takes no new forward pass."""
+        record = record_of(self.scan_picker.layer)
+        if record is not None and record.asked is not None and not self.runner.is_busy:
+            self.run()
 
-    def _on_resampled(self, layer: LayerData) -> None:
-        add_layer(self._viewer, layer)
+    def _on_one_of_all(self, layer: Any, result: Classified) -> None:
+        if layer is self.scan_picker.layer:
+            self.show_result(layer, result)
+        elif layer in self._viewer.layers:
+            keep_answer(layer, result)
+            self.answers.follow(self.scan_picker.layer)
 
     def _show_answer_of(self, layer: Any) -> None:
         record = record_of(layer)
         answer = None if record is None else record.prediction
         self.result.show_prediction(answer, "" if record is None else record.place)
         self.saliency_controls.follow(saliency_of(self._viewer, layer))
+        self.answers.follow(layer)
+        reason = self.scan_picker.reason(layer)
+        possible = not reason or self.scan_picker.anyway.isChecked()
+        self.run_row.offer("Classify", _TIP if possible else reason, possible=possible)
+        self.run_row.offer_several(len(self.scan_picker.suitable()))

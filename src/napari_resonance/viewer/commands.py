@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 PLUGIN = "napari-resonance"
 PANEL = "Classify"
 SERIES = "Series"
+PLANES = "Three planes"
 
 
 def open_folder(viewer: napari.viewer.Viewer) -> None:
@@ -20,6 +21,56 @@ def open_folder(viewer: napari.viewer.Viewer) -> None:
 def open_files(viewer: napari.viewer.Viewer) -> None:
     """Ask for files, whatever their names, and open the scans in them."""
     panel_of(viewer).drop_area.choose_files()
+
+
+def run(viewer: napari.viewer.Viewer) -> None:
+    """Classify the scan that is chosen in the panel."""
+    panel_of(viewer).run()
+
+
+def run_all(viewer: napari.viewer.Viewer) -> None:
+    """Classify all open scans."""
+    panel_of(viewer).run_all()
+
+
+def cancel(viewer: napari.viewer.Viewer) -> None:
+    """Free the panel and drop what it is working on."""
+    panel_of(viewer).runner.cancel()
+
+
+def toggle_map(viewer: napari.viewer.Viewer) -> None:
+    """Hide the map of the scan that is shown, or show it again."""
+    from napari_resonance.viewer import viewer_actions
+
+    viewer_actions.toggle_map(viewer)
+
+
+def next_scan(viewer: napari.viewer.Viewer) -> None:
+    """Show the next open scan."""
+    from napari_resonance.viewer.viewer_actions import step_scan
+
+    step_scan(viewer, 1)
+
+
+def previous_scan(viewer: napari.viewer.Viewer) -> None:
+    """Show the open scan before this one."""
+    from napari_resonance.viewer.viewer_actions import step_scan
+
+    step_scan(viewer, -1)
+
+
+def next_finding(viewer: napari.viewer.Viewer) -> None:
+    """Go to the next place that the map points to."""
+    from napari_resonance.viewer.viewer_actions import step_finding
+
+    step_finding(viewer, 1)
+
+
+def previous_finding(viewer: napari.viewer.Viewer) -> None:
+    """Go to the place before this one."""
+    from napari_resonance.viewer.viewer_actions import step_finding
+
+    step_finding(viewer, -1)
 
 
 def panel_of(viewer: napari.viewer.Viewer) -> Any:
@@ -34,6 +85,20 @@ def series_panel_of(viewer: napari.viewer.Viewer) -> Any:
     dock.show()
     dock.raise_()
     return panel
+
+
+def show_planes(viewer: napari.viewer.Viewer) -> Any:
+    """Show the other two planes below the canvas, or close them if they are shown."""
+    from napari_resonance.viewer.three_planes import ThreePlanes
+
+    shown = viewer.window.dock_widgets.get(PLANES)
+    if shown is not None:
+        viewer.window.remove_dock_widget(shown)
+        return None
+    planes = ThreePlanes(viewer)
+    viewer.window.add_dock_widget(planes, name=PLANES, area="bottom")
+    viewer.fit_to_view()
+    return planes
 
 
 def return_to_panel(viewer: napari.viewer.Viewer) -> None:

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QLayout, QSizePolicy, QWidget
+from collections.abc import Iterable
+
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QFrame,
+    QLabel,
+    QLayout,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_resonance.export.wording import RESEARCH_USE
 
 # As wide as the longest label, "Orientation", in napari's font.
 _LABEL_WIDTH = 86
@@ -10,10 +24,12 @@ _LABEL_WIDTH = 86
 # Room for the names of models and classes; longer ones are cut.
 _BOX_WIDTH = 110
 
+_PANEL_WIDTH = 330
 
-def new_form(parent: QWidget) -> QFormLayout:
+
+def new_form(parent: QWidget | None = None) -> QFormLayout:
     """Return an empty form without margins."""
-    form = QFormLayout(parent)
+    form = QFormLayout(parent) if parent is not None else QFormLayout()
     form.setContentsMargins(0, 0, 0, 0)
     form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
     return form
@@ -35,3 +51,23 @@ def narrow_box() -> QComboBox:
     box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     box.setMinimumWidth(_BOX_WIDTH)
     return box
+
+
+def fill_panel(panel: QWidget, widgets: Iterable[QWidget]) -> None:
+    """Lay out a panel: widgets that scroll, and below them what it is not for."""
+    inner = QWidget()
+    column = QVBoxLayout(inner)
+    for widget in widgets:
+        column.addWidget(widget)
+    column.addStretch(1)
+    scroll = QScrollArea()
+    scroll.setFrameShape(QFrame.Shape.NoFrame)
+    scroll.setWidgetResizable(True)
+    scroll.setWidget(inner)
+    notice = QLabel(f"{RESEARCH_USE}.")
+    notice.setWordWrap(True)
+    outer = QVBoxLayout(panel)
+    outer.setContentsMargins(0, 0, 0, 0)
+    outer.addWidget(scroll, 1)
+    outer.addWidget(notice)
+    panel.setMinimumWidth(_PANEL_WIDTH)

@@ -61,6 +61,11 @@ class ViewerFrame:
         matrix[:3, :3] = self.axes
         return matrix
 
+    @property
+    def to_ras(self) -> FloatArray:
+        """4×4, the frame's (z, y, x) in mm to RAS+ mm."""
+        return self.from_ras.T
+
     def is_parallel(self, affine: ArrayLike, *, oriented: bool = True) -> bool:
         """Tell whether data axes (z, y, x) run along the frame's z, y and x."""
         if oriented != self.oriented:

@@ -108,7 +108,7 @@ class FrameKeeper:
         """Take the frame of a layer of ours and stay at the same place in it."""
         layer = getattr(layer, "__wrapped__", layer)
         record = record_of(layer)
-        if record is None:
+        if record is None or record.role == "mark":
             return
         old, self._current = self.frame, ref(layer)
         frame = ViewerFrame.of(record.affine, oriented=record.scan.oriented)

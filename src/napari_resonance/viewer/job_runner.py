@@ -17,7 +17,7 @@ class JobRunner(QObject):
     """Work began (True), or the panel is free again (False)."""
 
     progressed = Signal(int, int, str)
-    failed = Signal(str)
+    failed = Signal(str, str)
     cancelled = Signal()
 
     def __init__(self, parent: QObject) -> None:

@@ -1,4 +1,4 @@
-"""Which model, on which device, and which of its classes to explain."""
+"""Which model, and on which device."""
 
 from __future__ import annotations
 
@@ -14,24 +14,23 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_resonance.classifier.card_facts import card_facts
+from napari_resonance.viewer.devices import DeviceChoice
 from napari_resonance.viewer.forms import add_field, narrow_box, new_form
+from napari_resonance.viewer.model_card import ModelCard
 
 if TYPE_CHECKING:
     from napari_resonance.classifier.bundle import Bundle
 
-_DEVICE_NAMES = {
-    "auto": "Automatic",
-    "cpu": "Processor (CPU)",
-    "cuda": "Graphics card (CUDA)",
-    "mps": "Graphics processor (Apple)",
-}
-
 
 class ModelPicker(QWidget):
-    """Model, device and class, with a line that says what the model is for."""
+    """Model and device, with the card that says what the model is for."""
 
     folder_chosen = Signal(object)
     """The user chose the folder of a model, as Path."""
+
+    changed = Signal(object)
+    """Another model is chosen, or None."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -40,24 +39,23 @@ class ModelPicker(QWidget):
         self.box.setAccessibleName("Model")
         self.box.setPlaceholderText("looking for models")
         self.box.currentIndexChanged.connect(self._on_model)
-        self.browse = QPushButton("Other…")
+        self.browse = QPushButton("Import…")
         self.browse.setToolTip("Use a model from a folder (a MONAI Bundle)")
         self.browse.clicked.connect(self._choose_folder)
         self.about = QLabel()
         self.about.setWordWrap(True)
+        self.card = ModelCard()
         self.device_box = narrow_box()
         self.device_box.setToolTip("Automatic takes the fastest one there is")
-        self.target_box = narrow_box()
-        self.target_box.setToolTip("The map shows what spoke for this class")
         row = QHBoxLayout()
         row.addWidget(self.box, 1)
         row.addWidget(self.browse)
         self._form = form = new_form(self)
         add_field(form, "Model", row)
         add_field(form, "", self.about)
+        form.addRow(self.card)
         add_field(form, "Device", self.device_box)
-        add_field(form, "Explain", self.target_box)
-        self.set_devices(("auto",))
+        self.set_devices((DeviceChoice("auto", "Automatic"),))
         self._on_model()
 
     @property
@@ -71,17 +69,11 @@ class ModelPicker(QWidget):
         """The device that is chosen, as a classifier takes it."""
         return str(self.device_box.currentData())
 
-    @property
-    def target(self) -> str | None:
-        """The class to explain, None for the most probable one."""
-        target: str | None = self.target_box.currentData()
-        return target
-
-    def set_devices(self, devices: tuple[str, ...]) -> None:
+    def set_devices(self, devices: tuple[DeviceChoice, ...]) -> None:
         """Offer these devices."""
         self.device_box.clear()
         for device in devices:
-            self.device_box.addItem(_DEVICE_NAMES.get(device, device), device)
+            self.device_box.addItem(device.text, device.name)
 
     def add_model(self, model: Bundle) -> None:
         """Offer one more model, and choose it."""
@@ -105,7 +97,5 @@ class ModelPicker(QWidget):
         model = self.model
         self.about.setText("" if model is None else model.card.task)
         self._form.setRowVisible(self.about, model is not None)
-        self.target_box.clear()
-        self.target_box.addItem("Most probable class", None)
-        for label in () if model is None else model.card.labels:
-            self.target_box.addItem(label, label)
+        self.card.show_facts({} if model is None else card_facts(model))
+        self.changed.emit(model)

@@ -10,9 +10,30 @@ from napari_resonance.geometry import FloatArray
 if TYPE_CHECKING:
     from napari_resonance.classifier.prediction import Prediction
     from napari_resonance.scan import Scan
+    from napari_resonance.viewer.classification import Asked
     from napari_resonance.viewer.windows import Window
 
 KEY = "resonance"
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One answer for a scan.
+
+    Parameters
+    ----------
+    prediction
+        The answer.
+    place
+        Where its map is highest, in words; empty where that cannot be said.
+    ended
+        When, in local time as ISO 8601: ``"2026-03-01T14:05:33"``.
+
+    """
+
+    prediction: Prediction
+    place: str
+    ended: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +47,7 @@ class LayerRecord:
     affine
         4×4, spatial index (z, y, x) of the layer's data to RAS+ mm.
     role
-        ``"scan"`` or ``"saliency"``.
+        ``"scan"``, ``"saliency"``, or ``"mark"`` for places that were marked on a scan.
     value_range
         The lowest and highest value: what the contrast slider spans.
     prediction
@@ -35,16 +56,22 @@ class LayerRecord:
         Where that answer's map is highest, in words.
     windows
         The windows that are offered for the scan.
+    runs
+        All answers for the scan, the latest last.
+    asked
+        What the network was asked last, for further maps of its answer.
 
     """
 
     scan: Scan
     affine: FloatArray
-    role: Literal["scan", "saliency"] = "scan"
+    role: Literal["scan", "saliency", "mark"] = "scan"
     value_range: tuple[float, float] | None = None
     prediction: Prediction | None = None
     place: str = ""
     windows: tuple[Window, ...] = ()
+    runs: tuple[Run, ...] = ()
+    asked: Asked | None = None
 
     @property
     def is_color(self) -> bool:
@@ -53,6 +80,8 @@ class LayerRecord:
 
     def spatial_shape(self, data: Any) -> tuple[int, ...]:
         """Return the number of voxels of layer data along z, y and x."""
+        if self.role == "mark":
+            return 1, 1, 1
         shape = data.shape[:-1] if self.is_color else data.shape
         return tuple(int(n) for n in shape[-3:])
 

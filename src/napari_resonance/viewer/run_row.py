@@ -17,10 +17,14 @@ class RunRow(QWidget):
     """Two buttons, and a bar that is there while work goes on."""
 
     run_clicked = Signal()
+    several_clicked = Signal()
     cancel_clicked = Signal()
 
-    def __init__(self, text: str, tip: str, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, text: str, tip: str, parent: QWidget | None = None, *, several: str = ""
+    ) -> None:
         super().__init__(parent)
+        self._several = several
         self._possible, self._busy = True, False
         self.run_button = QPushButton(text)
         self.run_button.setToolTip(tip)
@@ -28,6 +32,9 @@ class RunRow(QWidget):
         self.cancel_button = QPushButton("Cancel")
         self.cancel_button.setToolTip("Stop and drop the result")
         self.cancel_button.clicked.connect(self.cancel_clicked)
+        self.several_button = QPushButton(several)
+        self.several_button.setVisible(False)
+        self.several_button.clicked.connect(self.several_clicked)
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(6)
@@ -38,6 +45,7 @@ class RunRow(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(buttons)
+        layout.addWidget(self.several_button)
         layout.addWidget(self.bar)
         layout.addWidget(self.text)
         self.set_busy(False)
@@ -46,6 +54,7 @@ class RunRow(QWidget):
         """Offer what can be done now: run, or cancel."""
         self._busy = busy
         self.run_button.setEnabled(self._possible and not busy)
+        self.several_button.setEnabled(not busy)
         self.cancel_button.setEnabled(busy)
         self.bar.setVisible(busy)
         self.text.setVisible(busy)
@@ -57,6 +66,12 @@ class RunRow(QWidget):
         self.run_button.setText(text)
         self.run_button.setToolTip(tip)
         self.run_button.setEnabled(possible and not self._busy)
+
+    def offer_several(self, n: int) -> None:
+        """Offer to do it for so many at once; not for fewer than two."""
+        self.several_button.setText(f"{self._several} ({n})")
+        self.several_button.setToolTip(f"One after another, for {n} scans")
+        self.several_button.setVisible(bool(self._several) and n > 1)
 
     def show_progress(self, done: int, total: int, text: str) -> None:
         """Show steps done of steps in all; 0 in all means that nobody knows."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QWidget
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QStandardItemModel
+from qtpy.QtWidgets import QCheckBox, QLabel, QWidget
 
+from napari_resonance.classifier.card import ModelCard
+from napari_resonance.classifier.scan_checks import unsuitable
 from napari_resonance.viewer.connecting import connect_while_alive
 from napari_resonance.viewer.forms import add_field, narrow_box, new_form
 from napari_resonance.viewer.plain import MODALITIES, ORIENTATIONS, PlainAnswers
@@ -28,6 +31,7 @@ class ScanPicker(QWidget):
         super().__init__(parent)
         self._viewer = viewer
         self._layers: list[Any] = []
+        self._card: ModelCard | None = None
         self.box = narrow_box()
         self.box.setToolTip("The scan to classify; choosing one shows it")
         self.box.activated.connect(self._on_activated)
@@ -42,8 +46,15 @@ class ScanPicker(QWidget):
         self.orientation.setToolTip(
             "This image does not say how it lies in the patient"
         )
+        self.why_not = QLabel()
+        self.why_not.setWordWrap(True)
+        self.anyway = QCheckBox("Classify it all the same")
+        self.anyway.setToolTip("The answer carries a warning")
+        self.anyway.toggled.connect(lambda: self.picked.emit(self.layer))
         self._form = new_form(self)
         add_field(self._form, "Scan", self.box)
+        self._form.addRow(self.why_not)
+        self._form.addRow(self.anyway)
         add_field(self._form, "Modality", self.modality)
         add_field(self._form, "Orientation", self.orientation)
         layers = viewer.layers
@@ -60,6 +71,26 @@ class ScanPicker(QWidget):
         index = self.box.currentIndex()
         return self._layers[index] if 0 <= index < len(self._layers) else None
 
+    def follow_model(self, card: ModelCard | None) -> None:
+        """Grey out what a model was not made for, and say why."""
+        self._card = card
+        self.anyway.setChecked(False)
+        self._judge()
+        self._tell()
+
+    def reason(self, layer: Any) -> str:
+        """Say why the model was not made for a layer; empty if it may be classified."""
+        record = record_of(layer)
+        if record is None or self._card is None:
+            return ""
+        odd = unsuitable(record.scan, self._card)
+        return f"{odd[0][:1].upper()}{odd[0][1:]}." if odd else ""
+
+    def suitable(self) -> list[Any]:
+        """Return all layers of scans that the model was made for."""
+        scans = (layer for layer in self._layers if record_of(layer) is not None)
+        return [layer for layer in scans if not self.reason(layer)]
+
     def answers(self) -> PlainAnswers:
         """Return what the user says of a plain image."""
         return PlainAnswers(self.modality.currentData(), self.orientation.currentData())
@@ -71,6 +102,7 @@ class ScanPicker(QWidget):
         self.box.clear()
         self.box.addItems([layer.name for layer in self._layers])
         self.box.blockSignals(False)
+        self._judge()
         self.box.setEnabled(bool(self._layers))
         self.box.setPlaceholderText("no scan is open")
         if self._layers:
@@ -92,7 +124,20 @@ class ScanPicker(QWidget):
         self._tell()
         self.chosen_here.emit(self.layer)
 
+    def _judge(self) -> None:
+        model = self.box.model()
+        for n, layer in enumerate(self._layers):
+            reason = self.reason(layer)
+            self.box.setItemData(n, reason or None, Qt.ItemDataRole.ToolTipRole)
+            item = model.item(n) if isinstance(model, QStandardItemModel) else None
+            if item is not None:
+                item.setEnabled(not reason)
+
     def _tell(self) -> None:
+        reason = self.reason(self.layer)
+        self.why_not.setText(reason)
+        for widget in (self.why_not, self.anyway):
+            self._form.setRowVisible(widget, bool(reason))
         plain = self.layer is not None and record_of(self.layer) is None
         self._form.setRowVisible(self.modality, plain)
         self._form.setRowVisible(self.orientation, plain)

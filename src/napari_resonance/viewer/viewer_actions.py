@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from napari_resonance.geometry import to_world
 from napari_resonance.viewer.attach import attach
+from napari_resonance.viewer.findings import findings_of, next_place
 from napari_resonance.viewer.layers import LayerData
-from napari_resonance.viewer.records import KEY, LayerRecord, record_of
+from napari_resonance.viewer.records import KEY, LayerRecord, Run, is_scan, record_of
 
 if TYPE_CHECKING:
     import napari
@@ -92,11 +95,7 @@ def show_result(viewer: napari.viewer.Viewer, result: Classified, picked: Any) -
     if result.scan_layer is not None:
         picked.visible = False
         picked = add_layer(viewer, result.scan_layer)
-    record = record_of(picked)
-    if record is not None:
-        picked.metadata[KEY] = replace(
-            record, prediction=result.prediction, place=result.place
-        )
+    keep_answer(picked, result)
     keeper = attach(viewer)
     show_only(viewer, picked)
     _make_room(viewer, result)
@@ -106,6 +105,30 @@ def show_result(viewer: napari.viewer.Viewer, result: Classified, picked: Any) -
     go_to_peak(keeper, result.prediction)
     keeper.changed.emit()
     return True
+
+
+def keep_answer(layer: Any, result: Classified) -> None:
+    """Write an answer into the record of its scan's layer.
+
+    An answer with another map takes the place of the one it was made from.
+    """
+    record = record_of(layer)
+    if record is None:
+        return
+    runs = list(record.runs)
+    shown = [run for run in runs if run.prediction is result.prediction]
+    if not shown:
+        if runs and result.asked is not None and result.asked is record.asked:
+            runs.pop()
+        ended = datetime.now().isoformat(timespec="milliseconds")
+        runs.append(Run(result.prediction, result.place, ended))
+    layer.metadata[KEY] = replace(
+        record,
+        prediction=result.prediction,
+        place=result.place,
+        runs=tuple(runs),
+        asked=result.asked or record.asked,
+    )
 
 
 def saliency_of(viewer: napari.viewer.Viewer, layer: Any) -> Any | None:
@@ -131,9 +154,51 @@ def go_to_peak(keeper: FrameKeeper, prediction: Prediction | None) -> None:
         keeper.go_to(saliency.peak_mm)
 
 
+def toggle_map(viewer: napari.viewer.Viewer) -> None:
+    """Hide the maps of the scan that is shown, or show that of its answer again."""
+    current = attach(viewer).current
+    if current is None:
+        return
+    records = [(layer, record_of(layer)) for layer in viewer.layers]
+    maps = [
+        (layer, record)
+        for layer, record in records
+        if record is not None
+        and record.role == "saliency"
+        and record.scan is current.scan
+    ]
+    if any(layer.visible for layer, _ in maps):
+        for layer, _ in maps:
+            _set_visible(layer, False)
+    elif maps:
+        # The latest is on top.
+        _set_visible(maps[-1][0], True)
+
+
+def step_scan(viewer: napari.viewer.Viewer, step: int) -> None:
+    """Show the scan after (`step` 1) or before (-1) the one that is shown."""
+    scans = [layer for layer in viewer.layers if is_scan(layer)]
+    current = attach(viewer).current
+    if current is None or not scans:
+        return
+    shown = [record.scan for layer in scans if (record := record_of(layer))]
+    show_only(viewer, scans[(shown.index(current.scan) + step) % len(scans)])
+
+
+def step_finding(viewer: napari.viewer.Viewer, step: int) -> None:
+    """Go to the next or previous place that the map of the shown scan points to."""
+    keeper = attach(viewer)
+    record = keeper.current
+    if record is None or keeper.frame is None or record.prediction is None:
+        return
+    here = to_world(keeper.frame.to_ras, viewer.dims.point[-3:])
+    place = next_place(findings_of(record.prediction.saliency), here, step)
+    if place is not None:
+        keeper.go_to(place)
+
+
 def _make_room(viewer: napari.viewer.Viewer, result: Classified) -> None:
     """Hide earlier maps of a scan, and remove the one that is made anew."""
-    name = None if result.saliency is None else result.saliency[1]["name"]
     for layer in list(viewer.layers):
         record = record_of(layer)
         if (
@@ -142,7 +207,14 @@ def _make_room(viewer: napari.viewer.Viewer, result: Classified) -> None:
             or record.scan is not result.scan
         ):
             continue
-        if layer.name == name:
+        if _same_map(record.prediction, result.prediction):
             viewer.layers.remove(layer)
         else:
             layer.visible = False
+
+
+def _same_map(one: Prediction | None, other: Prediction) -> bool:
+    """Tell whether the maps of two answers were made alike; names may be numbered."""
+    maps = [None if p is None else p.saliency for p in (one, other)]
+    kinds = [None if m is None else (m.method, m.claim) for m in maps]
+    return kinds[0] is not None and kinds[0] == kinds[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+import traceback
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event
@@ -42,8 +43,8 @@ class Job(QObject):
     succeeded = Signal(object)
     """The result."""
 
-    failed = Signal(str)
-    """What went wrong, as sentences for the user."""
+    failed = Signal(str, str)
+    """What went wrong, as sentences for the user, and details of a program's fault."""
 
     cancelled = Signal()
     """The user does not want the result any more."""
@@ -101,7 +102,14 @@ class Job(QObject):
         elif isinstance(error, CancelledError):
             self.cancelled.emit()
         else:
-            self.failed.emit(sentence_of(error))
+            self.failed.emit(sentence_of(error), details_of(error))
+
+
+def details_of(error: BaseException) -> str:
+    """Return where a fault of the program happened; empty for errors that are ours."""
+    if isinstance(error, ResonanceError):
+        return ""
+    return "".join(traceback.format_exception(error)).rstrip()
 
 
 def sentence_of(error: BaseException) -> str:
@@ -116,5 +124,5 @@ def sentence_of(error: BaseException) -> str:
         return "There is not enough memory for this. Close other scans and try again."
     return (
         f"The program failed here ({type(error).__name__}: {error}). "
-        "The log holds the details; please report them."
+        "Please report the details."
     )

@@ -1,0 +1,39 @@
+"""A heading that folds away what not everybody wants to read."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel, QWidget
+from superqt import QCollapsible
+
+
+class Fold(QCollapsible):
+    """A heading, and below it a widget that is shown on a click."""
+
+    def __init__(
+        self, title: str, content: QWidget, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(title, parent, expandedIcon="▾", collapsedIcon="▸")
+        # Nothing moves while somebody waits to read.
+        self.setDuration(0)
+        for frame in (self, self.content()):
+            layout = frame.layout()
+            if layout is not None:
+                layout.setContentsMargins(0, 0, 0, 0)
+                layout.setSpacing(2)
+        self.toggleButton().setAccessibleName(title)
+        self.setContent(content)
+        self.collapse(animate=False)
+
+
+def text_label(text: str = "") -> QLabel:
+    """Return a label of plain text that wraps, and that mouse and keys can copy."""
+    label = QLabel(text)
+    label.setWordWrap(True)
+    # Model cards and headers come from files: never rich text.
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setTextInteractionFlags(
+        Qt.TextInteractionFlag.TextSelectableByMouse
+        | Qt.TextInteractionFlag.TextSelectableByKeyboard
+    )
+    return label

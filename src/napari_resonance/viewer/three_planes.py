@@ -1,0 +1,84 @@
+"""Two more planes beside the canvas, linked to it by a cross-hair."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QWidget
+
+from napari_resonance.viewer.attach import attach, real_viewer
+from napari_resonance.viewer.cross_hair import CrossHair
+from napari_resonance.viewer.records import is_scan
+from napari_resonance.viewer.side_view import SideView
+
+if TYPE_CHECKING:
+    import napari
+
+_EMPTY = "Open a scan first: then its other two planes are shown here."
+
+
+class ThreePlanes(QWidget):
+    """The two planes that the canvas does not show; a click in one moves the others."""
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer = real_viewer(viewer)
+        self._keeper = attach(self._viewer)
+        self._cross_hair: CrossHair | None = None
+        self._is_updating = False
+        self.views: list[SideView] = []
+        self._layout = QHBoxLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self.empty = QLabel(_EMPTY)
+        self.empty.setWordWrap(True)
+        self._layout.addWidget(self.empty)
+        self._keeper.changed.connect(self._update)
+        self._update()
+
+    def changeEvent(self, event: Any) -> None:  # noqa: N802  (Qt's name)
+        """End with the dock: napari takes the panel out of it and keeps it."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.end()
+            self.deleteLater()
+
+    def end(self) -> None:
+        """Take the cross-hair out of the viewer, and close both planes."""
+        self._keeper.changed.disconnect(self._update)
+        if self._cross_hair is not None:
+            self._cross_hair.remove()
+        for view in self.views:
+            view.end()
+        self.views = []
+
+    def _update(self) -> None:
+        """Show the planes once there is a scan, and let the lines fit it."""
+        scans = [layer for layer in self._viewer.layers if is_scan(layer)]
+        self.empty.setVisible(not scans)
+        if not scans and self._cross_hair is not None:
+            self._cross_hair.remove()
+            self._cross_hair = None
+        # Layers that are added here tell of it here again.
+        if not scans or self._is_updating:
+            return
+        self._is_updating = True
+        try:
+            if not self.views:
+                self.views = [SideView(self._viewer, self._keeper, n) for n in (0, 1)]
+                for view in self.views:
+                    self._layout.addWidget(view)
+            self._draw_lines(scans[-1].extent.world[:, -3:])
+        finally:
+            self._is_updating = False
+
+    def _draw_lines(self, extent: Any) -> None:
+        lines = self._cross_hair
+        if lines is not None and lines.layer not in self._viewer.layers:
+            return  # removed by hand, or with all layers
+        if lines is not None and lines.fits(self._viewer):
+            lines.set_extent(extent)
+            return
+        if lines is not None:
+            lines.remove()
+        self._cross_hair = CrossHair(self._viewer, extent)

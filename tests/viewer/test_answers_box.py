@@ -1,0 +1,142 @@
+"""All open scans at once, the answers of the session, and what is written of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import QFileDialog, QMessageBox
+from support.panels import press_run, wait_idle
+from support.phantoms import phantom
+
+from napari_resonance.classifier.bundle import load_bundle
+from napari_resonance.viewer import classification
+from napari_resonance.viewer.exports import KINDS
+from napari_resonance.viewer.layers import scan_layer
+from napari_resonance.viewer.records import record_of
+from napari_resonance.viewer.viewer_actions import add_scans, saliency_of
+
+
+@pytest.fixture
+def forwards(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Count how often a network is asked."""
+    from napari_resonance.classifier.predict import Classifier
+
+    asked: list[int] = []
+    ask = Classifier.ask
+
+    def counting(self: Any, *args: Any, **settings: Any) -> Any:
+        asked.append(1)
+        return ask(self, *args, **settings)
+
+    monkeypatch.setattr(Classifier, "ask", counting)
+    return asked
+
+
+@pytest.fixture
+def dialogs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNamespace:
+    """Answer the dialogs: warnings as told, files in a folder, without the ending."""
+    told = SimpleNamespace(folder=tmp_path, asked=[], agree=False)
+    button = QMessageBox.StandardButton
+
+    def warn(parent: Any, title: str, text: str, *_: Any) -> Any:
+        told.asked.append(text)
+        return button.Ok if told.agree else button.Cancel
+
+    def choose(parent: Any, title: str, start: str, filter_: str) -> Any:
+        return str(tmp_path / "out"), filter_
+
+    monkeypatch.setattr(QMessageBox, "warning", warn)
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", choose)
+    return told
+
+
+def test_answers_are_listed_shown_again_and_written(
+    viewer: Any,
+    panel: Any,
+    qtbot: Any,
+    bundle: Path,
+    forwards: list[int],
+    dialogs: SimpleNamespace,
+) -> None:
+    made = [phantom(n, modality="US")[0] for n in ("straight", "flipped")]
+    blank = phantom("sagittal", slope=0.0)[0]
+    blank = type(blank)(blank.stored() * 0, blank.affine, modality="MR")
+    one, two, _ = add_scans(viewer, [scan_layer(scan) for scan in [*made, blank]])
+    panel.model_picker.add_model(load_bundle(bundle))
+    box = panel.answers
+    assert not box.list.isVisibleTo(panel)
+    assert panel.run_row.several_button.text() == "All open scans (3)"
+    panel.run_row.several_button.click()
+    qtbot.waitUntil(lambda: "failed" in panel.message.sentence(), timeout=240_000)
+    said = panel.message.sentence()
+    assert said.startswith("2 scans classified. 1 failed.")
+    assert "blank" in said
+    assert [layer for layer, _ in box.list.runs()] == [two, one]
+    assert len(forwards) == 3
+    assert panel.result.isVisibleTo(panel)
+    # The second is seen by a double click, with its map.
+    box.list.itemActivated.emit(box.list.topLevelItem(0), 0)
+    wait_idle(panel, qtbot)
+    assert viewer.layers.selection.active is two
+    assert saliency_of(viewer, two).visible
+    assert not saliency_of(viewer, one)
+    assert len(box.list.runs()) == 2
+    # Another map of the same answer asks the network nothing.
+    panel.explain_row.sign_box.setCurrentText("Against the class")
+    panel.explain_row.changed.emit()
+    wait_idle(panel, qtbot)
+    assert record_of(two).prediction.saliency.sign == "against"
+    # Nothing speaks against it, and the earlier map is not shown for that.
+    assert saliency_of(viewer, two) is None
+    assert len(forwards) == 3
+    assert len(box.list.runs()) == 2
+    press_run(panel)
+    wait_idle(panel, qtbot)
+    assert len(forwards) == 3
+    panel.explain_row.sign_box.setCurrentText("For the class")
+    panel.explain_row.changed.emit()
+    wait_idle(panel, qtbot)
+    _write_everything(panel, qtbot, dialogs)
+    viewer.layers.remove(two)
+    assert [layer for layer, _ in box.list.runs()] == [one]
+
+
+def _write_everything(panel: Any, qtbot: Any, dialogs: SimpleNamespace) -> None:
+    folder, asked = dialogs.folder, dialogs.asked
+    row = panel.answers.export_row
+    for action in row.menu.actions():
+        action.trigger()
+        wait_idle(panel, qtbot)
+    # Refused: the pictures; written: the map and the table.
+    assert sorted(path.name for path in folder.iterdir()) == ["out.csv", "out.nii.gz"]
+    assert len(asked) == 2
+    assert "US" in asked[0]
+    dialogs.agree = True
+    for action in row.menu.actions():
+        action.trigger()
+        wait_idle(panel, qtbot)
+    assert {path.name for path in folder.iterdir()} == {f"out{k.ending}" for k in KINDS}
+    assert panel.message.sentence().startswith("Written: ")
+    assert (folder / "out.csv").read_text().count("\n") == 3
+    row.copy_button.click()
+    assert QGuiApplication.clipboard().text().startswith("spot, ")
+
+
+def test_the_last_answer_is_not_asked_for_twice() -> None:
+    options = classification.ClassifyOptions(lambda: None, False, Path("m"))
+    assert options.needs_forward
+    asked = classification.Asked(options.key, ())
+    again = classification.ClassifyOptions(lambda: None, False, Path("m"), asked=asked)
+    assert not again.needs_forward
+    moved = classification.ClassifyOptions(
+        lambda: None,
+        False,
+        Path("m"),
+        explain=classification.ExplainOptions(center_mm=(1.0, 2.0, 3.0)),
+        asked=asked,
+    )
+    assert moved.needs_forward

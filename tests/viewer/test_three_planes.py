@@ -1,0 +1,100 @@
+"""Two more planes with a cross-hair, in a real window."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QApplication
+from support.panels import add_phantom
+from support.phantoms import phantom, time_phantom
+
+from napari_resonance.geometry import to_world
+from napari_resonance.viewer.attach import attach
+from napari_resonance.viewer.commands import PLANES, show_planes
+from napari_resonance.viewer.cross_hair import NAME
+from napari_resonance.viewer.layers import scan_layer
+from napari_resonance.viewer.viewer_actions import add_scans
+
+
+def click(model: Any, point: Any, mode: str = "") -> None:
+    """Do on a viewer's model what a click on its canvas does."""
+    from types import SimpleNamespace
+
+    event = SimpleNamespace(
+        button=1, modifiers=(), pos=(50, 60), position=tuple(point), type="mouse_press"
+    )
+    for callback in model.mouse_drag_callbacks:
+        steps = callback(model, event)
+        if steps is not None and next(steps, "end") != "end":
+            event.type = "mouse_release"
+            next(steps, None)
+
+
+def crossing(layer: Any) -> Any:
+    """Return where the six lines of a cross-hair meet."""
+    starts = layer.data[:, 0, -3:]
+    return [np.median(starts[:, axis]) for axis in range(3)]
+
+
+def test_a_click_in_one_plane_moves_the_others(viewer: Any) -> None:
+    before = {w for w in QApplication.topLevelWidgets() if w.parent() is None}
+    _, mm = phantom()
+    image = add_phantom(viewer)
+    frame = attach(viewer).frame
+    there = to_world(frame.from_ras, mm)
+    planes = show_planes(viewer)
+    first, second = planes.views
+    # The canvas shows thick axial slices; the others cut along y and x.
+    assert [v.model.dims.order for v in (first, second)] == [(1, 0, 2), (2, 0, 1)]
+    click(viewer, there)
+    step = np.abs(np.diag(np.asarray(image.affine))[:3])
+    for model in (viewer, first.model, second.model):
+        assert (np.abs(np.array(model.dims.point) - there) <= step / 2 + 1e-6).all()
+        assert np.allclose(crossing(model.layers[NAME]), model.dims.point)
+    # The voxel under the cross-hair is the bright one, in each plane.
+    for view in (first, second):
+        assert view.model.layers[0].get_value(view.model.dims.point, world=True) == 1000
+    # Letters: coronal is seen from the front, head up; sagittal with the front left.
+    texts = first.model.canvas.overlays
+    assert texts["resonance_left"].text.startswith("R")
+    assert texts["resonance_top"].text.startswith("S")
+    assert second.model.canvas.overlays["resonance_left"].text.startswith("A")
+    assert not texts.get("resonance_answer").visible
+    # A click in a side plane moves the canvas too; contrast follows.
+    other = there + 3 * step
+    click(first.model, other)
+    assert (np.abs(np.array(viewer.dims.point) - other) <= step / 2 + 1e-6).all()
+    image.contrast_limits = (10, 20)
+    assert first.model.layers[0].contrast_limits == [10, 20]
+    # Another plane on the canvas leaves the other two to the sides.
+    viewer.dims.order = (1, 0, 2)
+    assert [v.model.dims.order for v in (first, second)] == [(0, 1, 2), (2, 0, 1)]
+    assert viewer.layers.selection.active is image
+    show_planes(viewer)
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
+    assert PLANES not in viewer.window.dock_widgets
+    assert NAME not in viewer.layers
+    kept = {w for w in QApplication.topLevelWidgets() if w.parent() is None}
+    assert kept <= before
+    click(viewer, there)
+    assert (np.abs(np.array(viewer.dims.point) - other) <= step / 2 + 1e-6).all()
+
+
+def test_planes_wait_for_a_scan_and_take_a_series_of_volumes(viewer: Any) -> None:
+    planes = show_planes(viewer)
+    assert planes.views == []
+    assert planes.empty.isVisibleTo(planes)
+    scan, mm = time_phantom()
+    add_scans(viewer, [scan_layer(scan)])
+    first, second = planes.views
+    assert first.model.dims.order == (0, 2, 1, 3)
+    there = (1.0, *to_world(attach(viewer).frame.from_ras, mm))
+    click(second.model, there)
+    assert viewer.dims.point[0] == pytest.approx(1.0)
+    assert first.model.layers[0].get_value(first.model.dims.point, world=True) == 2000
+    viewer.layers.clear()
+    assert len(first.model.layers) == 0
+    show_planes(viewer)
