@@ -4,12 +4,15 @@ Drives a real napari window: opens a sample scan through the panel, presses Clas
 waits for the answer, and takes the picture. On Linux without a screen::
 
     xvfb-run -a -s "-screen 0 1920x1080x24" python docs/scripts/make_screenshots.py
+
+The Fine-tune panel is taken with labelled scans of yours, if ``--labels`` names them.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,7 @@ IMAGES = Path(__file__).parents[1] / "images"
 # Name of the picture: sample that it shows. The series panel lists all of them.
 PICTURES = {"classify-panel": "icbm-t1", "classify-oblique": "oblique-pd"}
 SERIES, PLANES = "series-panel", "three-planes"
+FINETUNE = "finetune-panel"
 MAX_BYTES = 600_000
 WAIT_MS, STEP_MS, SETTLE_MS = 120_000, 20, 1500
 
@@ -37,12 +41,15 @@ def main() -> None:
     parser.add_argument("--size", default="1280x800", help="of the window")
     parser.add_argument("--theme", default="dark", choices=["dark", "light"])
     parser.add_argument("--model", type=Path, help="folder of another model")
+    parser.add_argument("--labels", type=Path, help=f"table, for {FINETUNE}")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     for name in options.names:
         viewer = new_window(options)
         if name == SERIES:
             list_series(viewer)
+        elif name == FINETUNE:
+            fine_tune(viewer, options.labels)
         else:
             classify(viewer, name, options)
         if name == PLANES:
@@ -77,6 +84,22 @@ def list_series(viewer: Any) -> None:
     panel.open_chosen()
     wait_until(lambda: bool(viewer.layers) and not panel.runner.is_busy)
     series_panel_of(viewer)
+
+
+def fine_tune(viewer: Any, labels: Path) -> None:
+    """Train on labelled scans, quickly, with one of them open."""
+    from napari_resonance.viewer.commands import finetune_panel_of
+
+    panel = finetune_panel_of(viewer)
+    panel.read_labels(labels)
+    wait_until(lambda: not panel.runner.is_busy and not panel.search.is_busy)
+    panel.labels.open_wanted.emit(panel.labels.model.rows[0])
+    wait_until(lambda: bool(viewer.layers) and not panel.opener.is_busy)
+    panel.form.preset.setCurrentIndex(panel.form.preset.findData("quick"))
+    with tempfile.TemporaryDirectory() as folder:
+        panel.form.place.setText(str(Path(folder, "my-model")))
+        panel.train_row.run_row.run_button.click()
+        wait_until(lambda: not panel.runner.is_busy)
 
 
 def classify(viewer: Any, name: str, options: argparse.Namespace) -> None:

@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from napari_resonance.export.wording import counted
 from napari_resonance.progress import Progress, ShouldStop, never, no_progress
 from napari_resonance.training.cases import SIDES, LabelledSet
-from napari_resonance.training.finetune import Run, check_place, locked
+from napari_resonance.training.finetune import (
+    Run,
+    check_place,
+    locked,
+    work_folder,
+)
 from napari_resonance.training.options import SCRATCH, FinetuneOptions
 
 if TYPE_CHECKING:
@@ -104,7 +109,7 @@ def check_labels(
 
     """
     target = Path(out)
-    work = target.with_name(f"{target.name}.training")
+    work = work_folder(target)
     chosen = options or FinetuneOptions()
     run = Run(chosen, str(pretrained), target, work, False, progress, should_stop)
     check_place(target)

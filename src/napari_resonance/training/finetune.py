@@ -145,7 +145,7 @@ def finetune(  # noqa: PLR0913
         Told after each step; asked after each step.
     on_epoch, should_finish
         Told after each epoch; asked after each epoch. True ends the training early:
-        the best weights so far are judged and stored.
+        the best weights so far are judged and stored, and no further member is begun.
 
     Raises
     ------
@@ -157,7 +157,7 @@ def finetune(  # noqa: PLR0913
 
     """
     target = Path(out)
-    work = target.with_name(f"{target.name}.training")
+    work = work_folder(target)
     chosen = options or FinetuneOptions()
     run = Run(
         chosen,
@@ -176,6 +176,17 @@ def finetune(  # noqa: PLR0913
         result = _finetune(labels, run)
     shutil.rmtree(work, ignore_errors=True)
     return replace(result, seconds=time.perf_counter() - began)
+
+
+def work_folder(out: Path) -> Path:
+    """Return where the parts of a training lie until its model is there."""
+    return out.with_name(f"{out.name}.training")
+
+
+def is_interrupted(out: Path) -> bool:
+    """Tell whether a training into this folder was begun and can go on."""
+    places = ("*/last.ckpt", "*/member-*/last.ckpt")
+    return any(any(work_folder(out).glob(place)) for place in places)
 
 
 def check_place(target: Path) -> None:

@@ -74,7 +74,7 @@ def _row(case: Case, folder: Path) -> dict[str, str]:
         "weight": "" if case.weight == 1 else f"{case.weight:.9g}",
         **{name: repr(float(mm)) for name, mm in zip(_CENTER, place, strict=False)},
         **channels,
-        "series": case.series if case.files else "",
+        "series": case.series,
         **case.groups,
     }
 

@@ -79,7 +79,7 @@ def read_labels(
 
 def checked(
     found: LabelledSet,
-    source: Path,
+    source: Path | None,
     *,
     labels: Sequence[str] | None = None,
     patients_per_class: int = 2,
@@ -91,7 +91,7 @@ def checked(
     found
         Cases with their patients.
     source
-        What errors name as the place of the labels.
+        What errors name as the place of the labels; None where they have none.
     labels, patients_per_class
         As for `read_labels`.
 
@@ -180,7 +180,7 @@ def _relative(path: Path, root: Path) -> str:
 
 
 def _without_repeats(
-    cases: Sequence[Case], source: Path
+    cases: Sequence[Case], source: Path | None
 ) -> tuple[list[Case], list[str]]:
     """Drop rows that say the same twice.
 
@@ -217,7 +217,7 @@ def _without_repeats(
     return list(kept.values()), [f"{rows}: left out"]
 
 
-def _check_same(cases: Sequence[Case], place: Path, source: Path) -> None:
+def _check_same(cases: Sequence[Case], place: Path, source: Path | None) -> None:
     """Refuse that one scan has two patients or two sides."""
     facts: tuple[tuple[str, Callable[[Case], str]], ...] = (
         ("patients", lambda case: case.patient),
@@ -232,7 +232,7 @@ def _check_same(cases: Sequence[Case], place: Path, source: Path) -> None:
             )
 
 
-def _check_sides(cases: Sequence[Case], source: Path) -> None:
+def _check_sides(cases: Sequence[Case], source: Path | None) -> None:
     sides: dict[str, str] = {}
     for case in cases:
         side = sides.setdefault(case.patient, case.split)
@@ -247,7 +247,7 @@ def _check_sides(cases: Sequence[Case], source: Path) -> None:
 
 
 def _classes(
-    cases: Sequence[Case], labels: Sequence[str] | None, source: Path
+    cases: Sequence[Case], labels: Sequence[str] | None, source: Path | None
 ) -> tuple[str, ...]:
     found = sorted({case.label for case in cases})
     if labels is None:
@@ -265,7 +265,7 @@ def _classes(
 
 
 def _check_classes(
-    cases: Sequence[Case], classes: Sequence[str], least: int, source: Path
+    cases: Sequence[Case], classes: Sequence[str], least: int, source: Path | None
 ) -> None:
     if len(classes) < 2:
         raise TrainingError(

@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from napari_resonance.classifier.network import ResNet
 from napari_resonance.errors import TrainingError
+from napari_resonance.training.options import UNFREEZE
 
 if TYPE_CHECKING:
     import torch
 
 STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
 """Parts of the network before its head, first to last."""
-
-UNFREEZE = ("auto", "head", "layer4", "layer3", "layer2", "layer1", "all")
-"""What may be asked to learn: the named stage and all that follows it."""
 
 
 def trainable(unfreeze: str) -> tuple[str, ...]:

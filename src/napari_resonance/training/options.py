@@ -35,6 +35,9 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 """Epochs, networks that answer together, most voxels of an input, and views of each
 case for a frozen network."""
 
+UNFREEZE = ("auto", "head", "layer4", "layer3", "layer2", "layer1", "all")
+"""What may be asked to learn: the named stage and all that follows it."""
+
 SCRATCH = "none"
 """What `pretrained` is called where a network begins untrained."""
 
@@ -68,9 +71,9 @@ class FinetuneOptions:
     Parameters
     ----------
     preset
-        ``"quick"``, ``"standard"`` or ``"thorough"``.
+        How much time to spend: ``"quick"``, ``"standard"`` or ``"thorough"``.
     unfreeze
-        First stage that learns, see ``layers.UNFREEZE``.
+        First stage that learns, with all that follow it: one of `UNFREEZE`.
     gradual
         Let the stages begin to learn one after the other, the last one first.
     epochs, batch, rate
@@ -78,11 +81,12 @@ class FinetuneOptions:
     layer_decay
         Factor of the learning rate from each stage to the one before it.
     flip
-        Axes that may be mirrored without a change of the label: letters of ``xyz``.
+        Axes that may be mirrored without a change of the label: letters of ``xyz``,
+        where x is left and right.
     shape
         Voxels of the network's input, instead of what the scans suggest.
     folds
-        Of a cross-validation; 0 for one split.
+        Of a cross-validation, which judges by every patient once; 0 for one split.
     keep_folds
         Keep the networks of the folds, which then answer together, instead of training
         once more on all cases.
@@ -99,7 +103,9 @@ class FinetuneOptions:
         Epochs without a better validation loss after which training ends.
     coverage
         Of the prediction sets.
-    modality, body_part, task, licence
+    task
+        The question that the model answers, for its card.
+    modality, body_part, licence
         For the model card.
     device, devices, precision, deterministic
         Where and how exactly to compute.
@@ -147,8 +153,6 @@ class FinetuneOptions:
             If a name is not known or a number makes no sense.
 
         """
-        from napari_resonance.training.layers import UNFREEZE
-
         _one_of("preset", self.preset, tuple(PRESETS))
         _one_of("unfreeze", self.unfreeze, UNFREEZE)
         _one_of("balance", self.balance, ("auto", "none", "weights", "sampling"))

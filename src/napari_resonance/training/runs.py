@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -85,6 +86,9 @@ def _members(
         if count > 1:
             folder /= f"member-{number + 1}"
             words = f"{title}member {number + 1} of {count}, "
+        if learned and run.should_finish() and not _is_begun(folder, run):
+            decision = Decision("members", len(learned), "training was ended by hand")
+            break
         around = Surroundings(
             folder=folder,
             resume=run.resume,
@@ -100,6 +104,11 @@ def _members(
         learned.append(learn(start, state, sides, options, seed=seed, around=around))
     joined = together(learned)
     return replace(joined, decisions=(*joined.decisions, decision))
+
+
+def _is_begun(folder: Path, run: Run) -> bool:
+    """Tell whether an earlier process left a network of this run that can go on."""
+    return run.resume and (folder / "last.ckpt").is_file()
 
 
 def together(learned: Sequence[Learned]) -> Learned:

@@ -341,7 +341,8 @@ def _resumable(path: Path | None, key: str) -> dict[str, Any] | None:
         raise TrainingError(
             "the checkpoint is of another training: labels, scans or options differ",
             source=path,
-            remedy="Train without --resume, or with the options it was begun with",
+            remedy="Begin anew (without --resume), or with the labels and options it "
+            "was begun with",
         )
     return found
 

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import napari
 
+    from napari_resonance.classifier.bundle import Bundle
+
 PLUGIN = "napari-resonance"
 PANEL = "Classify"
 SERIES = "Series"
 PLANES = "Three planes"
+FINETUNE = "Fine-tune"
 
 
 def open_folder(viewer: napari.viewer.Viewer) -> None:
@@ -81,7 +84,21 @@ def panel_of(viewer: napari.viewer.Viewer) -> Any:
 
 def series_panel_of(viewer: napari.viewer.Viewer) -> Any:
     """Return the Series panel of a viewer's window, in front, opened if it was not."""
-    dock, panel = viewer.window.add_plugin_dock_widget(PLUGIN, SERIES, tabify=True)
+    return _in_front(viewer, SERIES)
+
+
+def finetune_panel_of(viewer: napari.viewer.Viewer) -> Any:
+    """Return the Fine-tune panel of a viewer's window, in front."""
+    return _in_front(viewer, FINETUNE)
+
+
+def use_model(viewer: napari.viewer.Viewer, model: Bundle) -> None:
+    """Choose a model in the Classify panel, and bring that to the front."""
+    _in_front(viewer, PANEL).model_picker.add_model(model)
+
+
+def _in_front(viewer: napari.viewer.Viewer, name: str) -> Any:
+    dock, panel = viewer.window.add_plugin_dock_widget(PLUGIN, name, tabify=True)
     dock.show()
     dock.raise_()
     return panel

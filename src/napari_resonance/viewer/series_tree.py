@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from qtpy.QtCore import QSize, Qt, Signal
-from qtpy.QtGui import QIcon, QImage, QPainter, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QTreeWidget, QTreeWidgetItem, QWidget
 
+from napari_resonance.viewer.pictures import blank_icon, icon_of
 from napari_resonance.viewer.survey import Series, Study, Survey
 from napari_resonance.viewer.thumbnails import SIDE, Thumbnail
 
@@ -75,7 +74,7 @@ class SeriesTree(QTreeWidget):
         if item is None:
             return
         if thumbnail.pixels is not None:
-            item.setIcon(0, _icon(thumbnail.pixels))
+            item.setIcon(0, icon_of(thumbnail.pixels))
         if thumbnail.problem:
             item.setToolTip(0, f"{item.toolTip(0)}\n{thumbnail.problem}")
 
@@ -99,7 +98,7 @@ def _series_item(branch: QTreeWidgetItem, series: Series) -> QTreeWidgetItem:
     item = QTreeWidgetItem(branch, ["\n".join(lines)])
     item.setData(0, _ROLE, series)
     item.setToolTip(0, "\n".join([*lines[:2], *warnings]))
-    item.setIcon(0, _blank())
+    item.setIcon(0, blank_icon())
     return item
 
 
@@ -115,30 +114,3 @@ def _list_skipped(tree: QTreeWidget, skipped: tuple[tuple[str, str], ...]) -> No
             QTreeWidgetItem(item, [Path(source).name])
         if count > _LISTED_FILES:
             QTreeWidgetItem(item, [f"and {count - _LISTED_FILES} more"])
-
-
-def _blank() -> QIcon:
-    # Keeps the room, so that the list does not jump when pictures come in.
-    pixmap = QPixmap(SIDE, SIDE)
-    pixmap.fill(Qt.GlobalColor.black)
-    return _same_when_chosen(pixmap)
-
-
-def _icon(pixels: Any) -> QIcon:
-    rows, columns = pixels.shape[:2]
-    image = QImage(
-        pixels.tobytes(), columns, rows, 3 * columns, QImage.Format.Format_RGB888
-    )
-    square = QImage(SIDE, SIDE, QImage.Format.Format_RGB888)
-    square.fill(Qt.GlobalColor.black)
-    painter = QPainter(square)
-    painter.drawImage((SIDE - columns) // 2, (SIDE - rows) // 2, image)
-    painter.end()
-    return _same_when_chosen(QPixmap.fromImage(square))
-
-
-def _same_when_chosen(pixmap: QPixmap) -> QIcon:
-    # Qt would tint the picture of a chosen scan.
-    icon = QIcon(pixmap)
-    icon.addPixmap(pixmap, QIcon.Mode.Selected)
-    return icon

@@ -1,0 +1,126 @@
+"""How to train: what the core leaves to choose, and where the model goes."""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QWidget,
+)
+
+from napari_resonance.training.options import PRESETS, UNFREEZE, FinetuneOptions
+from napari_resonance.viewer.forms import add_field, narrow_box, new_form
+from napari_resonance.viewer.option_help import help_of
+
+METADATA = "configs/metadata.json"
+
+_DEFAULT = FinetuneOptions()
+_UNFREEZE = {"auto": "Chosen from the scans", "head": "The last layer", "all": "All"}
+_FOLDS = {0: "Patients kept apart", 5: "Five folds (slower)"}
+
+
+class TrainingForm(QWidget):
+    """Presets and a few options; all defaults and help texts are the core's."""
+
+    place_changed = Signal()
+    """The model shall go somewhere else."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.preset = _box({name: name.capitalize() for name in PRESETS}, "preset")
+        self.unfreeze = _box(
+            {n: _UNFREEZE.get(n, f"From {n} on") for n in UNFREEZE}, "unfreeze"
+        )
+        self.folds = _box(_FOLDS, "folds")
+        self._boxes = {
+            "preset": self.preset,
+            "unfreeze": self.unfreeze,
+            "folds": self.folds,
+        }
+        self.mirror = QCheckBox("Left and right")
+        self.mirror.setToolTip(help_of(FinetuneOptions, "flip"))
+        self.task = QLineEdit(_DEFAULT.task)
+        self.task.setPlaceholderText("What the model answers")
+        self.task.setToolTip(help_of(FinetuneOptions, "task"))
+        self.place = QLineEdit(str(_free_place()))
+        self.place.setPlaceholderText("Folder of the new model")
+        self.place.setToolTip("Folder of the new model; its last part is the name")
+        self.place.textChanged.connect(self._on_place)
+        self.taken = QLabel("There is a model already: it will be replaced.")
+        self.taken.setWordWrap(True)
+        self.browse = QPushButton("…")
+        self.browse.setAccessibleName("Choose the folder of the new model")
+        self.browse.setToolTip("Choose where the model goes")
+        self.browse.clicked.connect(self._choose_place)
+        row = QHBoxLayout()
+        row.addWidget(self.place, 1)
+        row.addWidget(self.browse)
+        self._form = form = new_form(self)
+        add_field(form, "Preset", self.preset)
+        add_field(form, "Learns", self.unfreeze)
+        add_field(form, "Judged by", self.folds)
+        add_field(form, "Mirror", self.mirror)
+        add_field(form, "Task", self.task)
+        add_field(form, "Save as", row)
+        self.place.setAccessibleName("Save as")
+        add_field(form, "", self.taken)
+        self._on_place()
+
+    @property
+    def out(self) -> Path:
+        """Folder of the new model."""
+        return Path(self.place.text().strip()).expanduser()
+
+    def options(self) -> FinetuneOptions:
+        """Return what is chosen."""
+        return FinetuneOptions(
+            preset=self.preset.currentData(),
+            unfreeze=self.unfreeze.currentData(),
+            folds=self.folds.currentData(),
+            flip="x" if self.mirror.isChecked() else _DEFAULT.flip,
+            task=self.task.text().strip(),
+        )
+
+    def show_options(self, options: FinetuneOptions) -> None:
+        """Choose what these options say, as far as the form has it."""
+        for name, box in self._boxes.items():
+            box.setCurrentIndex(max(0, box.findData(getattr(options, name))))
+        self.mirror.setChecked("x" in options.flip)
+        self.task.setText(options.task)
+
+    def _on_place(self) -> None:
+        self._form.setRowVisible(self.taken, (self.out / METADATA).is_file())
+        self.place_changed.emit()
+
+    def _choose_place(self) -> None:
+        name, _ = QFileDialog.getSaveFileName(
+            self, "Folder of the new model", options=QFileDialog.Option.ShowDirsOnly
+        )
+        if name:
+            self.place.setText(name)
+
+
+def _free_place() -> Path:
+    """Return a folder for a model, in the user's home, that nothing is in."""
+    home = Path.home() / "resonance-models"
+    names = (home / f"model-{n}" for n in count(1))
+    return next(name for name in names if not name.exists())
+
+
+def _box(choices: dict[Any, str], option: str) -> QComboBox:
+    box = narrow_box()
+    for value, title in choices.items():
+        box.addItem(title, value)
+    box.setCurrentIndex(box.findData(getattr(_DEFAULT, option)))
+    box.setToolTip(help_of(FinetuneOptions, option))
+    return box
