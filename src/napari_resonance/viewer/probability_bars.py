@@ -15,7 +15,7 @@ QProgressBar {{
 }}
 QProgressBar::chunk {{ background: {color}; border-radius: 3px; }}
 """
-_BEST, _OTHER = "#5aa9e6", "#8a929c"
+BEST, _OTHER = "#5aa9e6", "#8a929c"
 
 
 class ProbabilityBars(QWidget):
@@ -37,7 +37,7 @@ class ProbabilityBars(QWidget):
             bar.setValue(round(probability * _STEPS))
             bar.setTextVisible(False)
             bar.setFixedHeight(10)
-            color = _BEST if probability == best else _OTHER
+            color = BEST if probability == best else _OTHER
             bar.setStyleSheet(_BAR.format(color=color))
             bar.setAccessibleName(f"{label} {percent(probability)}")
             self._layout.addWidget(QLabel(label), row, 0)

@@ -1,0 +1,156 @@
+"""The score table behind its view, and the filter over it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from qtpy.QtCore import (
+    QAbstractTableModel,
+    QModelIndex,
+    QObject,
+    QSortFilterProxyModel,
+    Qt,
+    Signal,
+)
+
+from napari_resonance.viewer.score_rows import ScoreRow
+
+COLUMNS = ("Scan", "Model", "Label", "Probability", "Doubt", "Verdict")
+SCAN, MODEL, LABEL, PROBABILITY, DOUBT, VERDICT = range(6)
+FILTERS = {
+    "all": "All scans",
+    "unsure": "Not sure",
+    "odd": "Unlike the training data",
+    "failed": "Failed",
+    "open": "Without a verdict",
+}
+_TIPS = (
+    "A click shows the scan and where the network looked",
+    "Which model answered",
+    "The most probable class",
+    "Calibrated probability of the label",
+    "From 0, sure, to 1, all classes alike: the doubtful teach a model the most",
+    "What you decided: a class, or rejected",
+)
+_ROOT = QModelIndex()
+
+Verdicts = dict[tuple[str, str, str], str]
+
+
+class ScoreModel(QAbstractTableModel):
+    """Rows of a score table with verdicts."""
+
+    verdicts_changed = Signal()
+    """Something else is decided."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.rows: list[ScoreRow] = []
+        self.verdicts: Verdicts = {}
+
+    def show_rows(
+        self, rows: Sequence[ScoreRow], verdicts: Mapping[tuple[str, str, str], str]
+    ) -> None:
+        """Show a table and what was decided about it."""
+        self.beginResetModel()
+        self.rows, self.verdicts = list(rows), dict(verdicts)
+        self.endResetModel()
+
+    def decide(self, rows: Sequence[ScoreRow], verdict: str | None) -> None:
+        """Decide about scans: a class, `REJECTED`, or None for the model's own label.
+
+        Rows without an answer cannot be accepted as they are.
+        """
+        for row in rows:
+            decided = row.label if verdict is None else verdict
+            if decided:
+                self.verdicts[row.key] = decided
+        if self.rows:
+            last = self.index(len(self.rows) - 1, VERDICT)
+            self.dataChanged.emit(self.index(0, VERDICT), last)
+        self.verdicts_changed.emit()
+
+    def rowCount(self, parent: QModelIndex = _ROOT) -> int:  # noqa: N802  (Qt's name)
+        """Return the number of rows."""
+        return 0 if parent.isValid() else len(self.rows)
+
+    def columnCount(self, parent: QModelIndex = _ROOT) -> int:  # noqa: N802
+        """Return the number of columns."""
+        return 0 if parent.isValid() else len(COLUMNS)
+
+    def headerData(  # noqa: N802
+        self, section: int, orientation: Qt.Orientation, role: int = 0
+    ) -> Any:
+        """Return what stands above a column."""
+        if orientation == Qt.Orientation.Horizontal:
+            if role == Qt.ItemDataRole.DisplayRole:
+                return COLUMNS[section]
+            if role == Qt.ItemDataRole.ToolTipRole:
+                return _TIPS[section]
+        return None
+
+    def data(self, index: QModelIndex, role: int = 0) -> Any:
+        """Return what a cell shows, or sorts by (the edit role)."""
+        row, column = self.rows[index.row()], index.column()
+        if role == Qt.ItemDataRole.EditRole:
+            numbers = {PROBABILITY: row.probability, DOUBT: row.doubt}
+            return numbers.get(column, self._text(row, column).casefold())
+        if role == Qt.ItemDataRole.DisplayRole:
+            return self._text(row, column)
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return "\n".join(filter(None, (row.source, row.problem, _state(row))))
+        return None
+
+    def _text(self, row: ScoreRow, column: int) -> str:
+        if column == LABEL:
+            return row.label or "failed"
+        if column == PROBABILITY:
+            return f"{row.probability:.3f}" if row.label else ""
+        if column == DOUBT:
+            return f"{row.doubt:.2f}" if row.label else ""
+        if column == VERDICT:
+            return self.verdicts.get(row.key, "")
+        # Folders often have the name of a patient: the last part has to do.
+        return row.model if column == MODEL else PurePosixPath(row.source).name
+
+
+def _state(row: ScoreRow) -> str:
+    if row.odd:
+        return "Unlike the training data"
+    return "" if row.sure or row.problem else "Not sure"
+
+
+class ScoreFilter(QSortFilterProxyModel):
+    """Keeps the rows that are looked for, in the order that is asked for."""
+
+    def __init__(self, model: ScoreModel, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._model, self._kind, self._text = model, "all", ""
+        self.setSourceModel(model)
+        self.setSortRole(Qt.ItemDataRole.EditRole)
+
+    def show_only(self, kind: str, text: str = "") -> None:
+        """Keep rows of a kind (see `FILTERS`) that hold all words of a text."""
+        self._kind, self._text = kind, text
+        self.invalidateFilter()
+
+    def row_at(self, index: QModelIndex) -> ScoreRow:
+        """Return the row that stands at a place of the view."""
+        return self._model.rows[self.mapToSource(index).row()]
+
+    def filterAcceptsRow(self, at: int, parent: QModelIndex) -> bool:  # noqa: N802
+        """Tell whether a row of the table is shown."""
+        row = self._model.rows[at]
+        verdict = self._model.verdicts.get(row.key, "")
+        kept = {
+            "unsure": bool(row.label) and not row.sure,
+            "odd": row.odd,
+            "failed": bool(row.problem) or not row.label,
+            "open": not verdict,
+        }
+        hay = " ".join((row.source, row.model, row.label, verdict, row.problem))
+        words = self._text.casefold().split()
+        found = all(word in hay.casefold() for word in words)
+        return kept.get(self._kind, True) and found

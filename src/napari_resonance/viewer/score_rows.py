@@ -1,0 +1,173 @@
+"""Rows of a score table, and what was decided about them; without Qt."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_resonance.errors import ReadError
+from napari_resonance.export.atomic import replacing
+from napari_resonance.training.cases import Case
+
+SCORES, VERDICTS = "scores.csv", "verdicts.csv"
+"""Files of a folder of scores."""
+
+REJECTED = "rejected"
+_COLUMNS = ("source", "series", "model", "verdict")
+_P = "p_"
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreRow:
+    """What a model said of one scan.
+
+    Parameters
+    ----------
+    source
+        Of the scan, relative to the folder that was scored.
+    series
+        Its identifier; empty where it has none.
+    model
+        Which one.
+    label, probabilities
+        What it answered; empty where it failed.
+    sure, odd
+        Whether it was sure, and whether the scan is unlike its training data.
+    problem
+        Why there is no answer; empty where there is one.
+
+    """
+
+    source: str
+    series: str
+    model: str
+    label: str
+    probabilities: Mapping[str, float]
+    sure: bool
+    odd: bool
+    problem: str
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What tells it from other rows."""
+        return (self.source, self.series, self.model)
+
+    @property
+    def probability(self) -> float:
+        """Of the label; 0 without an answer."""
+        return self.probabilities.get(self.label, 0.0)
+
+    @property
+    def doubt(self) -> float:
+        """Entropy of the probabilities, from 0 to 1; -1 without an answer."""
+        values = [p for p in self.probabilities.values() if p > 0]
+        if not self.label:
+            return -1.0
+        if len(self.probabilities) < 2:
+            return 0.0
+        entropy = -sum(p * math.log(p) for p in values)
+        return entropy / math.log(len(self.probabilities))
+
+
+def read_scores(folder: Path) -> list[ScoreRow]:
+    """Read the score table of a folder.
+
+    Raises
+    ------
+    ReadError
+        If there is none, or it cannot be read.
+
+    """
+    path = folder / SCORES
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            return [_row(cells) for cells in csv.DictReader(stream)]
+    except (OSError, KeyError, ValueError, csv.Error) as error:
+        raise ReadError(
+            f"cannot read the scores: {error}",
+            source=path,
+            remedy="Choose a folder that resonance score wrote",
+        ) from error
+
+
+def _row(cells: Mapping[str, str]) -> ScoreRow:
+    given = {
+        name[len(_P) :]: float(text)
+        for name, text in cells.items()
+        if name.startswith(_P) and text
+    }
+    return ScoreRow(
+        source=cells["source"],
+        series=cells.get("series") or "",
+        model=cells["model"],
+        label=cells["label"] or "",
+        probabilities=given,
+        sure=_is_true(cells.get("sure")),
+        odd=_is_true(cells.get("out_of_distribution")),
+        problem=cells.get("error") or "",
+    )
+
+
+def _is_true(text: str | None) -> bool:
+    return (text or "").strip().lower() in ("true", "1", "yes")
+
+
+def read_verdicts(folder: Path) -> dict[tuple[str, str, str], str]:
+    """Return what was decided before: a label, or `REJECTED`, by `ScoreRow.key`."""
+    try:
+        with (folder / VERDICTS).open(newline="", encoding="utf-8") as stream:
+            rows = list(csv.DictReader(stream))
+    except FileNotFoundError:
+        return {}
+    return {(r["source"], r["series"], r["model"]): r["verdict"] for r in rows}
+
+
+def write_verdicts(folder: Path, verdicts: Mapping[tuple[str, str, str], str]) -> None:
+    """Keep what was decided beside the scores, whole or not at all.
+
+    Raises
+    ------
+    ExportError
+        If it cannot be written.
+
+    """
+    with (
+        replacing(folder / VERDICTS) as draft,
+        draft.open("w", newline="", encoding="utf-8") as stream,
+    ):
+        writer = csv.writer(stream)
+        writer.writerow(_COLUMNS)
+        writer.writerows((*key, verdict) for key, verdict in verdicts.items())
+
+
+def cases_of(
+    rows: Iterable[ScoreRow],
+    verdicts: Mapping[tuple[str, str, str], str],
+    studies: Path,
+) -> list[Case]:
+    """Return the scans that were decided about as labelled cases, each once.
+
+    Those that were rejected are left out.
+
+    Parameters
+    ----------
+    rows
+        Of the score table, in the order in which the cases shall be.
+    verdicts
+        By `ScoreRow.key`.
+    studies
+        The folder that was scored.
+
+    """
+    cases: dict[tuple[str, str], Case] = {}
+    for row in rows:
+        label = verdicts.get(row.key, REJECTED)
+        if label != REJECTED:
+            path = studies / row.source
+            series = row.series if path.is_dir() else ""
+            case = Case((path,), label, "", source=row.source, series=series)
+            cases.setdefault((row.source, row.series), case)
+    return list(cases.values())

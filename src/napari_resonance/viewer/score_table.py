@@ -1,0 +1,130 @@
+"""The table of scores: sorted, filtered, searched; what is decided about each scan."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import QModelIndex, Qt, Signal
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QComboBox,
+    QHBoxLayout,
+    QHeaderView,
+    QLineEdit,
+    QTableView,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_resonance.viewer.class_names import MOST_KEYS
+from napari_resonance.viewer.probability_delegate import ProbabilityDelegate
+from napari_resonance.viewer.score_model import (
+    DOUBT,
+    FILTERS,
+    LABEL,
+    MODEL,
+    PROBABILITY,
+    SCAN,
+    VERDICT,
+    ScoreFilter,
+    ScoreModel,
+)
+from napari_resonance.viewer.score_rows import ScoreRow
+
+_WIDTHS = {MODEL: 70, LABEL: 70, PROBABILITY: 76, DOUBT: 50, VERDICT: 70}
+
+
+class ScoreTable(QWidget):
+    """A `ScoreModel` with a line to search in and a list of filters."""
+
+    row_clicked = Signal(object)
+    """The scan of this `ScoreRow` shall be shown."""
+
+    key_pressed = Signal(int)
+    """A digit: 1 to 9 for a class, 0 to reject, for the rows that are chosen."""
+
+    def __init__(self, model: ScoreModel, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.filter = ScoreFilter(model, self)
+        self.search = QLineEdit()
+        self.search.setPlaceholderText("Search")
+        self.search.setAccessibleName("Search the scores")
+        self.search.setToolTip("Words in names, classes, verdicts and errors")
+        self.search.setClearButtonEnabled(True)
+        self.kinds = QComboBox()
+        self.kinds.setAccessibleName("Which scores to show")
+        self.kinds.setToolTip("Which scans to show")
+        for kind, text in FILTERS.items():
+            self.kinds.addItem(text, kind)
+        self.view = _View(self)
+        self.view.setModel(self.filter)
+        self.view.setItemDelegateForColumn(PROBABILITY, ProbabilityDelegate(self.view))
+        self._size_columns()
+        # Those that a model would learn the most from.
+        self.view.sortByColumn(DOUBT, Qt.SortOrder.DescendingOrder)
+        row = QHBoxLayout()
+        row.addWidget(self.search, 1)
+        row.addWidget(self.kinds)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(row)
+        layout.addWidget(self.view, 1)
+        self.search.textChanged.connect(self._filter)
+        self.kinds.currentIndexChanged.connect(self._filter)
+        self.view.clicked.connect(self._on_clicked)
+
+    def chosen(self) -> list[ScoreRow]:
+        """Return the rows that are chosen, in the order in which they stand."""
+        selection = self.view.selectionModel()
+        places = [] if selection is None else selection.selectedRows()
+        ordered = sorted(places, key=QModelIndex.row)
+        return [self.filter.row_at(index) for index in ordered]
+
+    def shown(self) -> list[ScoreRow]:
+        """Return the rows that are shown, in their order."""
+        places = (self.filter.index(n, SCAN) for n in range(self.filter.rowCount()))
+        return [self.filter.row_at(index) for index in places]
+
+    def choose_next(self) -> None:
+        """Choose the row below the one that is chosen, and show its scan."""
+        at = self.view.currentIndex().row() + 1
+        if at < self.filter.rowCount():
+            self.view.selectRow(at)
+            self._on_clicked(self.filter.index(at, SCAN))
+
+    def _on_clicked(self, index: QModelIndex) -> None:
+        self.row_clicked.emit(self.filter.row_at(index))
+
+    def _filter(self) -> None:
+        self.filter.show_only(self.kinds.currentData(), self.search.text())
+
+    def _size_columns(self) -> None:
+        rows, columns = self.view.verticalHeader(), self.view.horizontalHeader()
+        if rows is None or columns is None:
+            return
+        rows.hide()
+        columns.setSectionResizeMode(SCAN, QHeaderView.ResizeMode.Stretch)
+        for column, width in _WIDTHS.items():
+            self.view.setColumnWidth(column, width)
+
+
+class _View(QTableView):
+    def __init__(self, table: ScoreTable) -> None:
+        super().__init__(table)
+        self._table = table
+        self.setAccessibleName("Scores")
+        self.setSortingEnabled(True)
+        self.setWordWrap(False)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+
+    def keyPressEvent(self, event: Any) -> None:  # noqa: N802  (Qt's name)
+        """Take digits for verdicts; Enter shows the scan."""
+        text = event.text()
+        if text.isdigit() and int(text) <= MOST_KEYS and not event.modifiers():
+            self._table.key_pressed.emit(int(text))
+        elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            if self.currentIndex().isValid():
+                self.clicked.emit(self.currentIndex())
+        else:
+            super().keyPressEvent(event)
