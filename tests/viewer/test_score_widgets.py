@@ -12,16 +12,13 @@ from qtpy.QtGui import QImage, QPainter
 from qtpy.QtWidgets import QStyleOptionViewItem
 from support.labelled import write_labelled
 
-from napari_resonance.errors import ReadError
 from napari_resonance.training.label_writer import write_labels
 from napari_resonance.training.labels import read_labels
 from napari_resonance.viewer.score_model import DOUBT, PROBABILITY, SCAN, ScoreModel
 from napari_resonance.viewer.score_rows import (
     REJECTED,
-    SCORES,
     ScoreRow,
     cases_of,
-    read_scores,
     read_verdicts,
     write_verdicts,
 )
@@ -171,33 +168,19 @@ def test_buttons_say_why_not(qtbot: Any) -> None:
         row.save_button.click()
 
 
-def test_scores_are_read_from_their_folder(tmp_path: Path) -> None:
-    (tmp_path / SCORES).write_text(
-        "source,study,series,model,status,label,probability,p_cube,p_none,sure,"
-        "out_of_distribution,warnings,error,seconds\n"
-        "a.nii,,,m,done,cube,0.7,0.7,0.3,true,false,,,0.1\n"
-        "b.nii,,,m,failed,,,,,,,,it is blank,0.1\n"
-    )
-    good, bad = read_scores(tmp_path)
-    assert good.probabilities == {"cube": 0.7, "none": 0.3}
-    assert (good.label, good.sure, good.odd, good.problem) == ("cube", True, False, "")
-    assert (bad.label, bad.probability, bad.doubt) == ("", 0.0, -1.0)
-    assert bad.problem == "it is blank"
-    with pytest.raises(ReadError, match="cannot read the scores"):
-        read_scores(tmp_path / "elsewhere")
-
-
 def test_verdicts_outlive_the_window_and_become_labels(tmp_path: Path) -> None:
     table = write_labelled(tmp_path / "studies", 4)
-    rows = [scored(f"scan0{n}.nii.gz", 0.4 + n / 10) for n in range(4)]
+    names = [f"scan0{n}.nii.gz" for n in range(4)]
+    files = [(table.parent / name,) for name in names]
+    rows = [scored(name, 0.4, files=f) for name, f in zip(names, files, strict=True)]
     verdicts = {rows[n].key: label for n, label in enumerate(("cube", "none", "cube"))}
     verdicts[rows[3].key] = REJECTED
     assert read_verdicts(tmp_path) == {}
     write_verdicts(tmp_path, verdicts)
     assert read_verdicts(tmp_path) == verdicts
     # Two models may have answered about one scan: it is one case.
-    twice = [*rows, scored("scan00.nii.gz", 0.9, model="other")]
-    cases = cases_of(twice, verdicts, table.parent)
+    twice = [*rows, scored(names[0], 0.9, model="other", files=files[0])]
+    cases = cases_of(twice, verdicts)
     written = write_labels(tmp_path / "labels.csv", cases)
     with written.open() as stream:
         found = [(r["path"], r["label"]) for r in csv.DictReader(stream)]

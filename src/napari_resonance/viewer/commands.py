@@ -14,6 +14,7 @@ PANEL = "Classify"
 SERIES = "Series"
 PLANES = "Three planes"
 FINETUNE = "Fine-tune"
+SCORE = "Score"
 
 
 def open_folder(viewer: napari.viewer.Viewer) -> None:
@@ -90,6 +91,11 @@ def series_panel_of(viewer: napari.viewer.Viewer) -> Any:
 def finetune_panel_of(viewer: napari.viewer.Viewer) -> Any:
     """Return the Fine-tune panel of a viewer's window, in front."""
     return _in_front(viewer, FINETUNE)
+
+
+def score_panel_of(viewer: napari.viewer.Viewer) -> Any:
+    """Return the Score panel of a viewer's window, in front."""
+    return _in_front(viewer, SCORE)
 
 
 def use_model(viewer: napari.viewer.Viewer, model: Bundle) -> None:

@@ -53,8 +53,10 @@ class ScoreReview(QWidget):
     def show_rows(
         self, rows: Sequence[ScoreRow], verdicts: Mapping[tuple[str, str, str], str]
     ) -> None:
-        """Show a score table and what was decided about it before."""
+        """Show a score table and what was decided about it; what is chosen stays so."""
+        chosen = self.table.chosen()
         self.model.show_rows(rows, verdicts)
+        self.table.choose({row.key for row in chosen})
         labels = dict.fromkeys(name for row in rows for name in row.probabilities)
         self.verdicts.set_labels(list(labels))
 

@@ -8,16 +8,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_resonance.errors import ReadError
 from napari_resonance.export.atomic import replacing
 from napari_resonance.training.cases import Case
 
-SCORES, VERDICTS = "scores.csv", "verdicts.csv"
-"""Files of a folder of scores."""
+VERDICTS = "verdicts.csv"
+"""File of a folder of scores."""
 
 REJECTED = "rejected"
 _COLUMNS = ("source", "series", "model", "verdict")
-_P = "p_"
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +36,8 @@ class ScoreRow:
         Whether it was sure, and whether the scan is unlike its training data.
     problem
         Why there is no answer; empty where there is one.
+    files, number
+        Where it is read from, and which of the scans in these files it is.
 
     """
 
@@ -49,6 +49,8 @@ class ScoreRow:
     sure: bool
     odd: bool
     problem: str
+    files: tuple[Path, ...] = ()
+    number: int = 0
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -70,49 +72,6 @@ class ScoreRow:
             return 0.0
         entropy = -sum(p * math.log(p) for p in values)
         return entropy / math.log(len(self.probabilities))
-
-
-def read_scores(folder: Path) -> list[ScoreRow]:
-    """Read the score table of a folder.
-
-    Raises
-    ------
-    ReadError
-        If there is none, or it cannot be read.
-
-    """
-    path = folder / SCORES
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            return [_row(cells) for cells in csv.DictReader(stream)]
-    except (OSError, KeyError, ValueError, csv.Error) as error:
-        raise ReadError(
-            f"cannot read the scores: {error}",
-            source=path,
-            remedy="Choose a folder that resonance score wrote",
-        ) from error
-
-
-def _row(cells: Mapping[str, str]) -> ScoreRow:
-    given = {
-        name[len(_P) :]: float(text)
-        for name, text in cells.items()
-        if name.startswith(_P) and text
-    }
-    return ScoreRow(
-        source=cells["source"],
-        series=cells.get("series") or "",
-        model=cells["model"],
-        label=cells["label"] or "",
-        probabilities=given,
-        sure=_is_true(cells.get("sure")),
-        odd=_is_true(cells.get("out_of_distribution")),
-        problem=cells.get("error") or "",
-    )
-
-
-def _is_true(text: str | None) -> bool:
-    return (text or "").strip().lower() in ("true", "1", "yes")
 
 
 def read_verdicts(folder: Path) -> dict[tuple[str, str, str], str]:
@@ -144,9 +103,7 @@ def write_verdicts(folder: Path, verdicts: Mapping[tuple[str, str, str], str]) -
 
 
 def cases_of(
-    rows: Iterable[ScoreRow],
-    verdicts: Mapping[tuple[str, str, str], str],
-    studies: Path,
+    rows: Iterable[ScoreRow], verdicts: Mapping[tuple[str, str, str], str]
 ) -> list[Case]:
     """Return the scans that were decided about as labelled cases, each once.
 
@@ -158,16 +115,15 @@ def cases_of(
         Of the score table, in the order in which the cases shall be.
     verdicts
         By `ScoreRow.key`.
-    studies
-        The folder that was scored.
 
     """
     cases: dict[tuple[str, str], Case] = {}
     for row in rows:
         label = verdicts.get(row.key, REJECTED)
         if label != REJECTED:
-            path = studies / row.source
-            series = row.series if path.is_dir() else ""
-            case = Case((path,), label, "", source=row.source, series=series)
+            several = len(row.files) > 1
+            place = row.files[0].parent if several else row.files[0]
+            series = row.series if several else ""
+            case = Case((place,), label, "", source=row.source, series=series)
             cases.setdefault((row.source, row.series), case)
     return list(cases.values())

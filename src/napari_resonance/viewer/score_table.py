@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import QModelIndex, Qt, Signal
+from qtpy.QtCore import QItemSelectionModel, QModelIndex, Qt, Signal
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QComboBox,
@@ -84,6 +84,15 @@ class ScoreTable(QWidget):
         """Return the rows that are shown, in their order."""
         places = (self.filter.index(n, SCAN) for n in range(self.filter.rowCount()))
         return [self.filter.row_at(index) for index in places]
+
+    def choose(self, keys: set[tuple[str, str, str]]) -> None:
+        """Choose the rows of these keys, as far as they are shown."""
+        selection = self.view.selectionModel()
+        flags = QItemSelectionModel.SelectionFlag
+        for n, row in enumerate(self.shown() if keys else ()):
+            if selection is not None and row.key in keys:
+                index = self.filter.index(n, SCAN)
+                selection.select(index, flags.Select | flags.Rows)
 
     def choose_next(self) -> None:
         """Choose the row below the one that is chosen, and show its scan."""

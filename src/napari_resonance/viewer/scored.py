@@ -1,38 +1,46 @@
-"""From a score table to what the window shows of it, without Qt."""
+"""From the journal of a scoring to what the window shows of it, without Qt."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_resonance.errors import ReadError
+from napari_resonance.export.wording import counted
 from napari_resonance.progress import Progress, ShouldStop
+from napari_resonance.viewer.classification import Classified, ClassifyOptions, classify
+from napari_resonance.viewer.pace import duration
 from napari_resonance.viewer.score_rows import (
     ScoreRow,
     cases_of,
-    read_scores,
     read_verdicts,
     write_verdicts,
 )
 
 if TYPE_CHECKING:
     from napari_resonance.scan import Scan
+    from napari_resonance.scoring.journal import Journal
+    from napari_resonance.scoring.plan import Item
+
+# `scoring.journal.FILE_NAME`, which the window's thread need not import for.
+JOURNAL = "journal.sqlite"
 
 Verdicts = Mapping[tuple[str, str, str], str]
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """A score table and what was decided about it.
+    """What was scored and what was decided about it.
 
     Parameters
     ----------
     out
-        Its folder.
+        The folder of the results.
     rows, verdicts
-        What it says, and what was decided, by `ScoreRow.key`.
+        What the models said, and what was decided, by `ScoreRow.key`.
 
     """
 
@@ -42,7 +50,7 @@ class Scores:
 
 
 def load_scores(out: Path, progress: Progress, should_stop: ShouldStop) -> Scores:
-    """Read a folder of scores.
+    """Read the results of a scoring, ended or not.
 
     Raises
     ------
@@ -51,16 +59,67 @@ def load_scores(out: Path, progress: Progress, should_stop: ShouldStop) -> Score
 
     """
     progress(0, 0, "Reading the scores")
-    return Scores(out, read_scores(out), read_verdicts(out))
+    from napari_resonance.scoring.journal import Journal
+    from napari_resonance.scoring.options import ScoreOptions
+
+    if not is_begun(out):
+        raise ReadError(
+            "there are no scores in this folder",
+            source=out,
+            remedy="Choose the output folder of a scoring",
+        )
+    journal = Journal(out / JOURNAL)
+    try:
+        rows = _rows(journal, ScoreOptions().sha256)
+    finally:
+        journal.close()
+    return Scores(out, rows, read_verdicts(out))
 
 
-def keep_verdicts(out: Path, verdicts: Verdicts) -> None:
-    """Write what was decided beside the scores."""
+def _rows(journal: Journal, options: str) -> list[ScoreRow]:
+    names = {sha: name for sha, (name, _) in journal.models().items()}
+    return [
+        _row(item, names.get(model, model), answer)
+        for item, model, _, answer, _ in journal.rows(options)
+    ]
+
+
+def _row(item: Item, model: str, answer: Mapping[str, Any]) -> ScoreRow:
+    odd = answer.get("out_of_distribution") or {}
+    return ScoreRow(
+        source=item.source,
+        series=item.series,
+        model=model,
+        label=answer.get("label") or "",
+        probabilities=answer.get("probabilities") or {},
+        sure=bool(answer.get("sure")),
+        odd=bool(odd.get("flag")),
+        problem=answer.get("message") or answer.get("error") or "",
+        files=tuple(map(Path, item.files)),
+        number=item.number,
+    )
+
+
+def keep_verdicts(
+    out: Path, verdicts: Verdicts, progress: Progress, should_stop: ShouldStop
+) -> None:
+    """Write what was decided beside the scores.
+
+    Raises
+    ------
+    ExportError
+        If it cannot be written.
+
+    """
     write_verdicts(out, verdicts)
 
 
 def save_labels(
-    rows: Sequence[ScoreRow], verdicts: Verdicts, studies: Path, path: Path
+    rows: Sequence[ScoreRow],
+    verdicts: Verdicts,
+    path: Path,
+    progress: Progress,
+    should_stop: ShouldStop,
 ) -> Path:
     """Write verdicts as the table that ``resonance finetune`` takes.
 
@@ -72,30 +131,127 @@ def save_labels(
     """
     from napari_resonance.training.label_writer import write_labels
 
-    return write_labels(path, cases_of(rows, verdicts, studies))
+    return write_labels(path, cases_of(rows, verdicts))
 
 
-def scan_of(row: ScoreRow, studies: Path) -> Scan:
+def scan_of(row: ScoreRow) -> Scan:
     """Read the scan that a row is about.
 
     Raises
     ------
     ReadError
-        If it is not there any more, or the row names several.
+        If it is not there any more.
 
     """
-    from napari_resonance.reading import outline_scans, read_scans
+    from napari_resonance.reading import read_scans
 
-    path = studies / row.source
-    if not path.exists():
-        raise ReadError(
-            "the scan is not where it was scored",
-            source=path,
-            remedy="Choose the folder of studies anew",
+    scans = read_scans(row.files)
+    if row.number < len(scans):
+        return scans[row.number]
+    raise ReadError(
+        "the scan is not as it was when it was scored",
+        source=row.files[0],
+        remedy="Score the folder again",
+    )
+
+
+@dataclass(frozen=True)
+class ScoreOrder:
+    """What to score, with what, and where the results go.
+
+    Parameters
+    ----------
+    studies, out
+        Folder of scans, and of the results.
+    models
+        Names or folders.
+    retry_failed
+        Score once more what failed in an earlier run.
+
+    """
+
+    studies: Path
+    out: Path
+    models: tuple[str, ...]
+    retry_failed: bool = False
+
+
+def foresee(order: ScoreOrder, progress: Progress, should_stop: ShouldStop) -> str:
+    """Say what a scoring would do, and how long it would take.
+
+    Raises
+    ------
+    ResonanceError
+        If nothing can be scored.
+
+    """
+    progress(0, 0, "Looking for scans, and scoring a few to take the time")
+    from napari_resonance.scoring.run import forecast
+
+    found = forecast(order.studies, list(order.models), out=order.out)
+    items = found.plan.items
+    kinds = Counter(item.modality or "other" for item in items)
+    listed = ", ".join(f"{kind} {n}" for kind, n in kinds.most_common())
+    refused = sum(bool(item.refused) for item in items)
+    lines = [f"{counted(len(items), 'scan')} ({listed}); {found.pending} to score."]
+    if found.there:
+        lines.append(f"{found.there} are scored already.")
+    if refused:
+        lines.append(f"{counted(refused, 'file')} cannot be read.")
+    if found.plan.left_out:
+        lines.append(f"{counted(len(found.plan.left_out), 'file')} hold no scan.")
+    if found.seconds is not None:
+        lines.append(
+            f"It would take {duration(found.seconds)} "
+            f"(measured on {counted(found.sampled, 'scan')})."
         )
-    outlines = outline_scans(path)
-    found = [o for o in outlines if not row.series or o.series == row.series]
-    if len(found) != 1:
-        raise ReadError(f"{len(found)} scans are here, not one", source=path)
-    (scan,) = read_scans(found[0].sources)
-    return scan
+    return "\n".join(lines)
+
+
+def run(order: ScoreOrder, progress: Progress, should_stop: ShouldStop) -> str:
+    """Score a folder; what an earlier run did is not done again.
+
+    Returns
+    -------
+    str
+        How many were scored, failed and skipped.
+
+    Raises
+    ------
+    ResonanceError
+        If nothing can be scored, or the results cannot be written.
+
+    """
+    progress(0, 0, "Loading the models")
+    from napari_resonance.scoring.options import ScoreOptions
+    from napari_resonance.scoring.run import score
+
+    summary = score(
+        order.studies,
+        list(order.models),
+        out=order.out,
+        options=ScoreOptions(retry_failed=order.retry_failed),
+        progress=progress,
+        should_stop=should_stop,
+    )
+    return str(summary)
+
+
+def is_begun(out: Path) -> bool:
+    """Tell whether a folder holds the results of a scoring, ended or not."""
+    return (out / JOURNAL).is_file()
+
+
+def explain(
+    row: ScoreRow, model: Path, progress: Progress, should_stop: ShouldStop
+) -> Classified:
+    """Read the scan of a row, and make the map of its answer.
+
+    Raises
+    ------
+    ResonanceError
+        If the scan is not there any more, or fails again.
+
+    """
+    options = ClassifyOptions(scan=lambda: scan_of(row), scan_is_new=True, model=model)
+    return classify(options, progress, should_stop)
