@@ -86,3 +86,13 @@ class TrainingError(ResonanceError):
 
 class CancelledError(ResonanceError):
     """The caller asked to stop before the result was there."""
+
+
+class ScoringError(ResonanceError):
+    """A run over many scans that cannot begin or go on, or a scan that broke it."""
+
+
+def without_source(error: ResonanceError) -> str:
+    """Return an error's message and remedy as a sentence each."""
+    parts = [part.rstrip(".") for part in (error.message, error.remedy) if part]
+    return f"{'. '.join(parts)}."

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -176,6 +177,22 @@ class Scan:
         spacing = "×".join(f"{s:.3g}" for s in self.spacing)
         kind = self.modality or "unknown modality"
         return f"Scan({kind}, {size}, {spacing} mm, {self.orientation or 'unoriented'})"
+
+
+class HasSources(Protocol):
+    """What came from files."""
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """The files."""
+
+
+def source_of(scan: HasSources) -> str:
+    """Return a scan's file, or the folder that holds all of its files."""
+    if len(scan.sources) == 1:
+        return str(scan.sources[0])
+    folders = {str(path.parent) for path in scan.sources}
+    return os.path.commonpath(folders) if folders else ""
 
 
 def _restored(state: dict[str, Any]) -> Scan:

@@ -6,6 +6,7 @@ makes no class that is not on a list.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 from collections.abc import Mapping
@@ -95,6 +96,15 @@ class Bundle:
     weights_sha256: str
     converted: Mapping[str, str]
     warnings: tuple[str, ...] = ()
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all that an answer depends on: weights, settings and statistics."""
+        digest = hashlib.sha256(self.weights_sha256.encode())
+        for name in (METADATA, INFERENCE, STATISTICS):
+            file = self.path / name
+            digest.update(file.read_bytes() if file.is_file() else b"")
+        return digest.hexdigest()
 
     def label_weights(self) -> NDArray[np.float32]:
         """Return the last linear layer's weights, float32 ``(labels, features)``.

@@ -24,7 +24,6 @@ from napari_resonance.classifier.engines import (
 from napari_resonance.classifier.prediction import Prediction
 from napari_resonance.classifier.scan_checks import (
     is_constant,
-    source_of,
     unsuitable,
 )
 from napari_resonance.classifier.stages import (
@@ -43,7 +42,7 @@ from napari_resonance.errors import (
 )
 from napari_resonance.preprocessing import NetworkInput, Recipe
 from napari_resonance.progress import Progress, ShouldStop, never, no_progress
-from napari_resonance.scan import Scan
+from napari_resonance.scan import Scan, source_of
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -100,6 +99,16 @@ class Classifier:
     def card(self) -> ModelCard:
         """What the classifier is for."""
         return self.bundle.card
+
+    @property
+    def name(self) -> str:
+        """What the classifier is called."""
+        return self.bundle.card.name
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all that an answer depends on."""
+        return self.bundle.sha256
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
@@ -38,11 +36,3 @@ def is_constant(scan: Scan) -> bool:
 def _all_equal(values: NDArray[Any]) -> bool:
     first = values.flat[0]
     return bool((values == first).all())
-
-
-def source_of(scan: Scan) -> str:
-    """Return the scan's file, or the folder that holds all of its files."""
-    if len(scan.sources) == 1:
-        return str(scan.sources[0])
-    folders = {str(Path(s).parent) for s in scan.sources}
-    return os.path.commonpath(folders) if folders else ""

@@ -31,8 +31,8 @@ from napari_resonance.cli.output import (
     say_left_out,
     sentence,
 )
-from napari_resonance.cli.results import entry, facts, without_source, write_files
-from napari_resonance.errors import ResonanceError
+from napari_resonance.cli.results import entry, facts, write_files
+from napari_resonance.errors import ResonanceError, without_source
 from napari_resonance.progress import Progress, no_progress
 
 if TYPE_CHECKING:

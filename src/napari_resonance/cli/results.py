@@ -6,8 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_resonance.errors import ResonanceError
-
 if TYPE_CHECKING:
     from napari_resonance.classifier.predict import Classifier
     from napari_resonance.classifier.prediction import Prediction
@@ -78,9 +76,3 @@ def write_files(scan: Scan, prediction: Prediction, stem: Path) -> Prediction:
         files["saliency"] = stem.with_name(name)
         write_saliency(prediction.saliency, files["saliency"])
     return replace(prediction, files=files)
-
-
-def without_source(error: ResonanceError) -> str:
-    """Return an error's message and remedy as a sentence each."""
-    parts = [part.rstrip(".") for part in (error.message, error.remedy) if part]
-    return f"{'. '.join(parts)}."

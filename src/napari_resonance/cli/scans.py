@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -59,14 +58,6 @@ def _found(
             remedy="Name a folder that holds DICOM or NIfTI files",
         )
     return found
-
-
-def source_of(scan: Scan | Outline) -> str:
-    """Return the file of a scan, or the folder that holds its files."""
-    if len(scan.sources) == 1:
-        return str(scan.sources[0])
-    folders = {str(path.parent) for path in scan.sources}
-    return os.path.commonpath(folders) if folders else ""
 
 
 def description_of(scan: Scan | Outline) -> str:

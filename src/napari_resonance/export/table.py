@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -62,6 +62,35 @@ def write_predictions(
     rows = [_row(prediction) for prediction in predictions]
     given = [name for name in _WHERE_GIVEN if any(name in row for row in rows)]
     columns = [*_FIRST, *(f"p_{name}" for name in labels), *_LAST, *given]
+    write_rows(columns, rows, path)
+
+
+def write_rows(
+    columns: Sequence[str],
+    rows: Iterable[Mapping[str, object]],
+    path: str | PathLike[str],
+) -> None:
+    """Write a CSV table, UTF-8, whole or not at all.
+
+    Text that a spreadsheet would run as a formula gets an apostrophe in front. What is
+    None, not finite or not in a row is left empty; several texts in one cell are joined
+    by ``"; "``.
+
+    Parameters
+    ----------
+    columns
+        Their names, in order.
+    rows
+        Values by the names of their columns.
+    path
+        The file.
+
+    Raises
+    ------
+    ExportError
+        If the file cannot be written.
+
+    """
     with (
         replacing(path) as temporary,
         open(

@@ -37,6 +37,7 @@ def read_scans(
     on_skip: OnSkip = _ignore,
     should_stop: ShouldStop = never,
     lazy_over: int | None = None,
+    lenient: bool = False,
 ) -> list[Scan]:
     """Read every scan in a file, a folder searched in depth, or a list of them.
 
@@ -54,6 +55,9 @@ def read_scans(
         DICOM scans of more bytes than this get a dask array as voxels, whose planes are
         read when they are looked at; a damaged one then raises `ReadError`. None reads
         all at once. What lies in archives is always read at once.
+    lenient
+        Leave out a damaged file that was named, as one that was found in a folder: the
+        rest of its series is read.
 
     Returns
     -------
@@ -77,6 +81,8 @@ def read_scans(
     scans: list[Scan] = []
     with closing(gather(path_or_paths, on_skip, should_stop)) as batches:
         for found in batches:
+            if lenient:
+                found.named.clear()
             over = None if found.is_temporary else lazy_over
             read = partial(_scans_in, lazy_over=over)
             scans += _of_batch(found, read, on_skip, should_stop)

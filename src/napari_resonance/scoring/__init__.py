@@ -1,0 +1,1 @@
+"""Many studies to one table: planned, journalled, resumed."""

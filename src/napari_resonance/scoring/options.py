@@ -1,0 +1,93 @@
+"""What can be asked of a run over many scans, and what it asks of a model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_resonance.classifier.prediction import Prediction
+from napari_resonance.classifier.stages import Answer, PreparedCase
+from napari_resonance.scan import Scan
+
+
+class Scorer(Protocol):
+    """A model that scans can be scored with; `Classifier` is one.
+
+    Parameters
+    ----------
+    name
+        What it is called.
+    sha256
+        Hash of all that its answers depend on.
+    labels
+        Its answers, in order.
+
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def sha256(self) -> str: ...  # noqa: D102
+    @property
+    def labels(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    def prepare(self, scan: Scan, *, force: bool = False) -> PreparedCase:
+        """Make the network's input of a scan; needs no network."""
+
+    def run(self, array: NDArray[np.float32]) -> Answer:
+        """Run the network on ``(N, C, *spatial)``."""
+
+    def judge(self, case: PreparedCase, answer: Answer) -> Prediction:
+        """Say what an answer means; of the case's scan all but the voxels is there."""
+
+
+Load = Callable[[str, str], Scorer]
+"""Loads a model by name or path, for a device. A function of a module: reading
+processes import it by its name."""
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """How scans are scored.
+
+    Parameters
+    ----------
+    force
+        Score scans of a kind that the model was not made for, with a warning.
+    device
+        "auto", "cpu", "cuda" or "mps".
+    readers
+        Processes that read and prepare scans while the network runs; 0 reads in this
+        process, without a time limit.
+    time_limit
+        Seconds that reading and preparing the scans of one file, series or archive may
+        take.
+    prefetch_bytes
+        How much prepared input may wait for the network.
+    retry_failed
+        Score once more what failed in an earlier run.
+    identifiers
+        Write sources and identifiers as they are, not hashed.
+
+    """
+
+    force: bool = False
+    device: str = "auto"
+    readers: int = max(1, (os.cpu_count() or 2) - 1)
+    time_limit: float = 600.0
+    prefetch_bytes: int = 1 << 28
+    retry_failed: bool = False
+    identifiers: bool = False
+
+    @property
+    def sha256(self) -> str:
+        """Hash of those options that change an answer."""
+        text = json.dumps({"force": self.force}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()

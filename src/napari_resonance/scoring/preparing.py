@@ -1,0 +1,227 @@
+"""From the files of a scan to what a network is asked: the work of a reading process.
+
+Nothing here imports torch: a reading process is small, and starts fast.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_resonance.classifier.stages import PreparedCase
+from napari_resonance.errors import (
+    ReadError,
+    ResonanceError,
+    UnsuitableScanError,
+    without_source,
+)
+from napari_resonance.scan import Scan, source_of
+from napari_resonance.scoring.journal import FAILED, SKIPPED
+from napari_resonance.scoring.options import Scorer
+from napari_resonance.scoring.plan import Item
+
+
+@dataclass(frozen=True)
+class Job:
+    """Scans that are read together, since they lie in the same files.
+
+    Parameters
+    ----------
+    wanted
+        Each scan, and the numbers of the models that are to score it.
+    force
+        As in `ScoreOptions`.
+    whole
+        Whether the reading process is to run the network too.
+    attempt
+        How many times it is read in this run, this time counted.
+
+    """
+
+    wanted: tuple[tuple[Item, tuple[int, ...]], ...]
+    force: bool = False
+    whole: bool = False
+    attempt: int = 1
+
+    def alone(self) -> list[Job]:
+        """Return a job for each scan, as the next attempt."""
+        again = self.attempt + 1
+        return [replace(self, wanted=(w,), attempt=again) for w in self.wanted]
+
+    def without(self, done: set[tuple[str, int]]) -> Job:
+        """Return the job for what is not done: keys of scans, numbers of models."""
+        left = (
+            (i, tuple(m for m in ms if (i.key, m) not in done)) for i, ms in self.wanted
+        )
+        return replace(self, wanted=tuple((i, ms) for i, ms in left if ms))
+
+
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """A scan that a network can be asked about.
+
+    Parameters
+    ----------
+    item, model
+        Key of the scan, number of the model.
+    case
+        Its input; of the scan all but the voxels.
+    content
+        Hash of voxels and place.
+    seconds
+        That reading and preparing took.
+
+    """
+
+    item: str
+    model: int
+    case: PreparedCase
+    content: str
+    seconds: tuple[float, float]
+
+    @property
+    def n_bytes(self) -> int:
+        """How much memory it takes."""
+        return int(self.case.network_input.array.nbytes)
+
+
+@dataclass(frozen=True, eq=False)
+class Ended:
+    """A scan that is done with: skipped, failed, or answered by a reading process."""
+
+    item: str
+    model: int
+    status: str
+    answer: dict[str, Any]
+    content: str = ""
+    seconds: tuple[float, float] = (0.0, 0.0)
+    n_bytes: int = 0
+
+
+def prepared(job: Job, scorers: Sequence[Scorer]) -> Iterator[Ready | Ended]:
+    """Yield what comes of each scan of a job with each of its models, all of them.
+
+    Parameters
+    ----------
+    job
+        What is to be read.
+    scorers
+        All models of the run.
+
+    """
+    started = time.perf_counter()
+    scans: dict[str, Scan | ResonanceError] = _read(job)
+    read = time.perf_counter() - started
+    for item, models in job.wanted:
+        scan = scans.pop(item.key)
+        if isinstance(scan, ResonanceError):
+            ended = _failed(scan)
+            yield from (replace(ended, item=item.key, model=m) for m in models)
+            continue
+        content = content_of(scan)
+        for number in models:
+            yield _one(job, scorers[number], scan, (item.key, number, content, read))
+            read = 0.0
+
+
+def content_of(scan: Scan) -> str:
+    """Return a hash of a scan's voxels and where they lie: copies have the same."""
+    voxels = np.asarray(scan.voxels)
+    digest = hashlib.sha256(f"{voxels.dtype.str} {voxels.shape}".encode())
+    digest.update(np.round(scan.affine, 4).tobytes())
+    digest.update(np.array([scan.slope, scan.intercept]).tobytes())
+    digest.update(np.ascontiguousarray(voxels.T).data.cast("B"))
+    return digest.hexdigest()
+
+
+def error_entry(error: BaseException) -> dict[str, Any]:
+    """Return an error as it is kept in the journal: without the place of the file."""
+    if isinstance(error, ResonanceError):
+        return {"error": without_source(error), "type": type(error).__name__}
+    kind = type(error).__name__
+    if isinstance(error, MemoryError):
+        return {"error": "There is not enough memory for it.", "type": kind}
+    return {
+        "error": f"An error that was not foreseen: {kind}. Please report it.",
+        "type": kind,
+    }
+
+
+def _one(
+    job: Job, scorer: Scorer, scan: Scan, known: tuple[str, int, str, float]
+) -> Ready | Ended:
+    item, number, content, read = known
+    started = time.perf_counter()
+    try:
+        case = scorer.prepare(scan, force=job.force)
+        if not job.whole:
+            seconds = (read, time.perf_counter() - started)
+            return Ready(item, number, _light(case), content, seconds)
+        prediction = scorer.judge(case, scorer.run(case.network_input.array))
+    except UnsuitableScanError as error:
+        return Ended(item, number, SKIPPED, error_entry(error), content)
+    # Whatever a scan brings about ends this scan, not the run over all the others.
+    except Exception as error:  # noqa: BLE001
+        return Ended(item, number, FAILED, error_entry(error), content)
+    seconds = (read, time.perf_counter() - started)
+    answer = prediction.to_json() | {"seconds": sum(seconds)}
+    return Ended(item, number, "scored", answer, content, seconds)
+
+
+def _read(job: Job) -> dict[str, Scan | ResonanceError]:
+    from napari_resonance.reading import read_scans
+
+    items = [item for item, _ in job.wanted]
+    reasons: list[str] = []
+    try:
+        found = read_scans(
+            items[0].files,
+            on_skip=lambda path, reason: reasons.append(reason),
+            lenient=True,
+        )
+        return {item.key: _chosen(item, found, reasons) for item in items}
+    except ResonanceError as error:
+        return {item.key: error for item in items}
+    # As above.
+    except Exception as error:  # noqa: BLE001
+        entry = error_entry(error)
+        told = ReadError(entry["error"].rstrip("."))
+        return {item.key: told for item in items}
+
+
+def _chosen(
+    item: Item, found: Sequence[Scan], reasons: Sequence[str]
+) -> Scan | ResonanceError:
+    """Return the scan that was planned out of those that its files hold."""
+    if len(found) == item.of:
+        return found[item.number]
+    like = [
+        s
+        for s in found
+        if s.series == item.series and Path(source_of(s)).name == Path(item.source).name
+    ]
+    if len(like) == 1:
+        return like[0]
+    if not found and reasons:
+        return ReadError(reasons[0])
+    return ReadError(
+        f"its files hold {len(found)} scans, and {item.of} by their headers",
+        remedy="Run again: the plan is made anew where files have changed",
+    )
+
+
+def _failed(error: ResonanceError) -> Ended:
+    return Ended("", 0, FAILED, error_entry(error))
+
+
+def _light(case: PreparedCase) -> PreparedCase:
+    """Return a case whose scan has no voxels, but as many axes and volumes."""
+    shape = (1, 1, 1, *case.scan.shape[3:])
+    voxels = np.zeros(shape, np.uint8)
+    return replace(case, scan=replace(case.scan, voxels=voxels))

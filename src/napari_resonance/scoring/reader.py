@@ -1,0 +1,166 @@
+"""One process that reads and prepares scans: watched, ended and replaced."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_resonance.errors import ResonanceError, ScoringError
+from napari_resonance.scoring.options import Load
+from napari_resonance.scoring.preparing import Ended, Job, Ready, prepared
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+_START_SECONDS = 300.0
+
+
+class ReaderLostError(Exception):
+    """The reading process ended over a job."""
+
+
+class ReaderLateError(Exception):
+    """The reading process took too long over a job, and was ended."""
+
+
+@dataclass(frozen=True)
+class Models:
+    """How a process loads the models of a run.
+
+    Parameters
+    ----------
+    load
+        Loads one by its name.
+    names
+        Names or folders.
+    device
+        Where their networks run.
+
+    """
+
+    load: Load
+    names: tuple[str, ...]
+    device: str
+
+
+class Reader:
+    """A process of its own for jobs, one at a time; for one thread.
+
+    Parameters
+    ----------
+    models
+        What it prepares scans for.
+    seconds
+        Time limit for a scan.
+
+    """
+
+    def __init__(self, models: Models, seconds: float) -> None:
+        self._models = models
+        self._seconds = seconds
+        self._process: multiprocessing.process.BaseProcess | None = None
+        self._pipe: Connection | None = None
+
+    def start(self) -> None:
+        """Start the process unless it runs, and wait until it can be asked.
+
+        Raises
+        ------
+        ResonanceError
+            If it does not come up, or cannot load the models.
+
+        """
+        if self._process is not None and self._process.is_alive():
+            return
+        self.close()
+        # A fork would copy threads and locks of this process in whatever state.
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(
+            target=_serve, args=(theirs, self._models), daemon=True
+        )
+        self._process.start()
+        theirs.close()
+        try:
+            refusal = self._received(_START_SECONDS)
+        except (ReaderLostError, ReaderLateError) as error:
+            raise ScoringError(
+                "the process that reads scans cannot start",
+                remedy="Score with 0 readers, in one process, to see why",
+            ) from error
+        if refusal is not None:
+            raise refusal
+
+    def ask(self, job: Job) -> Iterator[Ready | Ended]:
+        """Yield what comes of the scans of a job.
+
+        Raises
+        ------
+        ReaderLostError
+            If the process died.
+        ReaderLateError
+            If the time limit passed before the next scan was there.
+
+        """
+        try:
+            _started(self._pipe).send(job)
+        except OSError as error:
+            self.close()
+            raise ReaderLostError from error
+        while (message := self._received(self._seconds)) is not None:
+            yield message
+
+    def close(self) -> None:
+        """End the process."""
+        process, self._process = self._process, None
+        pipe, self._pipe = self._pipe, None
+        if process is not None:
+            process.kill()
+            process.join()
+            process.close()
+        if pipe is not None:
+            pipe.close()
+
+    def kill(self) -> None:
+        """End the process from another thread; whoever asks it is told."""
+        if self._process is not None:
+            with suppress(ValueError):  # closed meanwhile
+                self._process.kill()
+
+    def _received(self, seconds: float) -> Any:
+        pipe = _started(self._pipe)
+        try:
+            if pipe.poll(seconds):
+                return pipe.recv()
+        except (EOFError, OSError) as error:
+            self.close()
+            raise ReaderLostError from error
+        self.close()
+        raise ReaderLateError
+
+
+def _started(pipe: Connection | None) -> Connection:
+    if pipe is None:
+        raise ReaderLostError
+    return pipe
+
+
+def _serve(pipe: Connection, models: Models) -> None:
+    """Answer jobs until the other side is gone."""
+    # Ctrl-C reaches every process of a terminal; the one that scores ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(EOFError, OSError):
+        try:
+            scorers = [models.load(name, models.device) for name in models.names]
+        except ResonanceError as error:
+            pipe.send(error)
+            return
+        pipe.send(None)
+        while True:
+            for message in prepared(pipe.recv(), scorers):
+                pipe.send(message)
+            pipe.send(None)

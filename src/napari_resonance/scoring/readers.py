@@ -1,0 +1,245 @@
+"""Reading processes side by side, ahead of the network by a bounded number of bytes."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol
+
+from napari_resonance.errors import ResonanceError
+from napari_resonance.scoring.journal import FAILED
+from napari_resonance.scoring.options import ScoreOptions, Scorer
+from napari_resonance.scoring.preparing import Ended, Job, Ready, prepared
+from napari_resonance.scoring.reader import (
+    Models,
+    Reader,
+    ReaderLateError,
+    ReaderLostError,
+)
+
+Message = Ready | Ended
+Begin = Callable[[Job], None]
+"""Told of a job before any of its files is touched."""
+
+_QUARANTINED = {
+    "error": "The process that read it ended, twice. It is left alone from now on: "
+    "look at the file with another program, or try again with --retry-failed.",
+    "type": "Quarantined",
+}
+
+
+class Source(Protocol):
+    """Where prepared scans come from."""
+
+    def messages(self, *, wait: bool) -> list[Message]:
+        """Return what is there; waits a moment for something if `wait`."""
+
+    def used(self, message: Message) -> None:
+        """Let go of the memory of a message."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing comes any more."""
+
+    def close(self) -> None:
+        """End all processes."""
+
+
+class Inline:
+    """Reads in this process, one scan after the other."""
+
+    def __init__(self, jobs: Iterable[Job], scorers: Sequence[Scorer], begin: Begin):
+        self._jobs = iter(jobs)
+        self._scorers = scorers
+        self._begin = begin
+        self.is_done = False
+
+    def messages(self, *, wait: bool) -> list[Message]:
+        """Return what comes of the next job, unless something is there already."""
+        if not wait:
+            return []
+        job = next(self._jobs, None)
+        if job is None:
+            self.is_done = True
+            return []
+        self._begin(job)
+        return list(prepared(job, self._scorers))
+
+    def used(self, message: Message) -> None:
+        """Do nothing: the memory goes by itself."""
+
+    def close(self) -> None:
+        """Do nothing: there is no process."""
+
+
+class Readers:
+    """Some reading processes, each served by a thread of this one.
+
+    Parameters
+    ----------
+    jobs
+        What to read.
+    models
+        What the processes prepare scans for.
+    options
+        How many, with which limits of time and memory.
+    begin
+        Told of each job before it is handed out.
+
+    """
+
+    def __init__(
+        self, jobs: Sequence[Job], models: Models, options: ScoreOptions, begin: Begin
+    ) -> None:
+        self._jobs = deque(jobs)
+        self._begin = begin
+        self._ready: queue.SimpleQueue[Message | ResonanceError | None] = (
+            queue.SimpleQueue()
+        )
+        self._bytes = _Bytes(options.prefetch_bytes)
+        self._closed = threading.Event()
+        n_readers = min(max(options.readers, 1), max(len(jobs), 1))
+        self._readers = [Reader(models, options.time_limit) for _ in range(n_readers)]
+        self._threads = [
+            threading.Thread(target=self._serve, args=(r,), daemon=True)
+            for r in self._readers
+        ]
+        self._at_work = n_readers
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all jobs are done and all messages handed out."""
+        return self._at_work == 0 and self._ready.empty()
+
+    def messages(self, *, wait: bool) -> list[Message]:
+        """Return what is there; waits up to 0.1 s for something if `wait`.
+
+        Raises
+        ------
+        ResonanceError
+            If the processes cannot start, or the journal cannot be written.
+
+        """
+        found: list[Message] = []
+        while True:
+            try:
+                message = self._ready.get(block=wait and not found, timeout=0.1)
+            except queue.Empty:
+                return found
+            if message is None:
+                self._at_work -= 1
+                if self._at_work == 0:
+                    return found
+            elif isinstance(message, ResonanceError):
+                raise message
+            else:
+                found.append(message)
+
+    def used(self, message: Message) -> None:
+        """Let go of the memory of a message: another may take its place."""
+        self._bytes.give(message.n_bytes)
+
+    def close(self) -> None:
+        """End all processes, whatever they do."""
+        self._closed.set()
+        self._bytes.stop()
+        for reader in self._readers:
+            reader.kill()
+        for thread in self._threads:
+            thread.join()
+
+    def _serve(self, reader: Reader) -> None:
+        try:
+            while not self._closed.is_set():
+                try:
+                    job = self._jobs.popleft()
+                except IndexError:
+                    break
+                reader.start()
+                self._begin(job)
+                self._one(reader, job)
+        except ResonanceError as error:
+            self._ready.put(error)
+        finally:
+            reader.close()
+            self._ready.put(None)
+
+    def _one(self, reader: Reader, job: Job) -> None:
+        done: set[tuple[str, int]] = set()
+        try:
+            for message in reader.ask(job):
+                self._bytes.take(message.n_bytes)
+                self._ready.put(message)
+                done.add((message.item, message.model))
+        except ReaderLateError:
+            minutes = "reading and preparing it took longer than the time limit"
+            self._give_up(
+                job.without(done),
+                {"error": f"{minutes}.".capitalize(), "type": "TimeLimit"},
+            )
+        except ReaderLostError:
+            if self._closed.is_set():
+                return
+            left = job.without(done)
+            if job.attempt > 1:
+                self._give_up(left, _QUARANTINED)
+            else:
+                self._jobs.extendleft(left.alone())
+
+    def _give_up(self, job: Job, answer: dict[str, str]) -> None:
+        for item, models in job.wanted:
+            for model in models:
+                self._ready.put(Ended(item.key, model, FAILED, dict(answer)))
+
+
+class _Bytes:
+    """Counts the memory that waits; one message is let in however large it is."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._taken = 0
+        self._stopped = False
+        self._change = threading.Condition()
+
+    def take(self, n_bytes: int) -> None:
+        with self._change:
+            self._change.wait_for(
+                lambda: (
+                    self._stopped
+                    or self._taken == 0
+                    or self._taken + n_bytes <= self._limit
+                )
+            )
+            self._taken += n_bytes
+
+    def give(self, n_bytes: int) -> None:
+        with self._change:
+            self._taken -= n_bytes
+            self._change.notify_all()
+
+    def stop(self) -> None:
+        with self._change:
+            self._stopped = True
+            self._change.notify_all()
+
+
+def jobs_of(wanted: Iterable[tuple[Job, str]]) -> Iterator[Job]:
+    """Join jobs of one scan each whose files are the same, next to each other or not.
+
+    Parameters
+    ----------
+    wanted
+        Jobs of one scan, and what their files are called.
+
+    """
+    joined: dict[str, Job] = {}
+    for job, files in wanted:
+        there = joined.get(files)
+        joined[files] = (
+            job if there is None else Job((*there.wanted, *job.wanted), job.force)
+        )
+    yield from joined.values()

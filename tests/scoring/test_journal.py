@@ -1,0 +1,114 @@
+"""The journal keeps what it was told, and says so where it cannot."""
+
+import os
+import subprocess
+
+import pytest
+
+from napari_resonance.errors import ExportError
+from napari_resonance.scoring.journal import (
+    BEGUN,
+    FAILED,
+    SCORED,
+    Journal,
+    Result,
+    Task,
+)
+from napari_resonance.scoring.plan import Item, Plan
+
+TASK = Task("item", "model", "options")
+
+
+@pytest.fixture
+def journal(tmp_path):
+    made = Journal(tmp_path / "journal.sqlite")
+    yield made
+    made.close()
+
+
+def state(journal):
+    return journal.states("model", "options").get("item")
+
+
+def test_a_result_is_there_once_however_often_it_was_begun(journal):
+    journal.begin([TASK])
+    journal.begin([TASK])
+    assert state(journal) == (BEGUN, 2)
+    journal.finish([Result(TASK, FAILED, {"error": "broken"})])
+    journal.finish([Result(TASK, SCORED, {"label": "T1w"}, "content")])
+    assert state(journal) == (SCORED, 2)
+
+
+def test_only_what_was_not_ended_is_forgotten(journal):
+    other = Task("other", "model", "options")
+    journal.begin([TASK, other])
+    journal.finish([Result(other, SCORED, {})])
+    journal.forget([TASK, other])
+    assert journal.states("model", "options") == {"other": (SCORED, 1)}
+
+
+def test_another_connection_sees_a_result_at_once(journal, tmp_path):
+    journal.finish([Result(TASK, SCORED, {"probability": 0.1 + 0.2})])
+    again = Journal(tmp_path / "journal.sqlite")
+    assert state(again) == (SCORED, 1)
+    again.close()
+
+
+def test_results_come_together_or_not_at_all(journal):
+    not_json = Result(Task("second", "model", "options"), SCORED, {"p": float("nan")})
+    with pytest.raises(ValueError, match="JSON"):
+        journal.finish([Result(TASK, SCORED, {}), not_json])
+    assert journal.states("model", "options") == {}
+
+
+def test_a_plan_takes_the_place_of_the_one_before_and_results_stay(journal, tmp_path):
+    first = Item(
+        "item", "a.nii", ("/in/a.nii",), shape=(3, 4, 5), description="T1 \ud83d"
+    )
+    journal.keep_plan(Plan(tmp_path, "stamp 1", (first,), (("b.txt", "a text file"),)))
+    journal.finish([Result(TASK, SCORED, {"label": "T1w"}, "content")])
+    assert journal.plan().items == (first,)
+    assert [(i.source, s) for i, _, s, _, _ in journal.rows("options")] == [
+        ("a.nii", SCORED)
+    ]
+    second = Item("changed", "a.nii", ("/in/a.nii",))
+    journal.keep_plan(Plan(tmp_path, "stamp 2", (second,)))
+    assert journal.plan() == Plan(tmp_path, "stamp 2", (second,))
+    assert list(journal.rows("options")) == []
+    assert state(journal) == (SCORED, 1)
+
+
+def test_a_file_that_is_no_journal_is_named(tmp_path):
+    (tmp_path / "journal.sqlite").write_bytes(b"something else " * 100)
+    with pytest.raises(ExportError, match="the journal cannot be used"):
+        Journal(tmp_path / "journal.sqlite")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of half a megabyte."""
+    if os.name != "posix" or os.geteuid() != 0:
+        pytest.skip("only the superuser may mount a file system")
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)]
+    done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_ends_it_and_all_before_is_kept(small_disk):
+    journal = Journal(small_disk / "journal.sqlite")
+    kept = 0
+    with pytest.raises(ExportError, match=r"full.*space"):  # noqa: PT012
+        for n in range(2000):
+            answer = {"text": "x" * 1000}
+            journal.finish([Result(Task(str(n), "m", "o"), SCORED, answer)])
+            kept += 1
+    journal.close()
+    again = Journal(small_disk / "journal.sqlite")
+    assert 0 < kept < 2000
+    assert again.states("m", "o") == {str(n): (SCORED, 1) for n in range(kept)}
+    again.close()

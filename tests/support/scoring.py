@@ -1,0 +1,137 @@
+"""A stub to score with, and runs over it that are killed at random moments.
+
+As a script (``python -m support.scoring STUDIES OUT KILLS``) it scores a folder, is
+killed by SIGKILL that many times, and then ends. It imports no torch.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from napari_resonance.classifier.prediction import Prediction
+from napari_resonance.classifier.stages import Answer, PreparedCase
+from napari_resonance.errors import UnsuitableScanError
+from napari_resonance.geometry import Grid
+from napari_resonance.preprocessing import NetworkInput
+from napari_resonance.scan import source_of
+
+LABELS = ("dark", "bright")
+DEADLY = -66.0  # a mean value that ends the process that prepares it
+ENDLESS = -77.0  # one over which preparing does not end
+
+
+@dataclass(frozen=True)
+class StubScorer:
+    """Says of a scan whether it is bright, from its mean value between 0 and 100."""
+
+    name: str = "stub"
+    sha256: str = "stub-1"
+    labels: tuple[str, ...] = LABELS
+
+    def prepare(self, scan, *, center_mm=None, force=False):
+        mean = float(scan.values().mean())
+        if mean == DEADLY:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if mean == ENDLESS:
+            time.sleep(600)
+        if mean < 0 and not force:
+            raise UnsuitableScanError("it is negative", remedy="Leave it out")
+        array = np.full((1, 1, 2, 2, 2), mean, np.float32)
+        return PreparedCase(
+            scan,
+            NetworkInput(array, Grid((2, 2, 2), scan.affine)),
+            "recipe",
+            (),
+            center_mm=center_mm,
+        )
+
+    def run(self, array):
+        means = array.mean(axis=(1, 2, 3, 4))
+        logits = np.stack([100 - means, means], axis=1).astype(np.float32)
+        return Answer(logits, np.zeros((len(array), 1, 1, 1, 1), np.float32))
+
+    def judge(self, case, answer):
+        dark, bright = (float(v) / 100 for v in answer.logits[0])
+        best = int(bright > dark)
+        return Prediction(
+            label=LABELS[best],
+            probability=max(dark, bright),
+            probabilities={"dark": dark, "bright": bright},
+            logits=tuple(map(float, answer.logits[0])),
+            sure=True,
+            prediction_set=None,
+            out_of_distribution=None,
+            warnings=case.warnings,
+            seconds=0.0,
+            source=source_of(case.scan),
+            model=self.name,
+            model_sha256=self.sha256,
+            recipe_sha256=case.recipe_sha256,
+            center_mm=case.center_mm,
+        )
+
+
+def load(name, device):
+    """Return the stub; its hash is its name, so that another name is another model."""
+    return StubScorer(name, name)
+
+
+def write_scan(path, mean):
+    """Write a small NIfTI file of one value but for two voxels."""
+    import nibabel as nib
+
+    values = np.full((3, 4, 5), mean, np.float32)
+    values[0, 0, 0] += 1
+    values[1, 1, 1] -= 1
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(values, np.eye(4)), path)
+    return path
+
+
+def run(studies, out, **options):
+    """Score a folder with the stub."""
+    from napari_resonance.scoring.options import ScoreOptions
+    from napari_resonance.scoring.run import score
+
+    chosen = ScoreOptions(**{"readers": 0} | options)
+    return score(studies, "stub", out=out, options=chosen, load=load)
+
+
+def killed_runs(studies, out, kills, seed=0):
+    """Begin to score in a child and kill it at a random moment, so many times."""
+    moments = random.Random(seed)
+    for _ in range(kills):
+        child = os.fork()
+        if child == 0:
+            try:
+                run(studies, out)
+            finally:
+                os._exit(0)
+        time.sleep(moments.uniform(0, 0.08))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def main(studies, out, kills):
+    """Let runs be killed, then let one end."""
+    import nibabel  # noqa: F401 - once here instead of in every child
+    import pyarrow.parquet  # noqa: F401
+
+    import napari_resonance.reading.nifti
+    import napari_resonance.scoring.run  # noqa: F401
+
+    killed_runs(Path(studies), Path(out), int(kills))
+    summary = run(Path(studies), Path(out))
+    print(summary.to_json() | {"torch": "torch" in sys.modules})  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
