@@ -9,7 +9,7 @@ import pytest
 from support.results import prediction, strange
 
 from napari_resonance.errors import ExportError
-from napari_resonance.export.table import write_predictions, write_rows
+from napari_resonance.export.table import write_predictions, write_records
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -96,10 +96,10 @@ def test_rows_have_a_column_for_each_coordinate(tmp_path):
         },
         {"number": 2, "center_mm": (0.0, 0.0, 0.0), "place": "left", "area_mm2": 2.5},
     ]
-    write_rows(rows, tmp_path / "a.csv")
+    write_records(rows, tmp_path / "a.csv")
     lines = (tmp_path / "a.csv").read_text().splitlines()
     assert lines[0] == "number,center_x,center_y,center_z,place,area_mm2"
     assert lines[1] == "1,1.5,-2,3,'=cmd(),"
     assert lines[2] == "2,0,0,0,left,2.5"
-    write_rows([], tmp_path / "none.csv")
+    write_records([], tmp_path / "none.csv")
     assert (tmp_path / "none.csv").read_text() == ""

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from napari_resonance.scoring.journal import FILE_NAME
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 from support.heads import small_heads
@@ -17,6 +16,7 @@ from support.panels import TIMEOUT, wait_for_threads, wait_idle
 
 from napari_resonance.classifier.bundle import load_bundle
 from napari_resonance.errors import CancelledError
+from napari_resonance.scoring.journal import FILE_NAME
 from napari_resonance.training.labels import read_labels
 from napari_resonance.viewer import score_panel, scored
 from napari_resonance.viewer.commands import score_panel_of

@@ -180,7 +180,7 @@ def _write_more(
 ) -> tuple[list[dict[str, Any]], dict[str, Path]]:
     """Write the page and the regions; return the regions and the files by name."""
     from napari_resonance.export.page import write_page
-    from napari_resonance.export.table import write_rows
+    from napari_resonance.export.table import write_records
     from napari_resonance.saliency.regions import regions_of
 
     part = classifier.card.body_part
@@ -190,7 +190,7 @@ def _write_more(
         "page": stem.with_name(f"{stem.name}.html"),
         "regions": stem.with_name(f"{stem.name}_regions.csv"),
     }
-    write_rows(regions, files["regions"])
+    write_records(regions, files["regions"])
     write_page(scan, prediction, files["page"], regions)
     return regions, files
 

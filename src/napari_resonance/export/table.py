@@ -120,19 +120,23 @@ def write_slices(prediction: Prediction, path: str | PathLike[str]) -> None:
     labels = [f"p_{name}" for name in prediction.probabilities]
     rows = enumerate(prediction.per_slice.tolist())
     write_rows(
-        [{"slice": n} | dict(zip(labels, row, strict=True)) for n, row in rows], path
+        ["slice", *labels],
+        ({"slice": n} | dict(zip(labels, row, strict=True)) for n, row in rows),
+        path,
     )
 
 
-def write_rows(rows: Sequence[Mapping[str, object]], path: str | PathLike[str]) -> None:
-    """Write rows as UTF-8 CSV: the keys of the first are the columns.
+def write_records(
+    records: Sequence[Mapping[str, object]], path: str | PathLike[str]
+) -> None:
+    """Write records as a CSV table: the keys of the first are the columns.
 
-    Text that a spreadsheet would run as a formula gets an apostrophe in front. What is
-    unknown is left empty; a place in RAS+ mm has a column for each of its coordinates.
+    A place in RAS+ mm has a column for each of its coordinates; the rest is as
+    `write_rows` does it.
 
     Parameters
     ----------
-    rows
+    records
         For example entries of ``saliency.regions.Region.to_json``; none give an empty
         file.
     path
@@ -144,15 +148,12 @@ def write_rows(rows: Sequence[Mapping[str, object]], path: str | PathLike[str]) 
         If the file cannot be written.
 
     """
-    flat = [_by_coordinate(row) for row in rows]
-    with (
-        replacing(path) as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as file,
-    ):
-        table = csv.writer(file, lineterminator="\n")
-        if flat:
-            table.writerow([_cell(name) for name in flat[0]])
-        table.writerows([_cell(value) for value in row.values()] for row in flat)
+    flat = [_by_coordinate(record) for record in records]
+    if flat:
+        write_rows(list(flat[0]), flat, path)
+        return
+    with replacing(path) as temporary:
+        temporary.touch()
 
 
 def _by_coordinate(row: Mapping[str, object]) -> dict[str, object]:

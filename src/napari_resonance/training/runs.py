@@ -80,7 +80,7 @@ def _members(
     options = run.options
     count, decision = members_of(options, start, len(sides["train"]))
     name = title.split(" of", maxsplit=1)[0].strip(", ").replace(" ", "-") or "single"
-    learned = []
+    learned: list[Learned] = []
     for number in range(count):
         folder, words = run.work / name, title
         if count > 1:
