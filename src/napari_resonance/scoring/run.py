@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 from napari_resonance.classifier.predict import load_classifier
 from napari_resonance.errors import CancelledError, ReadError, ScoringError
@@ -24,11 +23,12 @@ from napari_resonance.scoring.journal import (
     Task,
 )
 from napari_resonance.scoring.options import Load, ScoreOptions, Scorer
-from napari_resonance.scoring.pipeline import Pipeline, Stages
+from napari_resonance.scoring.pipeline import Pipeline
 from napari_resonance.scoring.plan import Item, Plan, find, root_of, stamp_of
 from napari_resonance.scoring.preparing import Ended, Job, prepared
 from napari_resonance.scoring.reader import Models
 from napari_resonance.scoring.readers import Inline, Readers, Source, jobs_of
+from napari_resonance.scoring.summary import Forecast, Summary
 
 Studies = str | PathLike[str] | Sequence[str | PathLike[str]]
 
@@ -36,97 +36,6 @@ Studies = str | PathLike[str] | Sequence[str | PathLike[str]]
 # computer that goes down with it each time cannot tell us.
 _MOST_TRIES = 5
 _SAMPLE = 5
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What a folder of results holds after a run.
-
-    Parameters
-    ----------
-    scored, failed, skipped
-        Number of results of each kind, one a scan and model.
-    resumed
-        How many of these were there before the run.
-    out
-        The folder.
-    stages
-        How busy each stage was.
-
-    """
-
-    scored: int
-    failed: int
-    skipped: int
-    resumed: int
-    out: Path
-    stages: Stages
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the JSON document of ``resonance score``."""
-        return {
-            "scored": self.scored,
-            "failed": self.failed,
-            "skipped": self.skipped,
-            "resumed": self.resumed,
-            "out": str(self.out),
-            "busy": self.stages.busy(),
-        }
-
-    def __str__(self) -> str:
-        """Return one sentence."""
-        before = f", {self.resumed} of them in earlier runs" if self.resumed else ""
-        return (
-            f"{self.scored} scored, {self.failed} failed, {self.skipped} skipped"
-            f"{before}: see {self.out / views.TABLE}."
-        )
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """What a run would do.
-
-    Parameters
-    ----------
-    plan
-        The scans.
-    there, pending
-        Results that are there already; those that are missing.
-    sampled
-        How many of the missing ones were scored to measure `seconds`.
-    seconds
-        That the run will take, reading and network one after the other; None where
-        nothing could be measured.
-
-    """
-
-    plan: Plan
-    there: int
-    pending: int
-    sampled: int
-    seconds: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the JSON document of a dry run."""
-        left_out = [{"source": s, "reason": r} for s, r in self.plan.left_out]
-        scans = [
-            {
-                "source": item.source,
-                "modality": item.modality,
-                "shape": list(item.shape),
-                "description": item.description,
-                "error": item.refused or None,
-            }
-            for item in self.plan.items
-        ]
-        return {
-            "scans": scans,
-            "left_out": left_out,
-            "there": self.there,
-            "pending": self.pending,
-            "sampled": self.sampled,
-            "seconds": self.seconds,
-        }
 
 
 def score(  # noqa: PLR0913 - the contract of the Python interface
