@@ -41,7 +41,8 @@ class CrossHair:
             ndim=ndim,
             name=NAME,
             edge_color="#59d8e6",
-            edge_width=0.4,
+            # Wide enough to be seen where the whole scan is fitted into a small view.
+            edge_width=float(np.ptp(self._extent, axis=0).max()) / 200,
             vector_style="line",
             opacity=0.9,
             # A canvas that is moved into a dock loses how depths are compared.
