@@ -82,6 +82,16 @@ def test_a_coarse_map_is_measured_as_it_is_drawn():
     assert 8**3 / 8 < found.volume_mm3 < 16**3  # within the tent of one cell
 
 
+def test_thick_slices_do_not_hide_the_side():
+    affine = np.diag([2.0, 2.0, 60.0, 1.0])
+    array = np.full((20, 20, 2), 0.1, np.float32)
+    array[14:17, 4:7] = 1
+    (found,) = regions_of(
+        Saliency(array, affine, "gradcam", "a", ((20, 20, 2), affine))
+    )
+    assert found.place == "right hemisphere, posterior"
+
+
 def test_a_single_image_has_areas():
     affine = np.diag([0.5, 0.5, 1.0, 1.0])
     array = np.full((20, 20, 1), 0.1, np.float32)

@@ -152,7 +152,9 @@ def _measured(
     is_flat = shape[2] == 1
     volume = abs(float(np.linalg.det(affine[:3, :3]))) * len(inside)
     within = max(spacing_of(saliency.affine)[: 2 if is_flat else 3]) / 2
-    place = _place(center - middle, within, body_part) if saliency.oriented else ""
+    # Half the width of a cell along the patient's axes, oblique cells included.
+    halves = np.abs(saliency.affine[:3, :3]).sum(axis=1) / 2
+    place = _place(center - middle, halves, body_part) if saliency.oriented else ""
     return {
         "evidence": "for" if inside[0] > 0 else "against",
         "center_mm": _point(center),
@@ -166,16 +168,16 @@ def _measured(
     }
 
 
-def _place(offset: FloatArray, within: float, body_part: str) -> str:
+def _place(offset: FloatArray, halves: FloatArray, body_part: str) -> str:
     """Name a half and a quadrant; what is nearer to the middle than known is left."""
     right, *rest = (float(mm) for mm in offset)
     noun = "hemisphere" if is_head(body_part) else "half"
     side = f"{_WAYS[0][int(right > 0)]} {noun}"
-    names = [side if abs(right) > within / 2 else "midline"]
+    names = [side if abs(right) > halves[0] / 2 else "midline"]
     names += [
         ways[int(mm > 0)]
-        for ways, mm in zip(_WAYS[1:], rest, strict=True)
-        if abs(mm) > within / 2
+        for ways, mm, half in zip(_WAYS[1:], rest, halves[1:], strict=True)
+        if abs(mm) > half / 2
     ]
     return ", ".join(names)
 
