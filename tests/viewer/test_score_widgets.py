@@ -14,7 +14,13 @@ from support.labelled import write_labelled
 
 from napari_resonance.training.label_writer import write_labels
 from napari_resonance.training.labels import read_labels
-from napari_resonance.viewer.score_model import DOUBT, PROBABILITY, SCAN, ScoreModel
+from napari_resonance.viewer.score_model import (
+    DOUBT,
+    MODEL,
+    PROBABILITY,
+    SCAN,
+    ScoreModel,
+)
 from napari_resonance.viewer.score_rows import (
     REJECTED,
     ScoreRow,
@@ -93,6 +99,13 @@ def test_filters(
     model.decide(ROWS[:2], None)
     table.kinds.setCurrentIndex(table.kinds.findData(kind))
     assert names(table) == found
+
+
+def test_one_model_needs_no_column(table: ScoreTable, model: ScoreModel) -> None:
+    model.show_rows(ROWS, {})
+    assert table.view.isColumnHidden(MODEL)
+    model.show_rows([*ROWS, scored("a/one.nii", 0.5, model="other")], {})
+    assert not table.view.isColumnHidden(MODEL)
 
 
 def test_all_words_are_searched_for(table: ScoreTable) -> None:

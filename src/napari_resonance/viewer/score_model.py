@@ -131,6 +131,11 @@ class ScoreFilter(QSortFilterProxyModel):
         self.setSourceModel(model)
         self.setSortRole(Qt.ItemDataRole.EditRole)
 
+    @property
+    def rows(self) -> list[ScoreRow]:
+        """All rows of the table, shown or not."""
+        return self._model.rows
+
     def show_only(self, kind: str, text: str = "") -> None:
         """Keep rows of a kind (see `FILTERS`) that hold all words of a text."""
         self._kind, self._text = kind, text

@@ -46,7 +46,7 @@ NO_OUT = "Choose a folder for the results."
 NO_MODEL = "Tick a model."
 UNKNOWN_MODEL = "List the model that answered (Other model…) to see its map."
 
-_WIDTH = 330
+_WIDTH = 360
 _LOOK_MS = 5000
 
 
@@ -112,7 +112,7 @@ class ScorePanel(QWidget):
 
     def _lay_out(self) -> None:
         fields = QWidget()
-        form = new_form(fields)
+        self._form = form = new_form(fields)
         add_field(form, "Studies", self.studies)
         add_field(form, "Models", self.models)
         add_field(form, "Results", self.out)
@@ -226,4 +226,4 @@ class ScorePanel(QWidget):
         self.dry_button.setEnabled(not why and not self.runner.is_busy)
         tip = "Count the scans, and measure a few to tell how long all will take"
         self.dry_button.setToolTip(why or tip)
-        self.retry_box.setVisible(begun)
+        self._form.setRowVisible(self.retry_box, begun)

@@ -31,7 +31,7 @@ from napari_resonance.viewer.score_model import (
 )
 from napari_resonance.viewer.score_rows import ScoreRow
 
-_WIDTHS = {MODEL: 70, LABEL: 70, PROBABILITY: 76, DOUBT: 50, VERDICT: 70}
+_WIDTHS = {MODEL: 60, LABEL: 56, PROBABILITY: 74, DOUBT: 50, VERDICT: 60}
 
 
 class ScoreTable(QWidget):
@@ -69,6 +69,7 @@ class ScoreTable(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(row)
         layout.addWidget(self.view, 1)
+        model.modelReset.connect(self._on_rows)
         self.search.textChanged.connect(self._filter)
         self.kinds.currentIndexChanged.connect(self._filter)
         self.view.clicked.connect(self._on_clicked)
@@ -104,6 +105,11 @@ class ScoreTable(QWidget):
     def _on_clicked(self, index: QModelIndex) -> None:
         self.row_clicked.emit(self.filter.row_at(index))
 
+    def _on_rows(self) -> None:
+        """Leave out the column that would say the same in every row."""
+        models = {row.model for row in self.filter.rows}
+        self.view.setColumnHidden(MODEL, len(models) < 2)
+
     def _filter(self) -> None:
         self.filter.show_only(self.kinds.currentData(), self.search.text())
 
@@ -112,6 +118,7 @@ class ScoreTable(QWidget):
         if rows is None or columns is None:
             return
         rows.hide()
+        columns.setHighlightSections(False)
         columns.setSectionResizeMode(SCAN, QHeaderView.ResizeMode.Stretch)
         for column, width in _WIDTHS.items():
             self.view.setColumnWidth(column, width)

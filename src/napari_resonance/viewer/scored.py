@@ -199,7 +199,7 @@ def foresee(order: ScoreOrder, progress: Progress, should_stop: ShouldStop) -> s
     if refused:
         lines.append(f"{counted(refused, 'file')} cannot be read.")
     if found.plan.left_out:
-        lines.append(f"{counted(len(found.plan.left_out), 'file')} hold no scan.")
+        lines.append(f"{counted(len(found.plan.left_out), 'file')} without a scan.")
     if found.seconds is not None:
         lines.append(
             f"It would take {duration(found.seconds)} "
