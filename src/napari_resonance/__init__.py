@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     )
     from napari_resonance.samples import sample_path
     from napari_resonance.scan import Scan
+    from napari_resonance.scoring.options import ScoreOptions
+    from napari_resonance.scoring.run import score
     from napari_resonance.training.evaluation import Evaluation
     from napari_resonance.training.finetune import finetune
     from napari_resonance.training.trial import evaluate
@@ -41,6 +43,7 @@ _HOME = {
     "ResonanceError": "errors",
     "Saliency": "classifier.prediction",
     "Scan": "scan",
+    "ScoreOptions": "scoring.options",
     "evaluate": "training.trial",
     "explain": "saliency.explain",
     "finetune": "training.finetune",
@@ -50,6 +53,7 @@ _HOME = {
     "read_scan": "reading",
     "read_scans": "reading",
     "sample_path": "samples",
+    "score": "scoring.run",
 }
 
 __all__ = [
@@ -62,6 +66,7 @@ __all__ = [
     "ResonanceError",
     "Saliency",
     "Scan",
+    "ScoreOptions",
     "evaluate",
     "explain",
     "finetune",
@@ -71,6 +76,7 @@ __all__ = [
     "read_scan",
     "read_scans",
     "sample_path",
+    "score",
 ]
 
 

@@ -15,6 +15,7 @@ from napari_resonance.cli import (
     finetune,
     inspect,
     models,
+    score,
     view,
 )
 from napari_resonance.cli.output import (
@@ -46,6 +47,7 @@ app.command("explain")(explain.explain)
 app.add_typer(models.app, name="models")
 app.command("finetune")(finetune.finetune)
 app.command("evaluate")(evaluate.evaluate)
+app.command("score")(score.score)
 app.command("view")(view.view)
 
 # Typer does not export the bases of its usage errors, and newer versions bring them

@@ -226,4 +226,6 @@ def _item(entry: str) -> Item:
     values = json.loads(entry)
     values["files"] = tuple(values["files"])
     values["shape"] = tuple(values["shape"])
+    if values.get("center_mm") is not None:
+        values["center_mm"] = tuple(values["center_mm"])
     return Item(**values)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,7 +38,13 @@ class Scorer(Protocol):
     @property
     def labels(self) -> tuple[str, ...]: ...  # noqa: D102
 
-    def prepare(self, scan: Scan, *, force: bool = False) -> PreparedCase:
+    def prepare(
+        self,
+        scan: Scan,
+        *,
+        center_mm: Sequence[float] | None = None,
+        force: bool = False,
+    ) -> PreparedCase:
         """Make the network's input of a scan; needs no network."""
 
     def run(self, array: NDArray[np.float32]) -> Answer:
@@ -75,6 +81,11 @@ class ScoreOptions:
         Score once more what failed in an earlier run.
     identifiers
         Write sources and identifiers as they are, not hashed.
+    series
+        Rule that chooses the scans, such as ``modality=MR and slices>=20``.
+    study
+        "max", "mean" or "first": join the answers to each study so, in a table of
+        their own.
 
     """
 
@@ -85,6 +96,8 @@ class ScoreOptions:
     prefetch_bytes: int = 1 << 28
     retry_failed: bool = False
     identifiers: bool = False
+    series: str = ""
+    study: str = ""
 
     @property
     def sha256(self) -> str:

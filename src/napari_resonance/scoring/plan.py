@@ -40,6 +40,10 @@ class Item:
         What the scanner's operator called the series; often empty.
     refused
         Why it cannot be read, where that is plain already.
+    volumes
+        Length of the time axis.
+    center_mm
+        Middle of the region that is scored, RAS+ mm; None for the whole scan.
 
     """
 
@@ -54,6 +58,8 @@ class Item:
     series: str = ""
     description: str = ""
     refused: str = ""
+    volumes: int = 1
+    center_mm: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -195,9 +201,14 @@ def _items(outlines: Sequence[Outline], keys: _Keys) -> list[Item]:
                 outline.study,
                 outline.series,
                 str(outline.meta.get("series_description", "")),
+                volumes=_volumes(outline),
             )
         )
     return items
+
+
+def _volumes(outline: Outline) -> int:
+    return 1 if outline.color or len(outline.shape) < 4 else outline.shape[3]
 
 
 class _Keys:

@@ -126,7 +126,7 @@ def prepared(job: Job, scorers: Sequence[Scorer]) -> Iterator[Ready | Ended]:
             continue
         content = content_of(scan)
         for number in models:
-            yield _one(job, scorers[number], scan, (item.key, number, content, read))
+            yield _one(job, scorers[number], scan, (item, number, content, read))
             read = 0.0
 
 
@@ -154,12 +154,13 @@ def error_entry(error: BaseException) -> dict[str, Any]:
 
 
 def _one(
-    job: Job, scorer: Scorer, scan: Scan, known: tuple[str, int, str, float]
+    job: Job, scorer: Scorer, scan: Scan, known: tuple[Item, int, str, float]
 ) -> Ready | Ended:
-    item, number, content, read = known
+    planned, number, content, read = known
+    item = planned.key
     started = time.perf_counter()
     try:
-        case = scorer.prepare(scan, force=job.force)
+        case = scorer.prepare(scan, center_mm=planned.center_mm, force=job.force)
         if not job.whole:
             seconds = (read, time.perf_counter() - started)
             return Ready(item, number, _light(case), content, seconds)

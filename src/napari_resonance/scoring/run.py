@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from napari_resonance.errors import CancelledError, ReadError, ScoringError
 from napari_resonance.export.atomic import writable_folder
 from napari_resonance.progress import Progress, ShouldStop, never, no_progress
 from napari_resonance.scoring import views
+from napari_resonance.scoring.choosing import chosen
+from napari_resonance.scoring.inputs import Input, inputs_of
 from napari_resonance.scoring.journal import (
     BEGUN,
     FAILED,
@@ -56,12 +59,13 @@ def score(  # noqa: PLR0913 - the contract of the Python interface
     Parameters
     ----------
     studies
-        Files, folders and archives.
+        Files, folders and archives; patterns, lists and tables of them, see
+        `inputs_of`.
     model
         Name or folder of a model, or of several: each scan is read once for all.
     out
-        Folder on a local disk for the journal, ``scores.csv``, ``scores.parquet`` and
-        ``run.json``.
+        Folder on a local disk for the journal, ``scores.csv``, ``scores.parquet``,
+        ``report.html`` and ``run.json``.
     options
         How; see `ScoreOptions`.
     progress
@@ -95,8 +99,11 @@ def score(  # noqa: PLR0913 - the contract of the Python interface
     names = (model,) if isinstance(model, str) else tuple(model)
     with _locked(folder), _opened(folder) as journal:
         progress(0, 0, "looking for scans")
-        plan = planned(_paths(studies), folder, journal, should_stop)
+        inputs = inputs_of(_listed(studies))
+        plan = planned(inputs, options.series, journal, should_stop)
         scorers = [load(name, options.device) for name in names]
+        kept = {"force": options.force, "study": options.study}
+        journal.keep_fact("options", json.dumps(kept))
         for scorer in scorers:
             journal.keep_model(scorer.sha256, scorer.name, scorer.labels)
         run = _Run(plan, scorers, journal, options, progress)
@@ -131,7 +138,9 @@ def rebuild(out: str | PathLike[str], *, identifiers: bool = False) -> Path:
             remedy="Name the folder that was given as --out",
         )
     with _locked(folder), _opened(folder) as journal:
-        views.write_all(journal, folder, ScoreOptions(identifiers=identifiers), None)
+        kept = json.loads(journal.fact("options") or "{}")
+        options = ScoreOptions(**kept, identifiers=identifiers)
+        views.write_all(journal, folder, options, None)
     return folder
 
 
@@ -149,8 +158,9 @@ def forecast(
     """
     options = options or ScoreOptions()
     names = (model,) if isinstance(model, str) else tuple(model)
-    paths, folder = _paths(studies), Path(out)
-    plan = _some(find(paths, folder), paths)
+    inputs, folder = inputs_of(_listed(studies)), Path(out)
+    paths = _paths(inputs)
+    plan = chosen(_some(find(paths, folder), paths), options.series, inputs)
     scorers = [load(name, options.device) for name in names]
     states: list[dict[str, tuple[str, int]]] = [{} for _ in scorers]
     if (folder / FILE_NAME).is_file():
@@ -173,18 +183,21 @@ def forecast(
 
 
 def planned(
-    paths: Sequence[Path], folder: Path, journal: Journal, should_stop: ShouldStop
+    inputs: Sequence[Input], rule: str, journal: Journal, should_stop: ShouldStop
 ) -> Plan:
     """Return the plan of the run before if no file has changed since, or a new one."""
+    paths, folder = _paths(inputs), journal.path.parent
     root = root_of(paths)
-    asked = "\n".join(str(path.absolute()) for path in paths)
+    asked = "\n".join([rule, *(f"{i.path.absolute()}\t{i.center_mm}" for i in inputs)])
     if journal.fact("asked") == asked and journal.fact("root") == str(root):
         stamp = stamp_of(paths, folder)
         if stamp == journal.fact("stamp"):
             return journal.plan()
-    plan = _some(find(paths, folder, should_stop), paths)
+    found = _some(find(paths, folder, should_stop), paths)
+    plan = chosen(found, rule, inputs)
     journal.keep_plan(plan)
     journal.keep_fact("asked", asked)
+    journal.keep_fact("series", rule)
     return plan
 
 
@@ -334,10 +347,12 @@ def _some(plan: Plan, paths: Sequence[Path]) -> Plan:
     )
 
 
-def _paths(studies: Studies) -> list[Path]:
-    if isinstance(studies, str | PathLike):
-        return [Path(studies)]
-    return [Path(path) for path in studies]
+def _listed(studies: Studies) -> Sequence[str | PathLike[str]]:
+    return [studies] if isinstance(studies, str | PathLike) else studies
+
+
+def _paths(inputs: Sequence[Input]) -> list[Path]:
+    return list(dict.fromkeys(one.path for one in inputs))
 
 
 @contextmanager

@@ -15,6 +15,9 @@ from napari_resonance.export.atomic import replacing
 from napari_resonance.export.table import write_rows
 from napari_resonance.scoring.journal import Journal
 from napari_resonance.scoring.options import ScoreOptions
+from napari_resonance.scoring.report import REPORT, write_report
+from napari_resonance.scoring.studies import STUDIES, studies
+from napari_resonance.scoring.studies import columns_of as studies_columns
 
 TABLE, PARQUET, RECORD, KEY = (
     "scores.csv",
@@ -23,13 +26,15 @@ TABLE, PARQUET, RECORD, KEY = (
     "identifiers.key",
 )
 
+_PLACE = ("center_x", "center_y", "center_z")
 _FIRST = ("source", "study", "series", "model", "status", "label", "probability")
 _LAST = (
     *("sure", "prediction_set", "out_of_distribution", "out_of_distribution_why"),
     *("warnings", "error", "error_type", "seconds", "duplicate_of"),
     *("model_sha256", "recipe_sha256", "content_sha256"),
+    *_PLACE,
 )
-_NUMBERS = {"probability", "out_of_distribution", "seconds"}
+_NUMBERS = {"probability", "out_of_distribution", "seconds", *_PLACE}
 
 
 def write_all(
@@ -62,25 +67,37 @@ def write_all(
     rows = list(rows_of(journal, options, shown))
     write_rows(columns, rows, folder / TABLE)
     _write_parquet(columns, rows, folder / PARQUET)
+    if options.study:
+        joined = list(studies(rows, options.study))
+        write_rows(studies_columns(columns), joined, folder / STUDIES)
+    record = _record(journal, options)
+    write_report(rows, record, folder / REPORT)
     if stages is None:
         return
+    with replacing(folder / RECORD) as temporary:
+        text = json.dumps(record | dict(stages), indent=2)
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _record(journal: Journal, options: ScoreOptions) -> dict[str, Any]:
     plan = journal.plan()
     reasons: dict[str, int] = {}
     for _, reason in plan.left_out:
         reasons[reason] = reasons.get(reason, 0) + 1
-    record = {
+    return {
         "version": _version(),
         "models": [
             {"name": name, "sha256": sha256, "labels": list(labels)}
             for sha256, (name, labels) in journal.models().items()
         ],
-        "options": {"force": options.force, "sha256": options.sha256},
+        "options": {
+            "force": options.force,
+            "series": journal.fact("series"),
+            "sha256": options.sha256,
+        },
         "scans": len(plan.items),
         "left_out": reasons,
-        **stages,
     }
-    with replacing(folder / RECORD) as temporary:
-        temporary.write_text(json.dumps(record, indent=2), encoding="utf-8")
 
 
 def columns_of(journal: Journal) -> list[str]:
@@ -138,6 +155,7 @@ def rows_of(
             "duplicate_of": before if before != item.source else None,
             "model_sha256": answer.get("model_sha256"),
             "content_sha256": content or None,
+            **dict(zip(_PLACE, item.center_mm or (None,) * 3, strict=True)),
         }
 
 

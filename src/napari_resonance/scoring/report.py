@@ -1,0 +1,196 @@
+"""The report of a run: one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from napari_resonance.export.atomic import replacing
+from napari_resonance.export.wording import RESEARCH_USE, counted
+
+REPORT = "report.html"
+
+# Rows that a browser still sorts at once; the table beside the report holds all.
+MOST_ROWS = 20_000
+MOST_PICTURES = 2_000
+_BINS = 20
+_EXAMPLES = 3
+_STATES = ("sure", "unsure", "odd")
+_STATE_NAMES = {
+    "sure": "sure",
+    "unsure": "unsure",
+    "odd": "unlike its training data",
+}
+
+
+@dataclass
+class _Model:
+    """What the answers of one model add up to."""
+
+    name: str
+    labels: Counter[str] = field(default_factory=Counter)
+    states: Counter[str] = field(default_factory=Counter)
+    # Probability of the likeliest label, in 20 bins from 0 to 1.
+    bins: dict[str, list[int]] = field(
+        default_factory=lambda: {state: [0] * _BINS for state in _STATES}
+    )
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        state = state_of(row)
+        self.labels[row["label"]] += 1
+        self.states[state] += 1
+        self.bins[state][min(int(row["probability"] * _BINS), _BINS - 1)] += 1
+
+    @property
+    def tallest(self) -> int:
+        columns = zip(*(self.bins[state] for state in _STATES), strict=True)
+        return max(1, *map(sum, columns))
+
+
+@dataclass
+class _Cause:
+    """Scans that ended for one reason."""
+
+    reason: str
+    count: int = 0
+    sources: list[str] = field(default_factory=list)
+
+    def add(self, source: str) -> None:
+        self.count += 1
+        if len(self.sources) < _EXAMPLES:
+            self.sources.append(source)
+
+
+def state_of(row: Mapping[str, Any]) -> str:
+    """Return "sure", "unsure" or, where it is unlike the training data, "odd"."""
+    score = row.get("out_of_distribution")
+    if score is not None and score > 1:
+        return "odd"
+    return "sure" if row.get("sure") else "unsure"
+
+
+def write_report(
+    rows: Iterable[Mapping[str, Any]],
+    record: Mapping[str, Any],
+    path: str | PathLike[str],
+    *,
+    pictures: Mapping[str, bytes] | None = None,
+) -> Path:
+    """Write what came of a run as one HTML file that loads nothing; whole or not.
+
+    What comes from files and headers is shown as text, whatever it holds.
+
+    Parameters
+    ----------
+    rows
+        Those of the table of scores, as values by column.
+    record
+        What ``run.json`` holds: version, models, options, left_out.
+    path
+        The file; an existing one is replaced.
+    pictures
+        PNG files by ``source``: what each scan looks like.
+
+    Raises
+    ------
+    ExportError
+        If the file cannot be written.
+
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("napari_resonance.scoring"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found = _Found(pictures or {})
+    for row in rows:
+        found.add(row)
+    text = environment.get_template("report.html").render(
+        notice=RESEARCH_USE,
+        counted=counted,
+        record=record,
+        found=found,
+        states=_STATE_NAMES,
+        data=found.table(),
+    )
+    final = Path(path)
+    with replacing(final) as temporary:
+        temporary.write_text(text, "utf-8", errors="backslashreplace")
+    return final
+
+
+class _Found:
+    """Adds up the rows, and keeps those that the report lists."""
+
+    def __init__(self, pictures: Mapping[str, bytes]) -> None:
+        self.models: dict[str, _Model] = {}
+        self.statuses: Counter[str] = Counter()
+        self.causes: dict[tuple[str, str], _Cause] = {}
+        self.duplicates = 0
+        self.n_rows = 0
+        self._pictures = pictures
+        self._kept: list[list[Any]] = []
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        status = row["status"]
+        self.n_rows += 1
+        self.statuses[status] += 1
+        self.duplicates += bool(row.get("duplicate_of"))
+        if status == "scored":
+            name = row["model"]
+            self.models.setdefault(name, _Model(name)).add(row)
+        else:
+            reason = row.get("error") or "no reason is known"
+            key = (status, reason)
+            self.causes.setdefault(key, _Cause(reason)).add(row["source"])
+        if len(self._kept) < MOST_ROWS:
+            self._kept.append(self._listed(row))
+
+    def of(self, status: str) -> list[_Cause]:
+        """Return the causes of a status, the most frequent first."""
+        causes = [c for (s, _), c in self.causes.items() if s == status]
+        return sorted(causes, key=lambda cause: -cause.count)
+
+    def table(self) -> Mapping[str, Any]:
+        """Return what the page's script makes the table of."""
+        return {"rows": self._kept, "pictures": self._encoded()}
+
+    def _listed(self, row: Mapping[str, Any]) -> list[Any]:
+        """Return source, model, state, label, probability and remarks."""
+        scored = row["status"] == "scored"
+        remarks = [
+            row.get("error"),
+            row.get("out_of_distribution_why"),
+            *_texts(row.get("warnings")),
+        ]
+        if row.get("duplicate_of"):
+            remarks.append(f"the same picture as {row['duplicate_of']}")
+        return [
+            row["source"],
+            row["model"],
+            _STATE_NAMES[state_of(row)] if scored else row["status"],
+            row.get("label") or "",
+            row.get("probability") if scored else None,
+            " · ".join(str(remark) for remark in remarks if remark),
+        ]
+
+    def _encoded(self) -> dict[str, str]:
+        listed = dict.fromkeys(row[0] for row in self._kept)
+        shown = [source for source in listed if source in self._pictures]
+        return {
+            source: base64.b64encode(self._pictures[source]).decode("ascii")
+            for source in shown[:MOST_PICTURES]
+        }
+
+
+def _texts(value: Sequence[str] | str | None) -> Sequence[str]:
+    return [value] if isinstance(value, str) else value or []

@@ -1,0 +1,233 @@
+"""Never lose a result, never score twice, whatever ends a run."""
+
+import ast
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.scoring import DEADLY, ENDLESS, LABELS, load, run, write_scan
+
+from napari_resonance.errors import CancelledError, ReadError, ScoringError
+from napari_resonance.scoring.options import ScoreOptions
+from napari_resonance.scoring.run import forecast, rebuild, score
+
+TESTS = Path(__file__).parents[1]
+
+
+def table(out):
+    with open(out / "scores.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        del row["seconds"]
+    return rows
+
+
+def sources(out, status="scored"):
+    return [row["source"] for row in table(out) if row["status"] == status]
+
+
+@pytest.fixture
+def studies(tmp_path):
+    for n in range(6):
+        write_scan(tmp_path / f"studies/p{n}/t1.nii", 10 * n + 5)
+    return tmp_path / "studies"
+
+
+def test_killed_at_a_hundred_moments_every_scan_is_there_once(tmp_path):
+    studies = tmp_path / "studies"
+    for n in range(60):
+        write_scan(studies / f"p{n}/t1.nii", n)
+    run(studies, tmp_path / "calm")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
+    done = subprocess.run(
+        [sys.executable, "-m", "support.scoring", studies, tmp_path / "killed", "100"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    said = ast.literal_eval(done.stdout)
+    assert said["torch"] is False
+    assert (said["scored"], said["failed"]) == (60, 0)
+    assert said["resumed"] > 0
+    assert table(tmp_path / "killed") == table(tmp_path / "calm")
+
+
+def test_a_run_goes_on_with_what_is_missing_new_or_changed(studies, tmp_path):
+    out = tmp_path / "out"
+    assert run(studies, out).resumed == 0
+    again = run(studies, out)
+    assert (again.scored, again.resumed) == (6, 6)
+    write_scan(studies / "p9/t1.nii", 99)
+    write_scan(studies / "p1/t1.nii", 98)
+    more = run(studies, out)
+    assert (more.scored, more.resumed) == (7, 5)
+    by_source = {row["source"]: row for row in table(out)}
+    assert float(by_source["p1/t1.nii"]["p_bright"]) == pytest.approx(0.98)
+
+
+def test_another_model_and_other_options_score_what_they_must(studies, tmp_path):
+    out = tmp_path / "out"
+    write_scan(studies / "p7/t1.nii", -3)
+    assert run(studies, out).skipped == 1
+    forced = run(studies, out, force=True)
+    assert (forced.scored, forced.skipped, forced.resumed) == (7, 0, 0)
+    options = ScoreOptions(readers=0)
+    other = score(studies, "second", out=out, options=options, load=load)
+    assert other.resumed == 0
+    assert run(studies, out).resumed == 7
+
+
+def test_a_stopped_run_keeps_what_it_has(studies, tmp_path):
+    told = []
+    with pytest.raises(CancelledError, match="kept"):
+        score(
+            studies,
+            "stub",
+            out=tmp_path / "out",
+            options=ScoreOptions(readers=0),
+            load=load,
+            progress=lambda done, total, text: told.append(done),
+            should_stop=lambda: bool(told) and told[-1] >= 2,
+        )
+    assert run(studies, tmp_path / "out").resumed >= 2
+
+
+def test_every_tenth_file_corrupt_is_a_row_with_its_reason(tmp_path):
+    studies = tmp_path / "studies"
+    for n in range(20):
+        path = write_scan(studies / f"{n:02}.nii", n)
+        if n % 10 == 3:
+            path.write_bytes(path.read_bytes()[:400])
+    summary = run(studies, tmp_path / "out")
+    assert (summary.scored, summary.failed) == (18, 2)
+    failed = [row for row in table(tmp_path / "out") if row["status"] == "failed"]
+    assert [row["source"] for row in failed] == ["03.nii", "13.nii"]
+    assert all(row["error"].endswith(".") for row in failed)
+    assert run(studies, tmp_path / "out").resumed == 20
+    write_scan(studies / "03.nii", 3)
+    assert run(studies, tmp_path / "out").failed == 1
+
+
+def test_a_scan_that_kills_or_never_ends_is_listed_and_the_rest_is_done(
+    studies, tmp_path
+):
+    write_scan(studies / "p3/deadly.nii", DEADLY)
+    write_scan(studies / "p4/endless.nii", ENDLESS)
+    out = tmp_path / "out"
+    # Long enough for this test on a busy machine, which all the others need no more.
+    summary = run(studies, out, readers=1, time_limit=20)
+    assert (summary.scored, summary.failed) == (6, 2)
+    errors = {row["source"]: row["error_type"] for row in table(out) if row["error"]}
+    assert errors == {
+        "p3/deadly.nii": "Quarantined",
+        "p4/endless.nii": "TimeLimit",
+    }
+    write_scan(studies / "p4/endless.nii", 50)
+    again = run(studies, out)
+    assert (again.scored, again.failed, again.resumed) == (7, 1, 7)
+
+
+def test_a_second_run_on_one_folder_leaves(studies, tmp_path):
+    out = tmp_path / "out"
+    run(studies, out)
+    held = "import sys, filelock; l = filelock.FileLock(sys.argv[1]); l.acquire()"
+    wait = held + "; print('held', flush=True); sys.stdin.read()"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", wait, str(out / ".lock")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert holder.stdout.readline().strip() == b"held"
+        with pytest.raises(ScoringError, match="another run"):
+            run(studies, out)
+    finally:
+        holder.kill()
+        holder.communicate()
+    assert run(studies, out).resumed == 6  # the lock went with its holder
+
+
+def test_inputs_that_vanish_leave_the_results(studies, tmp_path):
+    out = tmp_path / "out"
+    run(studies, out)
+    before = table(out)
+    studies.rename(tmp_path / "away")
+    with pytest.raises(ReadError, match="no such file"):
+        run(studies, out)
+    assert table(out) == before
+    (tmp_path / "away").rename(studies)
+    assert run(studies, out).resumed == 6
+
+
+def test_a_clock_that_goes_backwards_changes_nothing(studies, tmp_path):
+    out = tmp_path / "out"
+    run(studies, out)
+    write_scan(studies / "p9/t1.nii", 99)
+    os.utime(studies / "p9/t1.nii", (1, 1))
+    assert run(studies, out).resumed == 6
+    os.utime(studies / "p1/t1.nii", (2, 2))  # touched, though long ago
+    assert run(studies, out).resumed == 6
+
+
+def test_views_are_made_anew_from_the_journal(studies, tmp_path):
+    out = tmp_path / "out"
+    run(studies, out, force=True, study="mean")
+    before = table(out)
+    names = ("scores.csv", "scores.parquet", "report.html", "studies.csv")
+    for name in names:
+        (out / name).unlink()
+    rebuild(out)
+    assert table(out) == before
+    assert all((out / name).is_file() for name in names)
+    with pytest.raises(ReadError, match="no journal"):
+        rebuild(studies)
+
+
+def test_a_dry_run_writes_nothing(studies, tmp_path):
+    out = tmp_path / "out"
+    options = ScoreOptions(series="slices>=5 and not source~p3")
+    found = forecast(studies, "stub", out=out, options=options, load=load)
+    assert (found.pending, found.there) == (5, 0)
+    assert found.sampled > 0
+    assert not out.exists()
+
+
+def test_a_rule_and_regions_choose(studies, tmp_path):
+    out = tmp_path / "out"
+    run(studies, out, series="source~p2 or source~p4")
+    assert sources(out) == ["p2/t1.nii", "p4/t1.nii"]
+    regions = tmp_path / "studies/regions.csv"
+    regions.write_text(
+        "path,center_x,center_y,center_z\np2/t1.nii,1,2,3\np2/t1.nii,4,5,6\n"
+    )
+    run(regions, out)
+    rows = table(out)
+    assert [row["source"] for row in rows] == ["t1.nii"] * 2
+    places = {tuple(row[f"center_{axis}"] for axis in "xyz") for row in rows}
+    assert places == {("1", "2", "3"), ("4", "5", "6")}
+    with pytest.raises(ReadError, match="none of the 6 scans"):
+        run(studies, out, series="modality=CT")
+
+
+def test_text_of_files_does_not_become_a_formula(studies, tmp_path):
+    write_scan(studies / "=1+1/t1.nii", 40)
+    run(studies, tmp_path / "out")
+    assert "'=1+1/t1.nii" in sources(tmp_path / "out")
+
+
+def test_labels_have_columns_in_both_tables(studies, tmp_path):
+    from pyarrow import parquet
+
+    out = tmp_path / "out"
+    run(studies, out)
+    columns = table(out)[0]
+    assert all(f"p_{label}" in columns for label in LABELS)
+    kept = parquet.read_table(out / "scores.parquet")
+    assert kept.num_rows == 6
+    assert set(columns) < set(kept.column_names)
