@@ -246,7 +246,9 @@ class Classifier:
                 raise UnsuitableScanError(
                     odd[0], remedy="Choose another model, or force the classification"
                 )
-            recipe = self._recipe(box_mm)
+            recipe = self.bundle.recipe
+            if box_mm is not None:
+                recipe = recipe.with_box(box_mm)
             network_input = self._network_input(scans, recipe, center_mm)
         except ResonanceError as error:
             first = scans[0] if scans else None
@@ -282,10 +284,6 @@ class Classifier:
 
         """
         return joined([self._forward(part) for part in parts_of(array)])
-
-    def _recipe(self, box_mm: Sequence[float] | None) -> Recipe:
-        recipe = self.bundle.recipe
-        return recipe if box_mm is None else recipe.with_box(box_mm)
 
     def _network_input(
         self,

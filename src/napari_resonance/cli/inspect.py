@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from napari_resonance.cli.options import Json, Paths
 from napari_resonance.cli.output import DONE, FAILED, SOME_FAILED, Report, say_left_out
 from napari_resonance.errors import ResonanceError, without_source
-from napari_resonance.scan import source_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,6 +42,7 @@ def inspect(paths: Paths, as_json: Json = False) -> Report:
 def describe(scan: "Outline") -> dict[str, Any]:
     """Return one entry of ``series``."""
     from napari_resonance.cli.scans import description_of, format_of
+    from napari_resonance.scan import source_of
 
     return {
         "source": source_of(scan),
