@@ -198,7 +198,8 @@ def step_finding(viewer: napari.viewer.Viewer, step: int) -> None:
 
 
 def _make_room(viewer: napari.viewer.Viewer, result: Classified) -> None:
-    """Hide earlier maps of a scan, and remove the one that is made anew."""
+    """Hide earlier maps of a scan, and remove the one that a new one replaces."""
+    replaces = result.saliency is not None
     for layer in list(viewer.layers):
         record = record_of(layer)
         if (
@@ -207,7 +208,7 @@ def _make_room(viewer: napari.viewer.Viewer, result: Classified) -> None:
             or record.scan is not result.scan
         ):
             continue
-        if _same_map(record.prediction, result.prediction):
+        if replaces and _same_map(record.prediction, result.prediction):
             viewer.layers.remove(layer)
         else:
             layer.visible = False
