@@ -11,6 +11,7 @@ import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +98,7 @@ class Bundle:
     converted: Mapping[str, str]
     warnings: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """Hash of all that an answer depends on: weights, settings and statistics."""
         digest = hashlib.sha256(self.weights_sha256.encode())

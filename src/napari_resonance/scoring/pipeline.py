@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -208,7 +208,4 @@ def _parted(answer: Answer) -> list[Answer]:
 
 
 def _failed(ready: Ready, error: ModelError) -> Ended:
-    return replace(
-        Ended(ready.item, ready.model, FAILED, error_entry(error)),
-        content=ready.content,
-    )
+    return Ended(ready.item, ready.model, FAILED, error_entry(error), ready.content)

@@ -22,7 +22,7 @@ from napari_resonance.errors import (
     without_source,
 )
 from napari_resonance.scan import Scan, source_of
-from napari_resonance.scoring.journal import FAILED, SKIPPED
+from napari_resonance.scoring.journal import FAILED, SCORED, SKIPPED
 from napari_resonance.scoring.options import Scorer
 from napari_resonance.scoring.plan import Item
 
@@ -121,8 +121,8 @@ def prepared(job: Job, scorers: Sequence[Scorer]) -> Iterator[Ready | Ended]:
     for item, models in job.wanted:
         scan = scans.pop(item.key)
         if isinstance(scan, ResonanceError):
-            ended = _failed(scan)
-            yield from (replace(ended, item=item.key, model=m) for m in models)
+            for number in models:
+                yield Ended(item.key, number, FAILED, error_entry(scan))
             continue
         content = content_of(scan)
         for number in models:
@@ -172,7 +172,7 @@ def _one(
         return Ended(item, number, FAILED, error_entry(error), content)
     seconds = (read, time.perf_counter() - started)
     answer = prediction.to_json() | {"seconds": sum(seconds)}
-    return Ended(item, number, "scored", answer, content, seconds)
+    return Ended(item, number, SCORED, answer, content, seconds)
 
 
 def _read(job: Job) -> dict[str, Scan | ResonanceError]:
@@ -215,10 +215,6 @@ def _chosen(
         f"its files hold {len(found)} scans, and {item.of} by their headers",
         remedy="Run again: the plan is made anew where files have changed",
     )
-
-
-def _failed(error: ResonanceError) -> Ended:
-    return Ended("", 0, FAILED, error_entry(error))
 
 
 def _light(case: PreparedCase) -> PreparedCase:

@@ -30,6 +30,12 @@ _QUARANTINED = {
 }
 
 
+_LATE = {
+    "error": "Reading and preparing it took longer than the time limit.",
+    "type": "TimeLimit",
+}
+
+
 class Source(Protocol):
     """Where prepared scans come from."""
 
@@ -176,11 +182,7 @@ class Readers:
                 self._ready.put(message)
                 done.add((message.item, message.model))
         except ReaderLateError:
-            minutes = "reading and preparing it took longer than the time limit"
-            self._give_up(
-                job.without(done),
-                {"error": f"{minutes}.".capitalize(), "type": "TimeLimit"},
-            )
+            self._give_up(job.without(done), _LATE)
         except ReaderLostError:
             if self._closed.is_set():
                 return

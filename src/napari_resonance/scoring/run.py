@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from os import PathLike
@@ -21,6 +22,8 @@ from napari_resonance.scoring.journal import (
     BEGUN,
     FAILED,
     FILE_NAME,
+    SCORED,
+    SKIPPED,
     Journal,
     Result,
     Task,
@@ -210,9 +213,8 @@ class _Run:
     journal: Journal
     options: ScoreOptions
     progress: Progress
-    _states: list[dict[str, str]] = field(default_factory=list)
     _open: set[Task] = field(default_factory=set)
-    _done: int = 0
+    _counts: Counter[str] = field(default_factory=Counter)
     _resumed: int = 0
 
     def __post_init__(self) -> None:
@@ -235,7 +237,7 @@ class _Run:
             self._use(Readers(suspects, models, alone, self._begin), should_stop)
         if should_stop():
             raise CancelledError(
-                f"the run was stopped; {self._done} results are kept",
+                f"the run was stopped; {self._counts.total()} results are kept",
                 remedy="Run the same command again to go on",
             )
 
@@ -245,10 +247,13 @@ class _Run:
 
     def summary(self, folder: Path) -> Summary:
         """Count all results."""
-        statuses = [s for known in self._states for s in known.values()]
-        count = {s: statuses.count(s) for s in ("scored", "failed", "skipped")}
         return Summary(
-            **count, resumed=self._resumed, out=folder, stages=self.pipeline.stages
+            scored=self._counts[SCORED],
+            failed=self._counts[FAILED],
+            skipped=self._counts[SKIPPED],
+            resumed=self._resumed,
+            out=folder,
+            stages=self.pipeline.stages,
         )
 
     def _use(self, source: Source, should_stop: ShouldStop) -> None:
@@ -263,13 +268,11 @@ class _Run:
         known = [self._known(number) for number in range(len(self.scorers))]
         refused: list[Result] = []
         for item in self.plan.items:
-            numbers = [
-                n for n, k in enumerate(known) if item.key not in self._states[n]
-            ]
+            numbers = [n for n, (done, _) in enumerate(known) if item.key not in done]
             if item.refused:
                 refused += [self._refused(item, n, item.refused) for n in numbers]
                 continue
-            tries = max((known[n].get(item.key, 0) for n in numbers), default=0)
+            tries = max((known[n][1].get(item.key, 0) for n in numbers), default=0)
             if tries >= _MOST_TRIES:
                 why = f"{tries} runs ended while it was read"
                 refused += [self._refused(item, n, why) for n in numbers]
@@ -288,8 +291,11 @@ class _Run:
                 self._ended(result)
         return list(jobs_of(fresh)), suspects
 
-    def _known(self, number: int) -> dict[str, int]:
-        """Note the results that are there; return the tries of what was only begun."""
+    def _known(self, number: int) -> tuple[Set[str], dict[str, int]]:
+        """Count the results that are there.
+
+        Returns the items that have one, and the tries of those that were only begun.
+        """
         planned = {item.key for item in self.plan.items}
         model, options = self.scorers[number].sha256, self.options.sha256
         states = self.journal.states(model, options)
@@ -299,10 +305,10 @@ class _Run:
             self.journal.forget((Task(k, model, options) for k in failed), FAILED)
             for key in failed:
                 del done[key]
-        self._states.append(done)
-        self._done += len(done)
+        self._counts.update(done.values())
         self._resumed += len(done)
-        return {k: tries for k, (s, tries) in states.items() if s == BEGUN}
+        begun = {k: tries for k, (s, tries) in states.items() if s == BEGUN}
+        return done.keys(), begun
 
     def _refused(self, item: Item, number: int, why: str) -> Result:
         answer = {"error": f"{why.rstrip('.')}.", "type": "ReadError"}
@@ -315,15 +321,13 @@ class _Run:
 
     def _ended(self, result: Result) -> None:
         self._open.discard(result.task)
-        numbers = [s.sha256 for s in self.scorers]
-        self._states[numbers.index(result.task.model)][result.task.item] = result.status
-        self._done += 1
+        self._counts[result.status] += 1
         self._report()
 
     def _report(self) -> None:
-        failed = sum(list(k.values()).count(FAILED) for k in self._states)
         total = len(self.plan.items) * len(self.scorers)
-        self.progress(self._done, total, f"{failed} failed")
+        text = f"{self._counts[FAILED]} failed"
+        self.progress(self._counts.total(), total, text)
 
 
 def _measured(
