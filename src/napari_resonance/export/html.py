@@ -12,8 +12,8 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_resonance.export.atomic import replacing
 from napari_resonance.export.picture import write_picture
+from napari_resonance.export.templating import html_template, write_html
 from napari_resonance.export.wording import (
     RESEARCH_USE,
     certainty,
@@ -74,21 +74,12 @@ def write_answers(
         If the file cannot be written.
 
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("napari_resonance.export"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["percent"] = percent
     entries = []
     for n, answer in enumerate(answers):
         progress(n, len(answers), f"Drawing picture {n + 1} of {len(answers)}")
         entries.append(_entry(answer))
-    text = environment.get_template("answers.html").render(
+    template = html_template("napari_resonance.export", "answers.html", percent=percent)
+    text = template.render(
         title=title,
         notice=RESEARCH_USE,
         counted=counted,
@@ -96,8 +87,7 @@ def write_answers(
         written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         entries=entries,
     )
-    with replacing(path) as temporary:
-        Path(temporary).write_text(text, encoding="utf-8", errors="backslashreplace")
+    write_html(path, text)
 
 
 def _entry(answer: ReportedAnswer) -> dict[str, object]:

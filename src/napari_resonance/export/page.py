@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_resonance.export.atomic import replacing
 from napari_resonance.export.cube import Cube
 from napari_resonance.export.legend import describe_scan, names_a_file
 from napari_resonance.export.overlay import Overlay
 from napari_resonance.export.planes import center_of, inside, planes_through
+from napari_resonance.export.templating import html_template, write_html
 from napari_resonance.export.wording import (
     RESEARCH_USE,
     certainty,
@@ -65,22 +65,15 @@ def write_page(
         If the file cannot be written.
 
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("napari_resonance.export"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"percent": percent, "place": place_mm}
     overlay = Overlay.of(prediction.saliency)
     point = center_of(scan)
     if overlay is not None and prediction.saliency is not None:
         point = inside(scan, prediction.saliency.peak_mm)
     warnings = [w for w in prediction.warnings if not names_a_file(w, scan, prediction)]
-    text = environment.get_template("page.html").render(
+    template = html_template(
+        "napari_resonance.export", "page.html", percent=percent, place=place_mm
+    )
+    text = template.render(
         notice=RESEARCH_USE,
         p=prediction,
         certainty=certainty(prediction),
@@ -95,8 +88,7 @@ def write_page(
         scan_lines=describe_scan(scan, planes_through(scan, point, 8)).split("\n"),
         data=_data(scan, prediction, overlay, point),
     )
-    with replacing(path) as draft:
-        draft.write_text(text, encoding="utf-8")
+    write_html(path, text)
 
 
 def _data(

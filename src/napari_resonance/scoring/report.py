@@ -10,7 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from napari_resonance.export.atomic import replacing
+from napari_resonance.export.templating import html_template, write_html
 from napari_resonance.export.wording import RESEARCH_USE, counted
 
 REPORT = "report.html"
@@ -102,19 +102,11 @@ def write_report(
         If the file cannot be written.
 
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("napari_resonance.scoring"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     found = _Found(pictures or {})
     for row in rows:
         found.add(row)
-    text = environment.get_template("report.html").render(
+    template = html_template("napari_resonance.scoring", "report.html")
+    text = template.render(
         notice=RESEARCH_USE,
         counted=counted,
         record=record,
@@ -123,8 +115,7 @@ def write_report(
         data=found.table(),
     )
     final = Path(path)
-    with replacing(final) as temporary:
-        temporary.write_text(text, "utf-8", errors="backslashreplace")
+    write_html(final, text)
     return final
 
 

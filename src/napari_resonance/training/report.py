@@ -10,7 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_resonance.export.atomic import replacing
+from napari_resonance.export.templating import html_template, write_html
 from napari_resonance.export.wording import RESEARCH_USE, counted, percent
 from napari_resonance.training.report_figures import curves_svg, figures_of
 
@@ -91,21 +91,18 @@ def write_report(  # noqa: PLR0913
         If the file cannot be written.
 
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("napari_resonance.training"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": _number, "interval": _interval, "chance": _chance}
-    environment.filters["percent"] = percent
     runs = list(curves or ())
     runs = [runs] if runs and isinstance(runs[0], Mapping) else runs
     document = evaluation.to_json()
-    text = environment.get_template("report.html").render(
+    template = html_template(
+        "napari_resonance.training",
+        "report.html",
+        number=_number,
+        interval=_interval,
+        chance=_chance,
+        percent=percent,
+    )
+    text = template.render(
         title=title,
         notice=RESEARCH_USE,
         counted=counted,
@@ -130,8 +127,7 @@ def write_report(  # noqa: PLR0913
         comparison=comparison,
         provenance=_provenance(document),
     )
-    with replacing(path) as draft:
-        draft.write_text(text, encoding="utf-8")
+    write_html(path, text)
     return Path(path)
 
 
