@@ -6,6 +6,7 @@ the logits of each member come from the same forward pass as their mean.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,14 +71,19 @@ def head_names(names: set[str]) -> list[str]:
     return [f"members.{n}.fc" for n in range(count)]
 
 
+def heads_of(names: set[str], tensor: Callable[[str], ArrayLike]) -> Heads:
+    """Return the last layers among tensors that are asked for by name."""
+    heads = head_names(names)
+    weights, biases = (
+        np.stack([np.asarray(tensor(f"{h}.{part}"), np.float32) for h in heads])
+        for part in ("weight", "bias")
+    )
+    return Heads(weights, biases)
+
+
 def read_heads(weights: Path) -> Heads:
     """Return the last layers in a bundle's safetensors file."""
     from safetensors import safe_open
 
     with safe_open(weights, framework="np") as file:
-        heads = head_names(set(file.keys()))
-        stacked = [
-            np.stack([file.get_tensor(f"{h}.{part}") for h in heads]).astype(np.float32)
-            for part in ("weight", "bias")
-        ]
-    return Heads(*stacked)
+        return heads_of(set(file.keys()), file.get_tensor)

@@ -11,6 +11,7 @@ import typer
 
 from napari_resonance.cli.options import (
     DEFAULT_MODEL,
+    Against,
     Box,
     Center,
     Channels,
@@ -19,6 +20,7 @@ from napari_resonance.cli.options import (
     Method,
     Model,
     Paths,
+    Target,
     point,
 )
 from napari_resonance.cli.output import (
@@ -49,14 +51,8 @@ def classify(  # noqa: PLR0913, PLR0917 - one parameter an option
     saliency: Annotated[
         Method | None, typer.Option(help="Show where the network looked.")
     ] = None,
-    target: Annotated[
-        str | None,
-        typer.Option(metavar="LABEL", help="Label to explain, not the likeliest one."),
-    ] = None,
-    against: Annotated[
-        str | None,
-        typer.Option(metavar="LABEL", help="Explain why it is not this label."),
-    ] = None,
+    target: Target = None,
+    against: Against = None,
     out: Annotated[
         Path | None,
         typer.Option(

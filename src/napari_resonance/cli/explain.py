@@ -11,6 +11,7 @@ from napari_resonance.cli.classify import progress_bar
 from napari_resonance.cli.honesty import Checks, sentences
 from napari_resonance.cli.options import (
     DEFAULT_MODEL,
+    Against,
     Baseline,
     Box,
     Center,
@@ -21,6 +22,7 @@ from napari_resonance.cli.options import (
     Method,
     Model,
     Sign,
+    Target,
     point,
 )
 from napari_resonance.cli.output import Report, say
@@ -46,14 +48,8 @@ def explain(  # noqa: PLR0913, PLR0917 - one parameter an option
     method: Annotated[
         Method, typer.Option(help="How to find out where it looked.")
     ] = Method.gradcam,
-    target: Annotated[
-        str | None,
-        typer.Option(metavar="LABEL", help="Label to explain, not the likeliest one."),
-    ] = None,
-    against: Annotated[
-        str | None,
-        typer.Option(metavar="LABEL", help="Explain why it is not this label."),
-    ] = None,
+    target: Target = None,
+    against: Against = None,
     sign: Annotated[
         Sign, typer.Option(help="Show evidence for the label, against it, or both.")
     ] = Sign.for_,

@@ -97,14 +97,11 @@ def sentences(entries: dict[str, Any]) -> Iterator[str]:
         block = max(entries["residual"], key=lambda row: abs(row["change"]))
         change = f"{-block['change']:+.2f}"
         yield f"{block['block']} did most: without it the score changes by {change}"
-    if entries["agreement"] is not None:
-        mean = entries["agreement"]["mean_spearman"]
-        count = len(entries["agreement"]["maps"])
-        yield f"Maps of {count} methods have a mean rank correlation of {mean:.2f}"
-    if entries["members"] is not None:
-        mean = entries["members"]["mean_spearman"]
-        count = len(entries["members"]["maps"])
-        yield f"Maps of {count} members have a mean rank correlation of {mean:.2f}"
+    for name, makers in (("agreement", "methods"), ("members", "members")):
+        if entries[name] is not None:
+            mean = entries[name]["mean_spearman"]
+            count = len(entries[name]["maps"])
+            yield f"Maps of {count} {makers} have a mean rank correlation of {mean:.2f}"
 
 
 def _stable(

@@ -78,6 +78,14 @@ def point(text: str | None, option: str) -> tuple[float, float, float] | None:
     return x, y, z
 
 
+Target = Annotated[
+    str | None,
+    typer.Option(metavar="LABEL", help="Label to explain, not the likeliest one."),
+]
+Against = Annotated[
+    str | None,
+    typer.Option(metavar="LABEL", help="Explain why it is not this label."),
+]
 Center = Annotated[
     str | None,
     typer.Option(

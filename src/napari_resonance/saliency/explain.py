@@ -202,8 +202,8 @@ def map_again(
         case = replace(case, network_input=network_input)
     answer = classifier.run(case.network_input.array)
     steps = steps or Steps(1, no_progress, never)
-    asked = case, answer, explained.options, explained.score
-    return make_map(Question(classifier, *asked, steps))
+    asked = replace(explained, case=case, answer=answer)
+    return make_map(asked.question(classifier, steps))
 
 
 def _question(
@@ -237,19 +237,7 @@ def make_map(question: Question) -> Saliency:
         question.notices.append(
             "the map is the same everywhere: it names no place in the scan"
         )
-    target = str(options.target)
-    if options.against is not None:
-        target = f"{target} rather than {options.against}"
-    grid = question.grid
-    return Saliency(
-        values=values,
-        affine=affine,
-        method=options.method,
-        target=target,
-        extent=(grid.shape, grid.affine),
-        oriented=question.case.scan.oriented,
-        sign=options.sign,
-    )
+    return question.saliency((values, affine), options.method, options.sign)
 
 
 def _score(labels: Sequence[str], options: ExplainOptions) -> Array:

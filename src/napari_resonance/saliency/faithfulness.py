@@ -11,7 +11,7 @@ is evidence of its own (the edge of a mask, air, the outside of a head).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 
 from napari_resonance.classifier.stages import Steps
 from napari_resonance.errors import SaliencyError
-from napari_resonance.geometry import FloatArray, resample
+from napari_resonance.geometry import FloatArray
 from napari_resonance.progress import Progress, ShouldStop, never, no_progress
+from napari_resonance.saliency.cells import as_volume
+from napari_resonance.saliency.similarity import on_grid
 
 if TYPE_CHECKING:
     from napari_resonance.classifier.predict import Classifier
-    from napari_resonance.classifier.prediction import Saliency
     from napari_resonance.saliency.explain import Explanation
 
 Array = NDArray[np.float32]
@@ -297,21 +298,15 @@ def _edges(array: Array) -> Array:
     """Return the strength of the input's edges ``(x, y, z)``."""
     from scipy import ndimage
 
-    volume = _as_volume(array)
+    volume = as_volume(array[:, 0])
     strength: Array = ndimage.gaussian_gradient_magnitude(volume, 1.0)
     return strength
 
 
 def _on_input(explained: Explanation, values: Array) -> Array:
     """Bring values of the map's grid onto the voxels of the network's input."""
-    saliency: Saliency = explained.saliency
     grid = explained.case.network_input.grid
-    return resample(values, saliency.affine, grid, antialias=False)
-
-
-def _as_volume(array: Array) -> Array:
-    """Return the input's first channel with axes as in its grid."""
-    return array[0, 0] if array.ndim == 5 else np.moveaxis(array[:, 0], 0, -1)
+    return on_grid(replace(explained.saliency, values=values), grid)
 
 
 def _as_input(volume: NDArray[np.bool_], ndim: int) -> NDArray[np.bool_]:

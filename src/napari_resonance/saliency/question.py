@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_resonance.classifier.definition import mirror_axes, total_stride
+from napari_resonance.classifier.prediction import Saliency
 from napari_resonance.classifier.stages import Answer, PreparedCase, Steps
 from napari_resonance.errors import ResonanceError
 from napari_resonance.geometry import FloatArray, Grid
@@ -66,6 +67,13 @@ class ExplainOptions:
     center_mm: Sequence[float] | None = None
     box_mm: Sequence[float] | None = None
     force: bool = False
+
+    @property
+    def subject(self) -> str:
+        """What is explained: "T1w", or "T1w rather than FLAIR"."""
+        if self.against is None:
+            return str(self.target)
+        return f"{self.target} rather than {self.against}"
 
     def check(self, labels: Sequence[str]) -> None:
         """Refuse what no map can be made of.
@@ -170,6 +178,19 @@ class Question:
     def mirror_axes(self) -> tuple[int, ...]:
         """Axes along which the network looks at the mirror image too."""
         return mirror_axes(self.classifier.bundle.network_def)
+
+    def saliency(self, evidence: Evidence, method: str, sign: str) -> Saliency:
+        """Return evidence as the map of what is asked, in the region that was seen."""
+        values, affine = evidence
+        return Saliency(
+            values=values,
+            affine=affine,
+            method=method,
+            target=self.options.subject,
+            extent=(self.grid.shape, self.grid.affine),
+            oriented=self.case.scan.oriented,
+            sign=sign,
+        )
 
     def torch_network(self) -> tuple[Any, str]:
         """Return the network in torch and its device; say so where that is a change."""

@@ -159,7 +159,7 @@ def residual_lens(
         stages[stage] = _as_saliency(question, stage, maps.astype(np.float32))
     count = len(names)
     return ResidualLens(
-        target=_target(question),
+        target=question.options.subject,
         score=float(np.mean(question.answer.logits @ question.score)),
         blocks=blocks,
         stages=stages,
@@ -173,26 +173,12 @@ def _members(network: Any) -> list[ResNet]:
     return list(network.members) if hasattr(network, "members") else [network]
 
 
-def _target(question: Question) -> str:
-    options = question.options
-    if options.against is None:
-        return str(options.target)
-    return f"{options.target} rather than {options.against}"
-
-
 def _as_saliency(question: Question, stage: str, maps: Array) -> Saliency:
     volume = as_volume(maps)
-    grid = question.grid
-    affine = cell_affine(grid, question.stride, volume.shape, question.mirror_axes)
-    return Saliency(
-        values=volume,
-        affine=affine,
-        method=f"change by {stage}",
-        target=_target(question),
-        extent=(grid.shape, grid.affine),
-        oriented=question.case.scan.oriented,
-        sign="both",
+    affine = cell_affine(
+        question.grid, question.stride, volume.shape, question.mirror_axes
     )
+    return question.saliency((volume, affine), f"change by {stage}", "both")
 
 
 @dataclass(eq=False)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_resonance.classifier.members import heads_of
 from napari_resonance.classifier.predict import Classifier
 from napari_resonance.classifier.stages import Answer, Steps, joined, parts_of
 from napari_resonance.geometry import Grid
@@ -204,6 +205,4 @@ class _StandIn(Classifier):
     def label_weights(self) -> Array:
         """The last linear layer's weights; those of members side by side."""
         state: Mapping[str, Any] = self._other.state_dict()
-        heads = [t for name, t in state.items() if name.endswith("fc.weight")]
-        weights = np.concatenate([t.numpy() for t in heads], axis=1) / len(heads)
-        return np.asarray(weights, np.float32)
+        return heads_of(set(state), state.__getitem__).side_by_side()

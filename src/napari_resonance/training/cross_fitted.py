@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from napari_resonance.training.answers import Answers, answers_of
 from napari_resonance.training.judged import calibrated
-from napari_resonance.training.metrics import choose_operating_point
+from napari_resonance.training.metrics import operating_point
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -80,13 +80,6 @@ def cross_fitted(
             )
         )
     return _joined(pieces).chosen(np.argsort(np.concatenate(order)))
-
-
-def operating_point(probabilities: FloatArray, targets: IntArray) -> float | None:
-    """Return the threshold of the second of two labels, None where there is none."""
-    if probabilities.shape[1] != 2 or len(np.unique(targets)) < 2:
-        return None
-    return choose_operating_point(probabilities[:, 1], targets)
 
 
 def _joined(pieces: Sequence[Answers]) -> Answers:

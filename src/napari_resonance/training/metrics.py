@@ -209,6 +209,13 @@ def choose_operating_point(probabilities: ArrayLike, targets: ArrayLike) -> floa
     return float(min(best[np.abs(best - 0.5).argmin()], 1.0))
 
 
+def operating_point(probabilities: FloatArray, targets: IntArray) -> float | None:
+    """Return the threshold of the second of two labels, None where there is none."""
+    if probabilities.shape[1] != 2 or len(np.unique(targets)) < 2:
+        return None
+    return choose_operating_point(probabilities[:, 1], targets)
+
+
 def ood_auroc(known: ArrayLike, odd: ArrayLike) -> float:
     """Return how well out-of-distribution scores tell odd scans from known ones."""
     scores = np.concatenate([np.ravel(known), np.ravel(odd)])

@@ -17,7 +17,6 @@ from napari_resonance.classifier.openvino_engine import is_installed
 from napari_resonance.export.wording import counted
 from napari_resonance.training.cross_fitted import (
     cross_fitted,
-    operating_point,
     parts_by_patient,
 )
 from napari_resonance.training.evaluation import (
@@ -28,6 +27,7 @@ from napari_resonance.training.evaluation import (
 from napari_resonance.training.finetune import FinetuneResult, Run, write_json
 from napari_resonance.training.judged import calibrated, statistics_of
 from napari_resonance.training.learn import curve_json
+from napari_resonance.training.metrics import operating_point
 from napari_resonance.training.options import Decision
 from napari_resonance.training.seen_before import write_fingerprints
 

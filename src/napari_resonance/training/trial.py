@@ -25,7 +25,7 @@ from napari_resonance.training.comparison import compare_answers
 from napari_resonance.training.evaluation import Evaluation, evaluate_answers
 from napari_resonance.training.fingerprints import fingerprint_of
 from napari_resonance.training.labels import read_labels
-from napari_resonance.training.metrics import choose_operating_point
+from napari_resonance.training.metrics import operating_point
 from napari_resonance.training.seen_before import seen_before
 from napari_resonance.training.subgroups import facts_of, groups_of
 
@@ -203,11 +203,10 @@ def _evaluated(
     targets = np.array([names.index(c.label) for c in trial.cases], np.int64)
     logits = np.array([p.logits for p in trial.predictions])
     bundle = trial.classifier.bundle
-    threshold = None
     chosen_by = trial.rows("validation")
-    if len(names) == 2 and len(np.unique(targets[chosen_by])) == 2:
-        probabilities = bundle.calibration.probabilities(logits[chosen_by])
-        threshold = choose_operating_point(probabilities, targets[chosen_by])
+    threshold = operating_point(
+        bundle.calibration.probabilities(logits[chosen_by]), targets[chosen_by]
+    )
     found = [p.out_of_distribution for p in trial.predictions]
     odd = None
     if bundle.statistics is not None:
