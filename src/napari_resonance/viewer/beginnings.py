@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_resonance.progress import Progress, ShouldStop
@@ -66,17 +65,3 @@ def find_models(progress: Progress, should_stop: ShouldStop) -> list[Bundle]:
     from napari_resonance.classifier.bundle import list_models
 
     return list_models()
-
-
-def read_model(folder: Path) -> Bundle:
-    """Return the model in a folder.
-
-    Raises
-    ------
-    ModelError
-        If it is not a complete model.
-
-    """
-    from napari_resonance.classifier.bundle import load_bundle
-
-    return load_bundle(folder)

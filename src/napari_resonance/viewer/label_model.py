@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt, Signal
+from qtpy.QtCore import QModelIndex, QObject, Qt, Signal
 
+from napari_resonance.viewer.column_model import ColumnModel
 from napari_resonance.viewer.label_rows import LabelRow
 from napari_resonance.viewer.pictures import blank_icon, icon_of
 from napari_resonance.viewer.thumbnails import Thumbnail
@@ -25,14 +26,14 @@ _TIPS = (
 _ROOT = QModelIndex()
 
 
-class LabelModel(QAbstractTableModel):
+class LabelModel(ColumnModel):
     """Rows of scans; label and patient can be edited."""
 
     changed = Signal()
     """There are other rows, or labels."""
 
     def __init__(self, parent: QObject | None = None) -> None:
-        super().__init__(parent)
+        super().__init__(COLUMNS, _TIPS, parent)
         self.rows: list[LabelRow] = []
         self._blank = blank_icon()
         self._icons: dict[LabelRow, Any] = {}
@@ -96,25 +97,6 @@ class LabelModel(QAbstractTableModel):
         self._notes[row] = thumbnail.problem
         index = self.index(self.rows.index(row), SCAN)
         self.dataChanged.emit(index, index)
-
-    def rowCount(self, parent: QModelIndex = _ROOT) -> int:  # noqa: N802  (Qt's name)
-        """Return the number of scans."""
-        return 0 if parent.isValid() else len(self.rows)
-
-    def columnCount(self, parent: QModelIndex = _ROOT) -> int:  # noqa: N802
-        """Return the number of columns."""
-        return 0 if parent.isValid() else len(COLUMNS)
-
-    def headerData(  # noqa: N802
-        self, section: int, orientation: Qt.Orientation, role: int = 0
-    ) -> Any:
-        """Return what stands above a column."""
-        if orientation == Qt.Orientation.Horizontal:
-            if role == Qt.ItemDataRole.DisplayRole:
-                return COLUMNS[section]
-            if role == Qt.ItemDataRole.ToolTipRole:
-                return _TIPS[section]
-        return None
 
     def data(self, index: QModelIndex, role: int = 0) -> Any:
         """Return what a cell shows."""

@@ -7,7 +7,6 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from qtpy.QtCore import (
-    QAbstractTableModel,
     QModelIndex,
     QObject,
     QSortFilterProxyModel,
@@ -15,6 +14,7 @@ from qtpy.QtCore import (
     Signal,
 )
 
+from napari_resonance.viewer.column_model import ColumnModel
 from napari_resonance.viewer.score_rows import ScoreRow
 
 COLUMNS = ("Scan", "Model", "Label", "Probability", "Doubt", "Verdict")
@@ -34,19 +34,18 @@ _TIPS = (
     "From 0, sure, to 1, all classes alike: the doubtful teach a model the most",
     "What you decided: a class, or rejected",
 )
-_ROOT = QModelIndex()
 
 Verdicts = dict[tuple[str, str, str], str]
 
 
-class ScoreModel(QAbstractTableModel):
+class ScoreModel(ColumnModel):
     """Rows of a score table with verdicts."""
 
     verdicts_changed = Signal()
     """Something else is decided."""
 
     def __init__(self, parent: QObject | None = None) -> None:
-        super().__init__(parent)
+        super().__init__(COLUMNS, _TIPS, parent)
         self.rows: list[ScoreRow] = []
         self.verdicts: Verdicts = {}
 
@@ -71,25 +70,6 @@ class ScoreModel(QAbstractTableModel):
             last = self.index(len(self.rows) - 1, VERDICT)
             self.dataChanged.emit(self.index(0, VERDICT), last)
         self.verdicts_changed.emit()
-
-    def rowCount(self, parent: QModelIndex = _ROOT) -> int:  # noqa: N802  (Qt's name)
-        """Return the number of rows."""
-        return 0 if parent.isValid() else len(self.rows)
-
-    def columnCount(self, parent: QModelIndex = _ROOT) -> int:  # noqa: N802
-        """Return the number of columns."""
-        return 0 if parent.isValid() else len(COLUMNS)
-
-    def headerData(  # noqa: N802
-        self, section: int, orientation: Qt.Orientation, role: int = 0
-    ) -> Any:
-        """Return what stands above a column."""
-        if orientation == Qt.Orientation.Horizontal:
-            if role == Qt.ItemDataRole.DisplayRole:
-                return COLUMNS[section]
-            if role == Qt.ItemDataRole.ToolTipRole:
-                return _TIPS[section]
-        return None
 
     def data(self, index: QModelIndex, role: int = 0) -> Any:
         """Return what a cell shows, or sorts by (the edit role)."""

@@ -20,8 +20,8 @@ from qtpy.QtWidgets import (
 from napari_resonance.export.wording import RESEARCH_USE
 from napari_resonance.viewer import scored
 from napari_resonance.viewer.attach import attach, real_viewer
-from napari_resonance.viewer.beginnings import find_models, read_model
-from napari_resonance.viewer.classification import Classified
+from napari_resonance.viewer.beginnings import find_models
+from napari_resonance.viewer.classification import Classified, read_model
 from napari_resonance.viewer.dock_end import DockEnd
 from napari_resonance.viewer.folder_line import FolderLine
 from napari_resonance.viewer.forms import add_field, new_form
