@@ -20,8 +20,9 @@ import numpy as np
 import torch
 
 from napari_resonance.errors import CancelledError, TrainingError
+from napari_resonance.progress import never, no_progress
 from napari_resonance.training.callbacks import Surroundings
-from napari_resonance.training.epochs import Epoch
+from napari_resonance.training.epochs import Epoch, no_epoch
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
@@ -64,8 +65,13 @@ def train_together(task: Task, around: Surroundings, split: int) -> Trained:
     ends = _Ends(context.Queue(), context.Event())
     place = _Place(0, world, _free_port())
     sent = _sent(task)
-    own = replace(around, progress=_nothing, should_stop=_never, on_epoch=_nothing)
-    own = replace(own, should_finish=_never)
+    own = replace(
+        around,
+        progress=no_progress,
+        should_stop=never,
+        on_epoch=no_epoch,
+        should_finish=never,
+    )
     processes = [
         context.Process(
             target=_work,
@@ -209,12 +215,3 @@ def _free_port() -> int:
         found.bind(("127.0.0.1", 0))
         port: int = found.getsockname()[1]
         return port
-
-
-def _nothing(*_: Any) -> None:
-    """Tell nobody."""
-
-
-def _never() -> bool:
-    """Go on."""
-    return False

@@ -94,7 +94,7 @@ def _row(item: Item, model: str, answer: Mapping[str, Any]) -> ScoreRow:
         probabilities=answer.get("probabilities") or {},
         sure=bool(answer.get("sure")),
         odd=bool(odd.get("flag")),
-        problem=answer.get("message") or answer.get("error") or "",
+        problem=answer.get("error") or "",
         files=tuple(map(Path, item.files)),
         number=item.number,
     )
