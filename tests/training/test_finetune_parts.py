@@ -26,6 +26,7 @@ from napari_resonance.training.plan import (
     scratch_definition,
 )
 from napari_resonance.training.samples import epoch_order
+from napari_resonance.training.survey import Survey, automatic_recipe
 from napari_resonance.training.train import train
 
 STILL = Augmentation((), 0, 0, 0, 0, 0, 0, 1)
@@ -225,17 +226,66 @@ def test_a_new_network_halves_large_inputs_early(shape, stride, cells):
 def test_how_many_networks_answer_together():
     scratch, pretrained = Start("none", {}), Start("mr-sequence", {})
     standard = FinetuneOptions()
-    assert members_of(FinetuneOptions(preset="quick"), scratch, 300)[0] == 1
-    assert members_of(standard, scratch, 300)[0] == 2
-    assert members_of(FinetuneOptions(preset="thorough"), scratch, 300)[0] == 5
-    assert members_of(standard, pretrained, 300)[0] == 1
-    assert members_of(standard, scratch, 20_000)[0] == 1
-    assert members_of(FinetuneOptions(members=4), pretrained, 20_000)[0] == 4
+    volumes, images = (300, 1, 28, 28, 28), (300, 1, 28, 28)
+    quick, thorough = (
+        FinetuneOptions(preset="quick"),
+        FinetuneOptions(preset="thorough"),
+    )
+    assert members_of(quick, scratch, volumes)[0] == 1
+    assert members_of(quick, scratch, images)[0] == 1
+    assert members_of(standard, scratch, volumes)[0] == 2
+    assert members_of(standard, scratch, images)[0] == 4
+    assert members_of(standard, scratch, (300, 1, 224, 224))[0] == 2
+    assert members_of(thorough, scratch, volumes)[0] == 5
+    assert members_of(standard, pretrained, volumes)[0] == 1
+    assert members_of(standard, scratch, (20_000, 1, 28, 28))[0] == 1
+    chosen = FinetuneOptions(members=4)
+    assert members_of(chosen, pretrained, (20_000, 1, 28, 28))[0] == 4
     for n in (-1, 101):
         with pytest.raises(TrainingError, match="members"):
             FinetuneOptions(members=n)
     with pytest.raises(TrainingError, match="no folds"):
         FinetuneOptions(keep_folds=True)
+
+
+def survey_of(values, modality, shape=(40, 30, 1)):
+    modalities = (modality,) if modality else ()
+    return Survey(
+        (shape,) * 3, ((1.0, 1.0, 1.0),) * 3, modalities, True, values, 1, False
+    )
+
+
+def test_pictures_of_8_bits_keep_their_scale():
+    def step(found):
+        return automatic_recipe(found, FinetuneOptions())[0].steps[-1]
+
+    grey = np.arange(256, dtype=np.float32)
+    window = ("ct_window", {"low": 0, "high": 255})
+    assert step(survey_of(grey, "US")) == window
+    assert step(survey_of(grey, "")) == window
+    for values, modality, shape in (
+        (grey, "MR", (40, 30, 1)),  # means nothing from scanner to scanner
+        (grey, "US", (40, 30, 20)),
+        (grey + 0.5, "US", (40, 30, 1)),
+        (grey * 16, "DX", (40, 30, 1)),
+        (grey // 4, "US", (40, 30, 1)),  # too dark to have been looked at as it is
+    ):
+        assert step(survey_of(values, modality, shape))[0] == "percentile"
+
+
+def test_epochs_follow_what_is_trained():
+    def epochs(preset, pretrained, shape):
+        inputs = np.zeros((600, 1, *shape), np.float32)
+        start = Start(pretrained, {})
+        options = FinetuneOptions(preset=preset)
+        return plan_training(options, start, inputs, np.arange(600) % 2)[0].epochs
+
+    volume = (4, 4, 4)
+    assert epochs("quick", "none", volume) == 24
+    assert epochs("standard", "none", volume) == 48
+    assert epochs("standard", "mr-sequence", volume) == 24
+    assert epochs("thorough", "none", volume) == 96
+    assert epochs("standard", "none", (4, 4)) == epochs("quick", "none", (4, 4))
 
 
 def test_a_best_epoch_that_is_so_by_chance_does_not_count():

@@ -18,22 +18,22 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "views": 4,
     },
     "standard": {
-        "epochs": 24,
+        "epochs": 48,
         "members": 2,
         "voxels": 64**3,
         "pixels": 224**2,
         "views": 10,
     },
     "thorough": {
-        "epochs": 60,
+        "epochs": 96,
         "members": 5,
         "voxels": 96**3,
         "pixels": 256**2,
         "views": 20,
     },
 }
-"""Epochs, networks that answer together, most voxels of an input, and views of each
-case for a frozen network."""
+"""Epochs of an untrained network for volumes, networks that answer together, most
+voxels of an input, and views of each case for a frozen network."""
 
 UNFREEZE = ("auto", "head", "layer4", "layer3", "layer2", "layer1", "all")
 """What may be asked to learn: the named stage and all that follows it."""

@@ -78,7 +78,7 @@ def _members(
 ) -> Learned:
     """Train the networks that answer together, which differ by their seed."""
     options = run.options
-    count, decision = members_of(options, start, len(sides["train"]))
+    count, decision = members_of(options, start, sides["train"].inputs.shape)
     name = title.split(" of", maxsplit=1)[0].strip(", ").replace(" ", "-") or "single"
     learned: list[Learned] = []
     for number in range(count):

@@ -19,6 +19,7 @@ from napari_resonance.training.options import PRESETS, Decision, FinetuneOptions
 _LOOKED_AT = 24
 _KEPT_UP_TO = 64  # voxels along an axis that need not be made fewer
 _BOX_MM = 40.0
+_WHITE = 255  # of a picture of 8 bits
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def automatic_recipe(
     geometry, decision = _geometry(found, options, dimensions)
     steps += geometry
     decisions.append(decision)
-    name, arguments, decision = _intensity(found)
+    name, arguments, decision = _intensity(found, dimensions)
     steps.append((name, arguments))
     decisions.append(decision)
     channels: tuple[str, ...] = ()
@@ -173,7 +174,7 @@ def _kept(
     )
 
 
-def _intensity(found: Survey) -> tuple[str, dict[str, Any], Decision]:
+def _intensity(found: Survey, dimensions: int) -> tuple[str, dict[str, Any], Decision]:
     values = found.values
     if len(np.unique(values)) <= 2:
         low, high = float(values.min()), float(values.max())
@@ -188,12 +189,28 @@ def _intensity(found: Survey) -> tuple[str, dict[str, Any], Decision]:
         why = "CT has a scale of its own; 1st to 99.5th percentile of all scans"
         text = f"{window['low']} to {window['high']} HU"
         return "ct_window", window, Decision("intensity", text, why)
+    if dimensions == 2 and _are_pictures(found):
+        window = {"low": 0, "high": _WHITE}
+        why = "the images are pictures of 8 bits, made to be looked at as they are"
+        return "ct_window", window, Decision("intensity", f"0 to {_WHITE}", why)
     why = "values have no common scale between scanners"
     return (
         "percentile",
         {},
         Decision("intensity", "0.5th to 99.5th percentile of each scan to 0..1", why),
     )
+
+
+def _are_pictures(found: Survey) -> bool:
+    """Tell whether values are grey levels of 8 bits, from black to almost white.
+
+    Of MR and PET even such values mean nothing from one scanner to the next.
+    """
+    values = found.values
+    if set(found.modalities) & {"MR", "PT", "NM"}:
+        return False
+    whole = bool((values == np.rint(values)).all())
+    return whole and 0 <= values.min() and 0.8 * _WHITE <= values.max() <= _WHITE
 
 
 def _times(numbers: Any) -> str:
