@@ -210,7 +210,7 @@ def _are_pictures(found: Survey) -> bool:
     if set(found.modalities) & {"MR", "PT", "NM"}:
         return False
     whole = bool((values == np.rint(values)).all())
-    return whole and 0 <= values.min() and 0.8 * _WHITE <= values.max() <= _WHITE
+    return whole and values.min() >= 0 and 0.8 * _WHITE <= values.max() <= _WHITE
 
 
 def _times(numbers: Any) -> str:
