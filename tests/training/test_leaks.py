@@ -20,6 +20,7 @@ from napari_resonance.training.fingerprints import fingerprint, fingerprint_of
 from napari_resonance.training.labels import read_labels
 from napari_resonance.training.leaks import LIKENESS, copies, find_leaks
 from napari_resonance.training.prepared import PreparedSet, prepare_cases
+from napari_resonance.training.second_look import TEXTURE, texture_in_common
 from napari_resonance.training.splits import Split
 
 from .conftest import blobs, scan_file
@@ -143,6 +144,36 @@ def test_thousands_are_compared_in_seconds():
     assert value == pytest.approx(1)
 
 
+@pytest.mark.parametrize("copy", COPIES)
+def test_copies_share_their_texture(shared_data, copy):
+    body = read_scan(shared_data / "ct_dicom").values()
+    again = np.asarray(COPIES[copy](body), np.float32)
+    assert texture_in_common(body, again) > TEXTURE + 0.1
+    assert texture_in_common(again, body) > TEXTURE + 0.1
+
+
+@pytest.mark.parametrize("shape", [(28, 28, 1), (96, 80, 1), (30, 26, 22)])
+def test_what_differs_by_its_noise_only_shares_no_texture(shape):
+    random = np.random.default_rng(0)
+    body = np.zeros(shape, np.float32)
+    body[tuple(slice(n // 4, -n // 4 or None) for n in shape)] = 2
+    one, other = (body + random.normal(0, 0.1, shape) for _ in range(2))
+    assert texture_in_common(one, other) < TEXTURE - 0.1
+    assert texture_in_common(one, one[::-1] * 3) > 0.9
+
+
+def test_what_cannot_be_compared_has_no_texture():
+    image = np.random.default_rng(0).normal(size=(20, 20, 1)).astype(np.float32)
+    for other in (
+        np.zeros((20, 20, 1)),
+        np.ones((20, 20, 20)),
+        np.full((9, 9, 1), np.nan),
+    ):
+        assert texture_in_common(image, other.astype(np.float32)) is None
+    image[3, 3] = np.nan
+    assert texture_in_common(image, image) > 0.9
+
+
 RECIPE = Recipe.from_json(
     {"dimensions": 3, "steps": [{"step": "resample_shape", "shape": [8, 8, 8]}]}
 )
@@ -165,6 +196,28 @@ def test_a_copy_under_another_name_is_a_leak(tmp_path):
     assert "two labels: x, y" in leak.sentence
     # On one side a copy does no harm to the figures.
     assert find_leaks(prepared, Split((0, 1, 8), (4, 5), (2, 3, 6, 7))) == []
+
+
+def test_pictures_of_one_template_are_no_copies(tmp_path):
+    # Fingerprints alone take them for copies: so alike are two of each.
+    random = np.random.default_rng(0)
+    templates = ndimage.gaussian_filter(
+        random.normal(size=(6, 32, 32, 1)), (0, 2, 2, 0)
+    )
+    for n in range(12):
+        noisy = 8 * templates[n % 6] + random.normal(0, 0.5, (32, 32, 1))
+        scan_file(tmp_path / f"p{n}.nii.gz", noisy)
+    last = np.asarray(nib.load(tmp_path / "p3.nii.gz").dataobj)
+    scan_file(tmp_path / "p12.nii.gz", last[::-1])
+    rows = [f"p{n}.nii.gz,{'xy'[n % 2]},{n}" for n in range(13)]
+    table = tmp_path / "labels.csv"
+    table.write_text("\n".join(["path,label,patient", *rows]))
+    recipe = Recipe(2, (("resample_shape", {"shape": [8, 8, None]}),))
+    prepared = prepare_cases(read_labels(table), recipe)
+    split = Split((0, 1, 2, 3, 4, 5), (), (6, 7, 8, 9, 10, 11, 12))
+    flagged = copies(prepared.fingerprints, split.train, split.test)
+    assert len(flagged) > 1
+    assert [leak.cases for leak in find_leaks(prepared, split)] == [(3, 12)]
 
 
 def set_of(patients, studies):

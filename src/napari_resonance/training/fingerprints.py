@@ -34,8 +34,13 @@ _LARGEST = 96
 
 def fingerprint_of(scan: Scan) -> NDArray[np.int8]:
     """Return the fingerprint of a scan's first volume, see `fingerprint`."""
+    return fingerprint(picture_of(scan))
+
+
+def picture_of(scan: Scan) -> NDArray[np.float32]:
+    """Return the values ``(i, j, k)`` of a scan's first volume, colours averaged."""
     values = scan.values()
-    return fingerprint(values.mean(axis=3) if scan.color else values)
+    return values.mean(axis=3) if scan.color else values
 
 
 def fingerprint(values: NDArray[np.float32]) -> NDArray[np.int8]:
@@ -63,12 +68,9 @@ def fingerprint(values: NDArray[np.float32]) -> NDArray[np.int8]:
     coarse = _averaged(np.squeeze(np.where(finite, values, values[finite].min())))
     if coarse.ndim not in _SIZES or min(coarse.shape) < 2:
         return blank
-    low, high = np.percentile(coarse, (_DARK, _BRIGHT))
-    if not high > low:
-        low, high = float(coarse.min()), float(coarse.max())
-    if not high > low:
+    bright = _bright(coarse)
+    if bright is None:
         return blank
-    bright = np.clip((coarse - low) / (high - low), _FLOOR, 1) - _FLOOR
     center, spread = _moments(bright)
     size = _SIZES[coarse.ndim]
     step = 2 * _REACH * spread / size
@@ -89,6 +91,38 @@ def fingerprint(values: NDArray[np.float32]) -> NDArray[np.int8]:
     # Roots bring edges and texture nearer to each other, and use the 8 bits better.
     roots = np.sign(details) * np.sqrt(np.abs(details) / largest)
     return np.concatenate([[coarse.ndim], np.rint(127 * roots).ravel()]).astype(np.int8)
+
+
+def center_and_spread(
+    values: NDArray[np.float32],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return centre and standard deviation of what is bright, in voxels, by axis.
+
+    Parameters
+    ----------
+    values
+        Any number of axes, finite. Of what is blank, the middle and 0.
+
+    """
+    coarse = _averaged(values)
+    bright = _bright(coarse)
+    if bright is None:
+        return (np.array(values.shape) - 1) / 2, np.zeros(values.ndim)
+    center, spread = _moments(bright)
+    step = np.array([max(1, n // _LARGEST) for n in values.shape])
+    return center * step + (step - 1) / 2, spread * step
+
+
+def _bright(values: NDArray[np.floating]) -> NDArray[np.float64] | None:
+    """Return how bright voxels are above the background; None of what is blank."""
+    low, high = np.percentile(values, (_DARK, _BRIGHT))
+    if not high > low:
+        low, high = float(values.min()), float(values.max())
+    if not high > low:
+        return None
+    scaled = (np.asarray(values, np.float64) - low) / (high - low)
+    bright: NDArray[np.float64] = np.clip(scaled, _FLOOR, 1) - _FLOOR
+    return bright
 
 
 def _averaged(values: NDArray[np.float32]) -> NDArray[np.float64]:

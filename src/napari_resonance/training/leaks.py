@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_resonance.training.cases import SIDES
-from napari_resonance.training.fingerprints import LENGTH, turned
+from napari_resonance.errors import ResonanceError
+from napari_resonance.reading import read_scan
+from napari_resonance.training.cases import SIDES, Case
+from napari_resonance.training.fingerprints import LENGTH, picture_of, turned
+from napari_resonance.training.second_look import TEXTURE, texture_in_common
 from napari_resonance.training.splits import Split
 
 if TYPE_CHECKING:
@@ -34,6 +37,9 @@ _NEAREST = 0.1
 # With fewer, nothing is learned.
 _FEW = 5
 _ROWS = 512
+# Pairs in a row that a second look parts, after which no more are looked at.
+_ENOUGH = 64
+_KEPT = 4  # scans
 
 
 @dataclass(frozen=True)
@@ -80,11 +86,9 @@ def find_leaks(prepared: PreparedSet, split: Split) -> list[Leak]:
         other: Sequence[int] = getattr(split, second)
         leaks += _shared(prepared, "patient", (first, one), (second, other))
         leaks += _shared(prepared, "study", (first, one), (second, other))
-        for a, b, likeness in copies(prepared.fingerprints, one, other):
+        alike = copies(prepared.fingerprints, one, other)
+        for a, b, likeness in _confirmed(prepared.labelled.cases, alike):
             cases = prepared.labelled.cases[a], prepared.labelled.cases[b]
-            # Regions of one scan share its picture; that is told by the patient.
-            if cases[0].paths[0] == cases[1].paths[0]:
-                continue
             labels = ""
             if cases[0].label != cases[1].label:
                 labels = f", and have two labels: {cases[0].label}, {cases[1].label}"
@@ -94,6 +98,59 @@ def find_leaks(prepared: PreparedSet, split: Split) -> list[Leak]:
             )
             leaks.append(Leak("pixels", (a, b), sentence))
     return leaks
+
+
+def _confirmed(
+    cases: Sequence[Case], alike: Sequence[tuple[int, int, float]]
+) -> list[tuple[int, int, float]]:
+    """Return the pairs that a second look takes for one scan, too.
+
+    The likeliest are looked at first. Where many in a row turn out to be different,
+    it is the set that is alike, and the others are not looked at.
+    """
+    found, different = [], 0
+    pictures = _Pictures(cases)
+    for a, b, likeness in sorted(alike, key=lambda pair: -pair[2]):
+        # Regions of one scan share its picture; that is told by the patient.
+        if cases[a].paths[0] == cases[b].paths[0]:
+            continue
+        texture = pictures.texture_in_common(a, b)
+        if texture is None or texture >= TEXTURE:
+            found.append((a, b, likeness))
+            different = 0
+            continue
+        different += 1
+        if different >= _ENOUGH:
+            break
+    return sorted(found)
+
+
+class _Pictures:
+    """Scans at full resolution, the last few kept."""
+
+    def __init__(self, cases: Sequence[Case]) -> None:
+        self.cases = cases
+        self._kept: dict[int, NDArray[np.float32] | None] = {}
+
+    def texture_in_common(self, a: int, b: int) -> float | None:
+        """Return what `second_look` says, None where a scan cannot be read again."""
+        one, other = self._values(a), self._values(b)
+        if one is None or other is None:
+            return None
+        return texture_in_common(one, other)
+
+    def _values(self, case: int) -> NDArray[np.float32] | None:
+        if case not in self._kept:
+            while len(self._kept) >= _KEPT:
+                self._kept.pop(next(iter(self._kept)))
+            self._kept[case] = self._read(case)
+        return self._kept[case]
+
+    def _read(self, case: int) -> NDArray[np.float32] | None:
+        try:
+            return picture_of(read_scan(self.cases[case].paths[0]))
+        except ResonanceError:
+            return None
 
 
 def _shared(
