@@ -202,10 +202,10 @@ def test_pictures_of_one_template_are_no_copies(tmp_path):
     # Fingerprints alone take them for copies: so alike are two of each.
     random = np.random.default_rng(0)
     templates = ndimage.gaussian_filter(
-        random.normal(size=(6, 32, 32, 1)), (0, 2, 2, 0)
+        random.normal(size=(6, 64, 64, 1)), (0, 4, 4, 0)
     )
     for n in range(12):
-        noisy = 8 * templates[n % 6] + random.normal(0, 0.5, (32, 32, 1))
+        noisy = 16 * templates[n % 6] + random.normal(0, 0.3, (64, 64, 1))
         scan_file(tmp_path / f"p{n}.nii.gz", noisy)
     last = np.asarray(nib.load(tmp_path / "p3.nii.gz").dataobj)
     scan_file(tmp_path / "p12.nii.gz", last[::-1])
