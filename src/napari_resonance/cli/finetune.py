@@ -57,6 +57,15 @@ class Balance(StrEnum):
     sampling = "sampling"
 
 
+class Precision(StrEnum):
+    """Of the arithmetic, by pytorch-lightning's names."""
+
+    auto = "auto"
+    full = "32-true"
+    bfloat = "bf16-mixed"
+    half = "16-mixed"
+
+
 def finetune(  # noqa: PLR0913, PLR0917 - one parameter an option
     labels: Annotated[
         Path,
@@ -124,6 +133,13 @@ def finetune(  # noqa: PLR0913, PLR0917 - one parameter an option
     seed: Annotated[int, typer.Option(min=0, help="Of every draw.")] = 0,
     device: Annotated[Device, typer.Option(help="Where to run.")] = Device.auto,
     devices: Annotated[int, typer.Option(min=1, help="How many of them.")] = 1,
+    precision: Annotated[
+        Precision, typer.Option(help="Of the arithmetic; auto: the fastest safe one.")
+    ] = Precision.auto,
+    deterministic: Annotated[
+        bool,
+        typer.Option("--deterministic", help="Repeat exactly, on a GPU too; slower."),
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted training.")
     ] = False,
@@ -162,6 +178,8 @@ def finetune(  # noqa: PLR0913, PLR0917 - one parameter an option
         patience=patience,
         device=device.value,
         devices=devices,
+        precision=precision.value,
+        deterministic=deterministic,
         task=task,
         licence=licence,
         allow_leaks=allow_leaks,

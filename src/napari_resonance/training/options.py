@@ -38,6 +38,9 @@ voxels of an input, and views of each case for a frozen network."""
 UNFREEZE = ("auto", "head", "layer4", "layer3", "layer2", "layer1", "all")
 """What may be asked to learn: the named stage and all that follows it."""
 
+PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
+"""Of the arithmetic, by pytorch-lightning's names."""
+
 SCRATCH = "none"
 """What `pretrained` is called where a network begins untrained."""
 
@@ -156,6 +159,7 @@ class FinetuneOptions:
         _one_of("preset", self.preset, tuple(PRESETS))
         _one_of("unfreeze", self.unfreeze, UNFREEZE)
         _one_of("balance", self.balance, ("auto", "none", "weights", "sampling"))
+        _one_of("precision", self.precision, PRECISIONS)
         _one_of("schedule", self.schedule, ("onecycle", "cosine"))
         if set(self.flip) - set("xyz"):
             raise TrainingError(f"axes to flip are letters of 'xyz', not {self.flip!r}")
