@@ -12,10 +12,11 @@ from napari_resonance.classifier.definition import total_stride
 from napari_resonance.classifier.network import build_resnet
 from napari_resonance.errors import TrainingError
 from napari_resonance.preprocessing import Recipe
-from napari_resonance.training import layers, probe
+from napari_resonance.training import layers, plan, probe
 from napari_resonance.training.augment import Augmentation, generator, shifted
 from napari_resonance.training.callbacks import Averaging, Best, Surroundings
 from napari_resonance.training.contact_sheet import write_contact_sheet
+from napari_resonance.training.devices import bytes_of_a_case, memory_for_training
 from napari_resonance.training.judged import calibrated, statistics_of
 from napari_resonance.training.options import FinetuneOptions
 from napari_resonance.training.plan import (
@@ -214,7 +215,7 @@ def test_letters_of_axes_mean_rows_and_columns_of_an_image():
 )
 def test_a_new_network_halves_large_inputs_early(shape, stride, cells):
     recipe = Recipe(len(shape), ())
-    definition, _ = scratch_definition(recipe, shape, 2, "x")
+    definition, _ = scratch_definition(recipe, shape, 2, "x", 200)
     assert total_stride(definition) == (stride,) * len(shape)
     assert definition["mirror_axis"] == [0 if len(shape) == 3 else 1]
     with torch.device("meta"):
@@ -248,6 +249,66 @@ def test_how_many_networks_answer_together():
         FinetuneOptions(keep_folds=True)
 
 
+def small_definition(shape, n_patients=200):
+    recipe = Recipe(len(shape), ())
+    return scratch_definition(recipe, shape, 2, "", n_patients)[0]
+
+
+@pytest.mark.parametrize(
+    ("shape", "n_patients", "layers"),
+    [
+        ((28, 28), 200, [2, 2, 2, 2]),
+        ((28, 28), 8000, [3, 4, 6, 3]),
+        ((28, 28, 28), 200, [1, 1, 1, 1]),
+        ((28, 28, 28), 3000, [2, 2, 2, 2]),
+        ((28, 28, 28), 50_000, [3, 4, 6, 3]),
+    ],
+)
+def test_depth_follows_the_number_of_patients(shape, n_patients, layers):
+    assert small_definition(shape, n_patients)["layers"] == layers
+
+
+@pytest.mark.parametrize("shape", [(1, 40, 40), (2, 16, 16, 16)])
+def test_what_a_case_takes_is_what_autograd_keeps(shape):
+    definition = small_definition(shape[1:]) | {"n_input_channels": shape[0]}
+    network = build_resnet(definition).train()
+    found = {}
+    for n in (2, 6):
+        kept = {}
+
+        def keep(tensor, kept=kept):
+            storage = tensor.untyped_storage()
+            kept[storage.data_ptr()] = (storage.nbytes(), tensor)
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            network.features(torch.rand(n, *shape)).sum()
+        found[n] = sum(size for size, _ in kept.values())
+    # The weights are kept, too, however many cases there are.
+    measured = (found[6] - found[2]) / 4
+    assert bytes_of_a_case(definition, shape) == pytest.approx(measured, rel=0.02)
+
+
+def test_a_batch_fits_into_the_memory(monkeypatch):
+    shape = (24, 24, 24)
+    start = Start("none", small_definition(shape))
+    inputs = np.zeros((400, 1, *shape), np.float32)
+
+    def batch(memory, **options):
+        monkeypatch.setattr(plan, "memory_for_training", lambda device: memory)
+        chosen = FinetuneOptions(**options)
+        settings, decisions = plan_training(chosen, start, inputs, np.arange(400) % 2)
+        return settings.batch, next(d.reason for d in decisions if d.name == "batch")
+
+    each = bytes_of_a_case(start.definition, (1, *shape))
+    assert batch(10 * each)[0] == 10
+    assert batch(each)[0] == 2  # BatchNorm needs two
+    assert batch(10_000 * each)[0] == 32
+    assert "MB" in batch(10_000 * each)[1]
+    assert batch(each, batch=50) == (50, "chosen")
+    assert memory_for_training("cpu") > 100e6
+
+
 def survey_of(values, modality, shape=(40, 30, 1)):
     modalities = (modality,) if modality else ()
     return Survey(
@@ -276,7 +337,7 @@ def test_pictures_of_8_bits_keep_their_scale():
 def test_epochs_follow_what_is_trained():
     def epochs(preset, pretrained, shape):
         inputs = np.zeros((600, 1, *shape), np.float32)
-        start = Start(pretrained, {})
+        start = Start(pretrained, small_definition(shape))
         options = FinetuneOptions(preset=preset)
         return plan_training(options, start, inputs, np.arange(600) % 2)[0].epochs
 
@@ -303,7 +364,7 @@ def test_a_best_epoch_that_is_so_by_chance_does_not_count():
 
 def test_every_decision_has_a_reason():
     samples = tiny_samples(0, 40)
-    start = Start("none", {})
+    start = Start("none", small_definition(samples.inputs.shape[2:]))
     settings, decisions = plan_training(
         FinetuneOptions(preset="quick", epochs=3),
         start,

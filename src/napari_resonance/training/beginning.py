@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from napari_resonance.classifier.bundle import (
     METADATA,
     Bundle,
@@ -24,6 +26,8 @@ from napari_resonance.training.survey import Survey, automatic_recipe, survey
 
 if TYPE_CHECKING:
     import torch
+
+    from napari_resonance.training.samples import Samples
 
 
 class Beginning(NamedTuple):
@@ -85,14 +89,18 @@ def _check_dimensions(pretrained: str, bundle: Bundle | None, recipe: Recipe) ->
 def start_of(
     pretrained: str,
     recipe: Recipe,
-    shape: tuple[int, ...],
+    samples: Samples,
     n_labels: int,
     options: FinetuneOptions,
     progress: Progress,
 ) -> tuple[Start, Mapping[str, torch.Tensor], Decision]:
     """Return the network's definition, its first weights, and what became of them."""
     if pretrained == SCRATCH:
-        definition, decision = scratch_definition(recipe, shape, n_labels, options.flip)
+        shape = tuple(int(n) for n in samples.inputs.shape[2:])
+        n_patients = len(np.unique(samples.patients))
+        definition, decision = scratch_definition(
+            recipe, shape, n_labels, options.flip, n_patients
+        )
         return Start(SCRATCH, definition), {}, decision
     loaded = load_pretrained(
         pretrained,

@@ -247,10 +247,13 @@ def _finetune(labels: str | PathLike[str] | LabelledSet, run: Run) -> FinetuneRe
     leaks = _refuse_leaks(prepared, found, options)
     labelled = prepared.labelled
     samples = samples_of(prepared)
-    shape = tuple(int(n) for n in samples.inputs.shape[2:])
-    n_labels = len(labelled.labels)
     start, state, decision = start_of(
-        run.pretrained, beginning.recipe, shape, n_labels, options, run.progress
+        run.pretrained,
+        beginning.recipe,
+        samples,
+        len(labelled.labels),
+        options,
+        run.progress,
     )
     _write_sheet(samples, splits[0], labelled.labels, run)
     learned, final, decided = learn_splits(run, start, state, samples, splits)

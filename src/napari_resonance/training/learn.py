@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from napari_resonance.classifier.network import Network, ResNet, build_resnet
 from napari_resonance.training import probe
 from napari_resonance.training.callbacks import Surroundings
+from napari_resonance.training.devices import device_for
 from napari_resonance.training.layers import freeze, learning_at
 from napari_resonance.training.module import TrainSettings
 from napari_resonance.training.options import PRESETS, Decision, FinetuneOptions
@@ -195,15 +196,6 @@ def _with_views(
         replace(task, settings=settings, views=views, validation_features=held_out),
         decision,
     )
-
-
-def device_for(wanted: str) -> str:
-    """Return "cpu", "cuda" or "mps" for a device that may be "auto"."""
-    if wanted != "auto":
-        return wanted
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def curve_json(trained: Trained) -> list[dict[str, Any]]:

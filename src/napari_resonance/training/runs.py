@@ -12,7 +12,8 @@ import numpy as np
 from napari_resonance.classifier.network import Ensemble
 from napari_resonance.training import probe
 from napari_resonance.training.callbacks import Surroundings
-from napari_resonance.training.learn import Learned, device_for, learn
+from napari_resonance.training.devices import device_for
+from napari_resonance.training.learn import Learned, learn
 from napari_resonance.training.options import Decision
 from napari_resonance.training.plan import Start, members_of
 from napari_resonance.training.train import Trained
