@@ -5,74 +5,45 @@ waits for the answer, and takes the picture. On Linux without a screen::
 
     xvfb-run -a -s "-screen 0 1920x1080x24" python docs/scripts/make_screenshots.py
 
-The Fine-tune panel is taken with labelled scans of yours, if ``--labels`` names them.
+Fine-tune and Score panel are taken with labelled scans of yours, if ``--labels`` names
+their table. ``panel_states.py`` beside it takes every panel in every state.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from window import new_window, picture_of, rest, save, save_film, wait_until
+
 from napari_resonance.samples import sample_path
 
 IMAGES = Path(__file__).parents[1] / "images"
-
-# Name of the picture: sample that it shows. The series panel lists all of them.
-PICTURES = {"classify-panel": "icbm-t1", "classify-oblique": "oblique-pd"}
-SERIES, PLANES = "series-panel", "three-planes"
-FINETUNE = "finetune-panel"
-MAX_BYTES = 600_000
-WAIT_MS, STEP_MS, SETTLE_MS = 120_000, 20, 1500
+STEP_MS, FRAME_MS = 120, 1600
 
 
 def main() -> None:
-    """Make the pictures that are asked for, all by default."""
-    # An empty name keeps napari's settings in memory: nobody's own change the pictures.
-    os.environ["NAPARI_CONFIG"] = ""
+    """Make the pictures that are asked for, those without labels by default."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "names", nargs="*", default=[*PICTURES, SERIES, PLANES], help="of pictures"
-    )
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(SCENES)}")
     parser.add_argument("--out", type=Path, default=IMAGES, help="folder")
     parser.add_argument("--size", default="1280x800", help="of the window")
     parser.add_argument("--theme", default="dark", choices=["dark", "light"])
-    parser.add_argument("--model", type=Path, help="folder of another model")
-    parser.add_argument("--labels", type=Path, help=f"table, for {FINETUNE}")
+    parser.add_argument("--labels", type=Path, help="table of labelled scans")
     options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
-    for name in options.names:
-        viewer = new_window(options)
-        if name == SERIES:
-            list_series(viewer)
-        elif name == FINETUNE:
-            fine_tune(viewer, options.labels)
-        else:
-            classify(viewer, name, options)
-        if name == PLANES:
-            show_planes(viewer)
-        rest(SETTLE_MS)
-        picture = viewer.screenshot(canvas_only=False, flash=False)
-        save(picture, options.out / f"{name}.png")
+    with_labels = {"finetune-panel", "score-panel"} if options.labels is None else set()
+    for name in options.names or [n for n in SCENES if n not in with_labels]:
+        viewer = new_window(options.size, options.theme)
+        SCENES[name](viewer, options)
+        if name != FILM:
+            save(picture_of(viewer), options.out / f"{name}.png")
         viewer.close()
 
 
-def new_window(options: argparse.Namespace) -> Any:
-    """Return a window of the size and theme that are asked for."""
-    import napari
-
-    viewer = napari.Viewer(title="Resonance", show=False)
-    viewer.theme = options.theme
-    width, height = (int(n) for n in options.size.split("x"))
-    viewer.window.show()
-    viewer.window.set_geometry(0, 0, width, height)
-    return viewer
-
-
-def list_series(viewer: Any) -> None:
+def list_series(viewer: Any, options: argparse.Namespace) -> None:
     """List all samples as if they were a study, and open the first."""
     from napari_resonance.viewer.commands import panel_of, series_panel_of
 
@@ -86,12 +57,12 @@ def list_series(viewer: Any) -> None:
     series_panel_of(viewer)
 
 
-def fine_tune(viewer: Any, labels: Path) -> None:
+def fine_tune(viewer: Any, options: argparse.Namespace) -> None:
     """Train on labelled scans, quickly, with one of them open."""
     from napari_resonance.viewer.commands import finetune_panel_of
 
     panel = finetune_panel_of(viewer)
-    panel.read_labels(labels)
+    panel.read_labels(options.labels)
     wait_until(lambda: not panel.runner.is_busy and not panel.search.is_busy)
     panel.labels.open_wanted.emit(panel.labels.model.rows[0])
     wait_until(lambda: bool(viewer.layers) and not panel.opener.is_busy)
@@ -102,61 +73,94 @@ def fine_tune(viewer: Any, labels: Path) -> None:
         wait_until(lambda: not panel.runner.is_busy)
 
 
-def classify(viewer: Any, name: str, options: argparse.Namespace) -> None:
-    """Open a sample and classify it."""
+def score(viewer: Any, options: argparse.Namespace) -> None:
+    """Score the folder of the labelled scans, and look at the first row."""
+    from napari_resonance.viewer.commands import score_panel_of
+
+    panel = score_panel_of(viewer)
+    wait_until(lambda: not panel.search.is_busy)
+    with tempfile.TemporaryDirectory() as folder:
+        panel.studies.set_path(options.labels.parent)
+        panel.out.set_path(Path(folder, "scores"))
+        panel.run_row.run_button.click()
+        wait_until(lambda: not panel.runner.is_busy and not panel.reader.is_busy)
+        table = panel.review.table
+        table.view.selectRow(0)
+        table.view.clicked.emit(table.filter.index(0, 0))
+        wait_until(lambda: not panel.opener.is_busy)
+
+
+def classify(viewer: Any, options: argparse.Namespace, name: str = "icbm-t1") -> Any:
+    """Open a sample and classify it; return the panel."""
+    panel = open_sample(viewer, name)
+    panel.run_row.run_button.click()
+    wait_until(lambda: not panel.runner.is_busy)
+    return panel
+
+
+def classify_oblique(viewer: Any, options: argparse.Namespace) -> None:
+    """Open and classify the oblique sample."""
+    classify(viewer, options, "oblique-pd")
+
+
+def three_planes(viewer: Any, options: argparse.Namespace) -> None:
+    """Show the other two planes of a classified sample."""
+    from napari_resonance.viewer.commands import show_planes
+
+    classify(viewer, options)
+    show_planes(viewer)
+
+
+def walk_through(viewer: Any, options: argparse.Namespace) -> None:
+    """Film the way from the empty window to a judged result."""
+    from napari_resonance.viewer.commands import next_finding, panel_of, show_planes
+
+    panel = panel_of(viewer)
+    wait_until(lambda: not panel.model_search.is_busy)
+    frames: list[tuple[Any, int]] = []
+
+    def shoot(milliseconds: int = FRAME_MS) -> None:
+        frames.append((picture_of(viewer), milliseconds))
+
+    shoot()
+    open_sample(viewer, "oblique-pd")
+    shoot()
+    panel.run_row.run_button.click()
+    wait_until(lambda: not panel.runner.is_busy)
+    shoot(2 * FRAME_MS)
+    for threshold in (60, 70, 80):
+        panel.saliency_controls.threshold.setValue(threshold)
+        shoot(FRAME_MS // 4)
+    next_finding(viewer)
+    shoot()
+    panel.saliency_controls.threshold.setValue(50)
+    show_planes(viewer)
+    shoot(2 * FRAME_MS)
+    save_film(frames, options.out / f"{FILM}.webp")
+
+
+def open_sample(viewer: Any, name: str) -> Any:
+    """Open a sample in the Classify panel, which is returned."""
     from napari_resonance.viewer.commands import panel_of
 
     panel = panel_of(viewer)
     wait_until(lambda: not panel.model_search.is_busy)
-    if options.model is not None:
-        panel.model_picker.folder_chosen.emit(options.model)
-        wait_until(lambda: not panel.runner.is_busy)
-    panel.open_paths([sample_path(PICTURES.get(name, "icbm-t1"))])
+    panel.open_paths([sample_path(name)])
     wait_until(lambda: bool(viewer.layers) and not panel.runner.is_busy)
-    panel.run_row.run_button.click()
-    wait_until(lambda: not panel.runner.is_busy)
+    rest(STEP_MS)
+    return panel
 
 
-def show_planes(viewer: Any) -> None:
-    """Show the other two planes."""
-    from napari_resonance.viewer import commands
-
-    commands.show_planes(viewer)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Let the window live until a condition holds.
-
-    Raises
-    ------
-    TimeoutError
-        If it does not hold in time.
-
-    """
-    for _ in range(WAIT_MS // STEP_MS):
-        if condition():
-            return
-        rest(STEP_MS)
-    raise TimeoutError("the window did not come to rest")
-
-
-def rest(milliseconds: int) -> None:
-    """Let the window live for a while."""
-    from qtpy.QtCore import QEventLoop, QTimer
-
-    loop = QEventLoop()
-    QTimer.singleShot(milliseconds, loop.quit)
-    loop.exec()
-
-
-def save(picture: Any, path: Path) -> None:
-    """Write a PNG of at most `MAX_BYTES`, with fewer colours where it has to be."""
-    from PIL import Image
-
-    image = Image.fromarray(picture[..., :3])
-    image.save(path, optimize=True)
-    if path.stat().st_size > MAX_BYTES:
-        image.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+FILM = "walk-through"
+SCENES: dict[str, Callable[[Any, argparse.Namespace], object]] = {
+    "classify-panel": classify,
+    "classify-oblique": classify_oblique,
+    "series-panel": list_series,
+    "three-planes": three_planes,
+    FILM: walk_through,
+    "finetune-panel": fine_tune,
+    "score-panel": score,
+}
 
 
 if __name__ == "__main__":

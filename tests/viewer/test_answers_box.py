@@ -69,7 +69,7 @@ def test_answers_are_listed_shown_again_and_written(
     panel.model_picker.add_model(load_bundle(bundle))
     box = panel.answers
     assert not box.list.isVisibleTo(panel)
-    assert panel.run_row.several_button.text() == "All open scans (3)"
+    assert panel.run_row.several_button.text() == "All (3)"
     panel.run_row.several_button.click()
     qtbot.waitUntil(lambda: "failed" in panel.message.sentence(), timeout=240_000)
     said = panel.message.sentence()

@@ -45,6 +45,16 @@ def test_every_scan_keeps_its_millimetre_whichever_is_selected(viewer: Any) -> N
         assert np.count_nonzero(np.asarray(selected.affine)[:3, :3]) == 3
 
 
+def test_a_place_beyond_the_scan_is_the_nearest_in_it(viewer: Any) -> None:
+    scan, _ = phantom("oblique")
+    layer = add(viewer, scan)
+    keeper = attach(viewer)
+    ends = scan.affine @ (*np.subtract(scan.grid_shape, 1), 1)
+    keeper.go_to(to_world(scan.affine, np.multiply(scan.grid_shape, 3)))
+    assert np.allclose(viewer.dims.point, to_world(keeper.frame.from_ras, ends[:3]))
+    assert layer.get_value(viewer.dims.point, world=True) is not None
+
+
 def test_turned_layers_are_hidden_in_2d_and_come_back(viewer: Any) -> None:
     keeper = attach(viewer)
     straight = add(viewer, phantom("straight")[0])

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from app_model import Application
 from support.answers import map_with_peak_at, prediction
 from support.phantoms import phantom
 
@@ -23,9 +24,9 @@ def two_peaks() -> Any:
     scan, mm = phantom()
     found = map_with_peak_at(scan, mm)
     values = found.values.copy()
-    values[4, 6, 3], values[0, 0, 0] = 2.0, 0.5
+    values[1, 6, 2], values[0, 0, 0] = 2.0, 0.5
     found = replace(found, values=values)
-    return scan, found, (mm, to_world(found.affine, (4, 6, 3)))
+    return scan, found, (mm, to_world(found.affine, (1, 6, 2)))
 
 
 def test_places_are_the_strongest_first() -> None:
@@ -38,6 +39,16 @@ def test_places_are_the_strongest_first() -> None:
     assert findings_of(None).shape == (0, 3)
     assert findings_of(replace(found, values=0 * found.values)).shape == (0, 3)
     assert next_place(findings_of(None), first, 1) is None
+
+
+def test_no_menu_of_the_window_takes_a_key_away(viewer: Any) -> None:
+    attach(viewer)
+    app = Application.get_app("test_app")  # what napari's own fixture makes
+    assert app is not None
+    taken = {str(k.keybinding) for k in app.keybindings}
+    assert "Alt+C" in taken  # a picture of the canvas
+    mnemonics = {f"Alt+{letter}" for letter in "FVLPWH"}  # File, View, ...
+    assert not (taken | mnemonics) & {shortcut.shown for shortcut in SHORTCUTS}
 
 
 def test_keys_do_what_the_list_says(viewer: Any) -> None:

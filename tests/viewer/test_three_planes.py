@@ -8,9 +8,17 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QApplication
-from support.panels import add_phantom
+from support.panels import (
+    TIMEOUT,
+    add_phantom,
+    open_panel,
+    press_run,
+    wait_for_threads,
+    wait_idle,
+)
 from support.phantoms import phantom, time_phantom
 
+from napari_resonance.classifier.bundle import load_bundle
 from napari_resonance.geometry import to_world
 from napari_resonance.viewer.attach import attach
 from napari_resonance.viewer.commands import PLANES, show_planes
@@ -81,6 +89,28 @@ def test_a_click_in_one_plane_moves_the_others(viewer: Any) -> None:
     assert kept <= before
     click(viewer, there)
     assert (np.abs(np.array(viewer.dims.point) - other) <= step / 2 + 1e-6).all()
+
+
+def test_planes_leave_room_for_canvas_and_panel(
+    make_viewer: Any, qtbot: Any, bundle: Any
+) -> None:
+    viewer = make_viewer(show=True)
+    panel = open_panel(viewer, qtbot)
+    viewer.window.set_geometry(0, 0, 1280, 800)
+    add_phantom(viewer)
+    panel.model_picker.add_model(load_bundle(bundle))
+    press_run(panel)
+    wait_idle(panel, qtbot)
+    planes = show_planes(viewer)
+    bars, column = panel.result.bars, panel.column
+    qtbot.waitUntil(lambda: planes.height() > 100, timeout=TIMEOUT)
+    assert planes.height() <= 0.4 * 800
+    # The answer stands in the window without scrolling.
+    below = bars.mapTo(column.viewport(), bars.rect().bottomLeft()).y()
+    assert column.verticalScrollBar().value() == 0
+    assert below < column.viewport().height()
+    show_planes(viewer)
+    wait_for_threads(qtbot)
 
 
 def test_planes_wait_for_a_scan_and_take_a_series_of_volumes(viewer: Any) -> None:

@@ -228,6 +228,7 @@ def test_a_result_is_told_with_its_intervals(qtbot: Any) -> None:
         metrics={
             "auroc": {"value": 0.912, "low": 0.801, "high": 0.98},
             "accuracy": {"value": 0.8, "low": None, "high": None},
+            "sensitivity": {"value": 1.0, "low": 0.4, "high": None},
             "ece": {"value": 0.1, "low": 0.0, "high": 0.2},
         },
         notes=("the weights are those of epoch 3",),
@@ -238,6 +239,7 @@ def test_a_result_is_told_with_its_intervals(qtbot: Any) -> None:
         "lumps is trained.",
         "AUROC 0.91 (95 % interval 0.80 to 0.98)",
         "Accuracy 0.80",
+        "Sensitivity 1.00",
     ]
     assert view.notes.text() == "Note: the weights are those of epoch 3."
     assert not view.report_button.isEnabled()

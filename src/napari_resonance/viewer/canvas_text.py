@@ -77,6 +77,8 @@ class CanvasText:
             overlay = viewer.canvas.overlays[name]
             overlay.text = text
             overlay.visible = bool(text)
+        # Scans are read on black, also where the window around them is light.
+        viewer.canvas.background_color_override = None if record is None else "black"
         # Without a scan it would count pixels.
         viewer.canvas.overlays.scale_bar.visible = record is not None
         # In 3D the sides of the canvas have no names: the axes do, and turn with it.

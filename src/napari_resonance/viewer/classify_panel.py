@@ -8,7 +8,6 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QPushButton, QWidget
 
 from napari_resonance.viewer.answers_box import AnswersBox
@@ -23,6 +22,7 @@ from napari_resonance.viewer.classification import (
 )
 from napari_resonance.viewer.classify_all import ClassifyAll
 from napari_resonance.viewer.commands import show_planes
+from napari_resonance.viewer.dock_end import DockEnd
 from napari_resonance.viewer.drop_area import DropArea
 from napari_resonance.viewer.explain_row import ExplainRow
 from napari_resonance.viewer.fold import Fold, text_label
@@ -81,27 +81,19 @@ class ClassifyPanel(QWidget):
         self.channel_row = ChannelRow(viewer)
         self.region_row = RegionRow(viewer)
         self.explain_row = ExplainRow()
-        self.run_row = RunRow("Classify", _TIP, several="All open scans")
+        self.run_row = RunRow("Classify", _TIP, several="All")
         self.message = Message()
         self.hidden_row = HiddenRow(self.keeper)
         self.result = ResultView()
         self.saliency_controls = SaliencyControls()
         self.answers = AnswersBox(viewer, self.runner)
         self.planes_button = QPushButton("Show the other two planes")
-        self.planes_button.setToolTip("With a cross-hair that follows clicks (Alt+T)")
+        self.planes_button.setToolTip("With a cross-hair that follows clicks (Alt+M)")
         self.keys = Fold("Keys", text_label(shortcuts_text()))
-        fill_panel(self, self._widgets())
+        self.column = fill_panel(self, self._widgets())
         self._connect()
         self._on_model(None)
         self.model_search.run(find_choices, self._on_choices)
-
-    def changeEvent(self, event: Any) -> None:  # noqa: N802  (Qt's name)
-        """End with the dock: napari takes the panel out of it and keeps it."""
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.runner.abandon()
-            self.model_search.abandon()
-            self.deleteLater()
 
     def open_paths(self, paths: Iterable[str | PathLike[str]]) -> None:
         """Show the scan in files and folders, or a list of them to choose from."""
@@ -130,6 +122,7 @@ class ClassifyPanel(QWidget):
         if not show_result(self._viewer, result, layer):
             self.message.show_error(SCAN_CLOSED)
         self._show_answer_of(self.scan_picker.layer)
+        self.column.bring(self.result)
 
     def _asking(self) -> Asking | None:
         model, region = self.model_picker.model, self.region_row.region()
@@ -161,11 +154,11 @@ class ClassifyPanel(QWidget):
             self.model_picker,
             self.channel_row,
             self.region_row,
-            self.explain_row,
             self.run_row,
             self.message,
             self.hidden_row,
             self.result,
+            self.explain_row,
             self.saliency_controls,
             self.answers,
             self.planes_button,
@@ -194,6 +187,7 @@ class ClassifyPanel(QWidget):
         self.planes_button.clicked.connect(lambda: show_planes(self._viewer))
         self.answers.shown_again.connect(self.show_result)
         self.answers.said.connect(self.message.show_note)
+        DockEnd(self, self.runner.abandon, self.model_search.abandon)
 
     def _on_busy(self, busy: bool) -> None:
         if busy:
@@ -233,6 +227,7 @@ class ClassifyPanel(QWidget):
             self.answers.follow(self.scan_picker.layer)
 
     def _show_answer_of(self, layer: Any) -> None:
+        self.drop_area.set_compact(layer is not None)
         record = record_of(layer)
         answer = None if record is None else record.prediction
         self.result.show_prediction(answer, "" if record is None else record.place)

@@ -120,7 +120,7 @@ def show_planes(viewer: napari.viewer.Viewer) -> Any:
         return None
     planes = ThreePlanes(viewer)
     viewer.window.add_dock_widget(planes, name=PLANES, area="bottom")
-    viewer.fit_to_view()
+    planes.leave_sides()
     return planes
 
 

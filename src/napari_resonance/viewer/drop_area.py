@@ -17,10 +17,12 @@ from qtpy.QtWidgets import (
 )
 
 _STYLE = """
-#drop_area { border: 1px dashed palette(mid); border-radius: 6px; }
+#drop_area { border: 1px dashed rgba(128, 128, 128, 180); border-radius: 6px; }
 #drop_area[hot="true"] { border: 2px solid #5aa9e6; }
 #drop_area QLabel { border: none; }
 """
+
+_HINT = "Drop a study folder,\nDICOM or NIfTI files here"
 
 
 class DropArea(QFrame):
@@ -35,7 +37,7 @@ class DropArea(QFrame):
         self.setStyleSheet(_STYLE)
         self.setAcceptDrops(True)
         self.setAccessibleName("Drop scans here")
-        hint = QLabel("Drop a study folder,\nDICOM or NIfTI files here")
+        self.hint = hint = QLabel(_HINT)
         hint.setAlignment(Qt.AlignmentFlag.AlignCenter)
         hint.setWordWrap(True)
         self.folder_button = QPushButton("Open folder…")
@@ -50,6 +52,11 @@ class DropArea(QFrame):
         layout = QVBoxLayout(self)
         layout.addWidget(hint)
         layout.addLayout(buttons)
+
+    def set_compact(self, compact: bool) -> None:
+        """Leave the hint out where the room is needed for what was opened."""
+        self.hint.setVisible(not compact)
+        self.setToolTip(_HINT.replace("\n", " ") if compact else "")
 
     def choose_folder(self) -> None:
         """Ask for a folder."""

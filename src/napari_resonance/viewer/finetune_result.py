@@ -81,6 +81,8 @@ def figure_lines(metrics: Mapping[str, Any]) -> list[str]:
         if not isinstance(entry, Mapping) or entry.get("value") is None:
             continue
         low, high = entry.get("low"), entry.get("high")
-        interval = "" if low is None else f" (95 % interval {low:.2f} to {high:.2f})"
+        # Of perfect figures often only one end, or none, is known.
+        known = low is not None and high is not None
+        interval = f" (95 % interval {low:.2f} to {high:.2f})" if known else ""
         lines.append(f"{name} {entry['value']:.2f}{interval}")
     return lines

@@ -7,16 +7,15 @@ from collections.abc import Iterable
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
-    QFrame,
     QLabel,
     QLayout,
-    QScrollArea,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_resonance.export.wording import RESEARCH_USE
+from napari_resonance.viewer.scroll_column import ScrollColumn
 
 # As wide as the longest label, "Orientation", in napari's font.
 _LABEL_WIDTH = 86
@@ -53,21 +52,13 @@ def narrow_box() -> QComboBox:
     return box
 
 
-def fill_panel(panel: QWidget, widgets: Iterable[QWidget]) -> None:
+def fill_panel(panel: QWidget, widgets: Iterable[QWidget]) -> ScrollColumn:
     """Lay out a panel: widgets that scroll, and below them what it is not for."""
-    inner = QWidget()
-    column = QVBoxLayout(inner)
-    for widget in widgets:
-        column.addWidget(widget)
-    column.addStretch(1)
-    scroll = QScrollArea()
-    scroll.setFrameShape(QFrame.Shape.NoFrame)
-    scroll.setWidgetResizable(True)
-    scroll.setWidget(inner)
+    column = ScrollColumn(*widgets)
     notice = QLabel(f"{RESEARCH_USE}.")
     notice.setWordWrap(True)
     outer = QVBoxLayout(panel)
-    outer.setContentsMargins(0, 0, 0, 0)
-    outer.addWidget(scroll, 1)
+    outer.addWidget(column, 1)
     outer.addWidget(notice)
     panel.setMinimumWidth(_PANEL_WIDTH)
+    return column

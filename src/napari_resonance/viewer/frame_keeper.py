@@ -75,11 +75,20 @@ class FrameKeeper:
         )
 
     def go_to(self, position_mm: ArrayLike) -> None:
-        """Move the sliders to a place in RAS+ mm."""
+        """Move the sliders to a place in RAS+ mm, or the nearest that the scan has.
+
+        A map may reach beyond its scan, where there is nothing to look at.
+        """
         viewer = self._viewer()
-        if viewer is not None and self.frame is not None:
-            point = to_world(self.frame.from_ras, position_mm)
-            viewer.dims.point = (*viewer.dims.point[:-3], *(float(p) for p in point))
+        layer = None if self._current is None else self._current()
+        record = record_of(layer)
+        if viewer is None or self.frame is None or layer is None or record is None:
+            return
+        last = np.array(record.spatial_shape(layer.data), np.intp) - 1
+        index = np.clip(to_index(record.affine, position_mm), 0, last)
+        place = to_world(record.affine, index)
+        point = to_world(self.frame.from_ras, place)
+        viewer.dims.point = (*viewer.dims.point[:-3], *(float(p) for p in point))
 
     def _on_inserted(self, event: Any) -> None:
         layer = event.value

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
 
 from napari_resonance.classifier.card_facts import card_facts
 from napari_resonance.viewer.devices import DeviceChoice
+from napari_resonance.viewer.fold import Fold
 from napari_resonance.viewer.forms import add_field, narrow_box, new_form
 from napari_resonance.viewer.model_card import ModelCard
 
@@ -52,9 +53,13 @@ class ModelPicker(QWidget):
         row.addWidget(self.browse)
         self._form = form = new_form(self)
         add_field(form, "Model", row)
-        add_field(form, "", self.about)
+        form.addRow(self.about)
         form.addRow(self.card)
-        add_field(form, "Device", self.device_box)
+        # Below a heading that names the choice: hardly anybody makes another.
+        self.device_fold = Fold("Device", self.device_box)
+        self.device_box.setAccessibleName("Device")
+        self.device_box.currentTextChanged.connect(self._on_device)
+        form.addRow(self.device_fold)
         self.set_devices((DeviceChoice("auto", "Automatic"),))
         self._on_model()
 
@@ -92,6 +97,9 @@ class ModelPicker(QWidget):
         folder = QFileDialog.getExistingDirectory(self, "Open the folder of a model")
         if folder:
             self.folder_chosen.emit(Path(folder))
+
+    def _on_device(self, text: str) -> None:
+        self.device_fold.setText(f"Device: {text}" if text else "Device")
 
     def _on_model(self, index: int = -1) -> None:
         model = self.model

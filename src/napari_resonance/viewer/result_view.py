@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+from superqt import QFlowLayout
 
 from napari_resonance.export.wording import certainty, percent, why_unsure
 from napari_resonance.viewer.probability_bars import ProbabilityBars
@@ -47,8 +48,11 @@ class ResultView(QWidget):
             text.setWordWrap(True)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 4, 0, 0)
-        layout.addWidget(self.label)
-        layout.addWidget(self.badge, 0, Qt.AlignmentFlag.AlignLeft)
+        # Side by side where the dock is wide enough for both.
+        head = QFlowLayout()
+        head.addWidget(self.label)
+        head.addWidget(self.badge)
+        layout.addLayout(head)
         for widget in (self.reason, self.bars, self.place, self.peak_button):
             layout.addWidget(widget)
         layout.addWidget(self.notes)

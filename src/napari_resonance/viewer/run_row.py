@@ -8,6 +8,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QProgressBar,
     QPushButton,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -41,13 +42,15 @@ class RunRow(QWidget):
         self.text = QLabel()
         buttons = QHBoxLayout()
         buttons.addWidget(self.run_button, 2)
+        buttons.addWidget(self.several_button, 1)
         buttons.addWidget(self.cancel_button, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(buttons)
-        layout.addWidget(self.several_button)
         layout.addWidget(self.bar)
         layout.addWidget(self.text)
+        # Its lines stay together where the panel has room to spare.
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.set_busy(False)
 
     def set_busy(self, busy: bool) -> None:
@@ -70,7 +73,9 @@ class RunRow(QWidget):
     def offer_several(self, n: int) -> None:
         """Offer to do it for so many at once; not for fewer than two."""
         self.several_button.setText(f"{self._several} ({n})")
-        self.several_button.setToolTip(f"One after another, for {n} scans")
+        self.several_button.setToolTip(
+            f"For all {n} open scans that fit, one after another"
+        )
         self.several_button.setVisible(bool(self._several) and n > 1)
 
     def show_progress(self, done: int, total: int, text: str) -> None:

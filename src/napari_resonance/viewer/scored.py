@@ -190,7 +190,7 @@ def foresee(order: ScoreOrder, progress: Progress, should_stop: ShouldStop) -> s
 
     found = forecast(order.studies, list(order.models), out=order.out)
     items = found.plan.items
-    kinds = Counter(item.modality or "other" for item in items)
+    kinds = Counter(item.modality or "modality not known" for item in items)
     listed = ", ".join(f"{kind} {n}" for kind, n in kinds.most_common())
     refused = sum(bool(item.refused) for item in items)
     lines = [f"{counted(len(items), 'scan')} ({listed}); {found.pending} to score."]

@@ -8,11 +8,11 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QCheckBox, QLabel, QVBoxLayout, QWidget
 
 from napari_resonance.viewer.attach import attach, real_viewer
 from napari_resonance.viewer.commands import return_to_panel
+from napari_resonance.viewer.dock_end import DockEnd
 from napari_resonance.viewer.drop_area import DropArea
 from napari_resonance.viewer.job_runner import JobRunner
 from napari_resonance.viewer.message import Message
@@ -55,15 +55,6 @@ class SeriesPanel(QWidget):
         self._lay_out()
         self._connect()
         self._tell()
-
-    def changeEvent(self, event: Any) -> None:  # noqa: N802  (Qt's name)
-        """End with the dock: napari takes the panel out of it and keeps it."""
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.runner.abandon()
-            self.name_search.abandon()
-            self.thumbnails.stop()
-            self.deleteLater()
 
     def open_paths(self, paths: Iterable[str | PathLike[str]]) -> None:
         """Look through files and folders; a single scan is opened at once."""
@@ -113,6 +104,8 @@ class SeriesPanel(QWidget):
         self.runner.busy_changed.connect(self._on_busy)
         self.runner.progressed.connect(self.run_row.show_progress)
         self.runner.failed.connect(self.message.show_error)
+        runners = (self.runner, self.name_search)
+        DockEnd(self, *(r.abandon for r in runners), self.thumbnails.stop)
 
     def _on_busy(self, busy: bool) -> None:
         self.run_row.set_busy(busy)

@@ -27,13 +27,13 @@ class Shortcut:
 SHORTCUTS = (
     Shortcut("Alt-R", "Classify the scan", commands.run),
     Shortcut("Alt-A", "Classify all open scans", commands.run_all),
-    Shortcut("Alt-C", "Cancel", commands.cancel),
+    Shortcut("Alt-X", "Cancel", commands.cancel),
     Shortcut("Alt-O", "Show or hide the map", commands.toggle_map),
     Shortcut("Alt-N", "Next scan", commands.next_scan),
     Shortcut("Alt-B", "Previous scan", commands.previous_scan),
     Shortcut("Alt-J", "Next place of the map", commands.next_finding),
     Shortcut("Alt-K", "Previous place of the map", commands.previous_finding),
-    Shortcut("Alt-T", "Show or close the other two planes", commands.show_planes),
+    Shortcut("Alt-M", "Show or close the other two planes", commands.show_planes),
 )
 
 # Bound by the window tool, the mouse and napari itself.

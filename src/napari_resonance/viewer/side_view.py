@@ -14,7 +14,7 @@ from napari_resonance.viewer.frame_keeper import FrameKeeper
 from napari_resonance.viewer.records import record_of
 
 # After a change of size the canvas is drawn first.
-_REST_MS = 50
+REST_MS = 50
 
 # What a copy of a layer takes over whenever it changes.
 _FOLLOWED = (
@@ -79,7 +79,7 @@ class SideView(QWidget):
     def resizeEvent(self, event: Any) -> None:  # noqa: N802  (Qt's name)
         """Show the whole scan again."""
         super().resizeEvent(event)
-        self._fit.start(_REST_MS)
+        self._fit.start(REST_MS)
 
     def end(self) -> None:
         """Let go of the viewer and close the canvas."""

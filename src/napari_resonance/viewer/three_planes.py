@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QWidget
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QMainWindow, QWidget
 
 from napari_resonance.viewer.attach import attach, real_viewer
 from napari_resonance.viewer.cross_hair import CrossHair
+from napari_resonance.viewer.dock_end import DockEnd
 from napari_resonance.viewer.records import is_scan
-from napari_resonance.viewer.side_view import SideView
+from napari_resonance.viewer.side_view import REST_MS, SideView
 
 if TYPE_CHECKING:
     import napari
 
 _EMPTY = "Open a scan first: then its other two planes are shown here."
+
+# Of the window's height, at most: the canvas above is the one that is worked on.
+_SHARE = 0.4
 
 
 class ThreePlanes(QWidget):
@@ -33,18 +37,36 @@ class ThreePlanes(QWidget):
         self.empty = QLabel(_EMPTY)
         self.empty.setWordWrap(True)
         self._layout.addWidget(self.empty)
+        # Ends with this widget; fits the picture once the canvas has its new size.
+        self._fit = QTimer(self)
+        self._fit.setSingleShot(True)
+        self._fit.timeout.connect(self._viewer.fit_to_view)
         self._keeper.changed.connect(self._update)
+        DockEnd(self, self.end)
         self._update()
 
-    def changeEvent(self, event: Any) -> None:  # noqa: N802  (Qt's name)
-        """End with the dock: napari takes the panel out of it and keeps it."""
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.end()
-            self.deleteLater()
+    def leave_sides(self) -> None:
+        """Lie below the canvas alone: lists and panels beside it keep their height."""
+        window, corner, area = self.window(), Qt.Corner, Qt.DockWidgetArea
+        if isinstance(window, QMainWindow):
+            window.setCorner(corner.BottomLeftCorner, area.LeftDockWidgetArea)
+            window.setCorner(corner.BottomRightCorner, area.RightDockWidgetArea)
+            window.installEventFilter(self)
+            self._leave_height(window)
+        self._fit.start(REST_MS)
+
+    def eventFilter(self, watched: Any, event: Any) -> bool:  # noqa: N802  (Qt's name)
+        """Leave the canvas its part when the window changes its size."""
+        if event.type() == QEvent.Type.Resize:
+            self._leave_height(watched)
+        return False
+
+    def _leave_height(self, window: QWidget) -> None:
+        self.setMaximumHeight(round(_SHARE * window.height()))
 
     def end(self) -> None:
         """Take the cross-hair out of the viewer, and close both planes."""
+        self._fit.stop()
         self._keeper.changed.disconnect(self._update)
         if self._cross_hair is not None:
             self._cross_hair.remove()

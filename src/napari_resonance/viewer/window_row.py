@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+from superqt import QFlowLayout
 
 from napari_resonance.viewer.connecting import connect_while_alive
 from napari_resonance.viewer.window_tool import KEYS, WindowTool
 from napari_resonance.viewer.windows import Window, number
 
-_COLUMNS = 3
+_GAP = 3
 
 
 class WindowRow(QWidget):
@@ -24,12 +25,13 @@ class WindowRow(QWidget):
             "Centre and width of the window. Drag on the picture with the right mouse "
             "button: sideways for the width, up and down for the centre"
         )
-        self._grid = QGridLayout()
-        self._grid.setSpacing(3)
+        self._flow = QFlowLayout()
+        self._flow.setHorizontalSpacing(_GAP)
+        self._flow.setVerticalSpacing(_GAP)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.text)
-        layout.addLayout(self._grid)
+        layout.addLayout(self._flow)
         connect_while_alive(self, tool.changed, self.update_row)
         self.update_row()
 
@@ -41,7 +43,7 @@ class WindowRow(QWidget):
             return
         self._offered = self._tool.windows
         for button in self.buttons:
-            self._grid.removeWidget(button)
+            self._flow.removeWidget(button)
             button.deleteLater()
         self.buttons = [self._button(n, w) for n, w in enumerate(self._offered)]
 
@@ -52,5 +54,5 @@ class WindowRow(QWidget):
             f"Centre {number(window.center)}, width {number(window.width)}{key}"
         )
         button.clicked.connect(lambda: self._tool.apply(window))
-        self._grid.addWidget(button, n // _COLUMNS, n % _COLUMNS)
+        self._flow.addWidget(button)
         return button
