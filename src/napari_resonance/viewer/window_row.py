@@ -39,7 +39,7 @@ class WindowRow(QWidget):
         """Offer what fits the scan that is selected."""
         self.setVisible(self._tool.layer is not None)
         self.text.setText(f"Window  {self._tool.text()}".rstrip())
-        if self._tool.windows == self._offered:
+        if self._tool.layer is None or self._tool.windows == self._offered:
             return
         self._offered = self._tool.windows
         for button in self.buttons:
@@ -55,4 +55,6 @@ class WindowRow(QWidget):
         )
         button.clicked.connect(lambda: self._tool.apply(window))
         self._flow.addWidget(button)
+        # Now, not when Qt gets to it: until then the row is as high as without buttons.
+        button.show()
         return button
