@@ -126,17 +126,15 @@ def _write_everything(panel: Any, qtbot: Any, dialogs: SimpleNamespace) -> None:
     assert QGuiApplication.clipboard().text().startswith("spot, ")
 
 
-def test_the_last_answer_is_not_asked_for_twice() -> None:
+def test_another_place_or_model_is_another_question() -> None:
     options = classification.ClassifyOptions(lambda: None, False, Path("m"))
-    assert options.needs_forward
-    asked = classification.Asked(options.key, ())
-    again = classification.ClassifyOptions(lambda: None, False, Path("m"), asked=asked)
-    assert not again.needs_forward
+    again = classification.ClassifyOptions(lambda: None, False, Path("elsewhere"))
     moved = classification.ClassifyOptions(
         lambda: None,
         False,
         Path("m"),
         explain=classification.ExplainOptions(center_mm=(1.0, 2.0, 3.0)),
-        asked=asked,
     )
-    assert moved.needs_forward
+    assert options.key("sha") == again.key("sha")
+    assert options.key("sha") != options.key("another")
+    assert options.key("sha") != moved.key("sha")

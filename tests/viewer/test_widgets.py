@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QLabel, QProgressBar
 from support.answers import map_with_peak_at, prediction
+from support.bundles import tiny_bundle
 from support.phantoms import phantom
 
 from napari_resonance.classifier.bundle import load_bundle
@@ -231,6 +233,20 @@ def test_a_model_comes_with_its_card(qtbot: Any, bundle: Path) -> None:
     picker.box.setCurrentIndex(-1)
     assert chosen[-1] is None
     assert picker.card.isHidden()
+
+
+def test_a_model_that_was_trained_again_takes_its_place(
+    qtbot: Any, tmp_path: Path
+) -> None:
+    picker = ModelPicker()
+    qtbot.addWidget(picker)
+    picker.add_model(load_bundle(tiny_bundle(tmp_path / "m")))
+    shutil.rmtree(tmp_path / "m")
+    again = load_bundle(tiny_bundle(tmp_path / "m", labels=("x", "y")))
+    with qtbot.waitSignal(picker.changed):
+        picker.add_model(again)
+    assert picker.box.count() == 1
+    assert picker.model is again
 
 
 def test_another_map_can_be_asked_for(qtbot: Any) -> None:

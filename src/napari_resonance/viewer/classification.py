@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,11 +13,11 @@ from napari_resonance.progress import Progress, ShouldStop
 from napari_resonance.saliency.question import ExplainOptions
 from napari_resonance.scan import Scan
 from napari_resonance.viewer.devices import DeviceChoice, find_devices
+from napari_resonance.viewer.kept_classifiers import kept_classifier
 from napari_resonance.viewer.layers import LayerData, saliency_layer, scan_layer
 
 if TYPE_CHECKING:
     from napari_resonance.classifier.bundle import Bundle
-    from napari_resonance.classifier.predict import Classifier
     from napari_resonance.classifier.prediction import Prediction
     from napari_resonance.classifier.stages import Answer, PreparedCase
 
@@ -30,7 +29,8 @@ class Asked:
     Parameters
     ----------
     key
-        Model, device, region and channels: with others the answer is another.
+        Hash of the model, device, region and channels: with others the answer is
+        another.
     stages
         The prepared case, the raw answer, and the prediction without a map.
 
@@ -73,17 +73,11 @@ class ClassifyOptions:
     channels: tuple[Scan, ...] = ()
     asked: Asked | None = None
 
-    @property
-    def key(self) -> tuple[object, ...]:
-        """What decides the answer, the map aside."""
+    def key(self, model_sha256: str) -> tuple[object, ...]:
+        """Return what decides the answer, the map aside."""
         wanted = self.explain
         where = (wanted.center_mm, wanted.box_mm, wanted.force)
-        return self.model, self.device, where, tuple(id(c) for c in self.channels)
-
-    @property
-    def needs_forward(self) -> bool:
-        """Whether the network has to answer anew."""
-        return self.asked is None or self.asked.key != self.key
+        return model_sha256, self.device, where, tuple(id(c) for c in self.channels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,12 +126,12 @@ def classify(
     started = time.perf_counter()
     progress(0, 0, "Loading the model")
     scan = options.scan()
-    classifier = _classifier(options.model, options.device)
+    classifier = kept_classifier(options.model, options.device)
     wanted = options.explain
     wanted.check(classifier.labels)
     steps = Steps(3, progress, should_stop)
-    asked = options.asked
-    if asked is None or options.needs_forward:
+    asked, key = options.asked, options.key(classifier.sha256)
+    if asked is None or asked.key != key:
         stages = classifier.ask(
             [scan, *options.channels] if options.channels else scan,
             center_mm=wanted.center_mm,
@@ -145,7 +139,7 @@ def classify(
             force=wanted.force,
             steps=steps,
         )
-        asked = Asked(options.key, stages)
+        asked = Asked(key, stages)
     prediction = with_map(classifier, asked.stages, wanted, steps)
     prediction = replace(prediction, seconds=time.perf_counter() - started)
     shown = classified(
@@ -254,11 +248,3 @@ def read_model(folder: Path) -> Bundle:
     from napari_resonance.classifier.bundle import load_bundle
 
     return load_bundle(folder)
-
-
-@lru_cache(maxsize=2)
-def _classifier(model: Path, device: str) -> Classifier:
-    # Kept, so that the second scan does not wait for the engine to be made again.
-    from napari_resonance.classifier.predict import load_classifier
-
-    return load_classifier(model, device)

@@ -81,10 +81,19 @@ class ModelPicker(QWidget):
             self.device_box.addItem(device.text, device.name)
 
     def add_model(self, model: Bundle) -> None:
-        """Offer one more model, and choose it."""
-        self._models.append(model)
-        self.box.addItem(model.card.name)
-        self.box.setCurrentIndex(len(self._models) - 1)
+        """Offer one more model, or anew one that was trained again, and choose it."""
+        places = [known.path for known in self._models]
+        if model.path in places:
+            index = places.index(model.path)
+            self._models[index] = model
+            self.box.setItemText(index, model.card.name)
+        else:
+            index = len(self._models)
+            self._models.append(model)
+            self.box.addItem(model.card.name)
+        if self.box.currentIndex() == index:
+            self._on_model()
+        self.box.setCurrentIndex(index)
 
     def set_models(self, models: tuple[Bundle, ...]) -> None:
         """Offer these models and choose the first."""
