@@ -15,7 +15,7 @@ from qtpy.QtCore import (
 )
 
 from napari_resonance.viewer.column_model import ColumnModel
-from napari_resonance.viewer.score_rows import ScoreRow
+from napari_resonance.viewer.score_rows import Key, ScoreRow
 
 COLUMNS = ("Scan", "Model", "Label", "Probability", "Doubt", "Verdict")
 SCAN, MODEL, LABEL, PROBABILITY, DOUBT, VERDICT = range(6)
@@ -35,7 +35,7 @@ _TIPS = (
     "What you decided: a class, or rejected",
 )
 
-Verdicts = dict[tuple[str, str, str], str]
+Verdicts = dict[Key, str]
 
 
 class ScoreModel(ColumnModel):
@@ -49,9 +49,7 @@ class ScoreModel(ColumnModel):
         self.rows: list[ScoreRow] = []
         self.verdicts: Verdicts = {}
 
-    def show_rows(
-        self, rows: Sequence[ScoreRow], verdicts: Mapping[tuple[str, str, str], str]
-    ) -> None:
+    def show_rows(self, rows: Sequence[ScoreRow], verdicts: Mapping[Key, str]) -> None:
         """Show a table and what was decided about it."""
         self.beginResetModel()
         self.rows, self.verdicts = list(rows), dict(verdicts)
@@ -93,7 +91,9 @@ class ScoreModel(ColumnModel):
         if column == VERDICT:
             return self.verdicts.get(row.key, "")
         # Folders often have the name of a patient: the last part has to do.
-        return row.model if column == MODEL else PurePosixPath(row.source).name
+        name = PurePosixPath(row.source).name
+        shown = f"{name} ({row.region})" if row.region else name
+        return row.model if column == MODEL else shown
 
 
 def _state(row: ScoreRow) -> str:

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QFileDialog, QLabel, QVBoxLayout, QWidget
 
 from napari_resonance.export.wording import counted
 from napari_resonance.viewer.score_model import ScoreModel
-from napari_resonance.viewer.score_rows import REJECTED, ScoreRow
+from napari_resonance.viewer.score_rows import REJECTED, Key, ScoreRow
 from napari_resonance.viewer.score_table import ScoreTable
 from napari_resonance.viewer.verdict_row import VerdictRow
 
@@ -50,9 +50,7 @@ class ScoreReview(QWidget):
             selection.selectionChanged.connect(self._tell)
         self._tell()
 
-    def show_rows(
-        self, rows: Sequence[ScoreRow], verdicts: Mapping[tuple[str, str, str], str]
-    ) -> None:
+    def show_rows(self, rows: Sequence[ScoreRow], verdicts: Mapping[Key, str]) -> None:
         """Show a score table and what was decided about it; what is chosen stays so."""
         chosen = self.table.chosen()
         self.model.show_rows(rows, verdicts)

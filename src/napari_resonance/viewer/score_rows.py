@@ -15,7 +15,10 @@ VERDICTS = "verdicts.csv"
 """File of a folder of scores."""
 
 REJECTED = "rejected"
-_COLUMNS = ("source", "series", "model", "verdict")
+_KEY = ("source", "series", "model", "region")
+
+Key = tuple[str, str, str, str]
+"""Source, series, model and region of a row, of which no two rows have the same."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +41,8 @@ class ScoreRow:
         Why there is no answer; empty where there is one.
     files, number
         Where it is read from, and which of the scans in these files it is.
+    center_mm
+        Middle of the region that was scored, RAS+ mm; None for the whole scan.
 
     """
 
@@ -51,11 +56,17 @@ class ScoreRow:
     problem: str
     files: tuple[Path, ...] = ()
     number: int = 0
+    center_mm: tuple[float, float, float] | None = None
 
     @property
-    def key(self) -> tuple[str, str, str]:
+    def region(self) -> str:
+        """The middle of its region: ``"-12, 4.5, 30"``; empty for the whole scan."""
+        return ", ".join(f"{n:g}" for n in self.center_mm or ())
+
+    @property
+    def key(self) -> Key:
         """What tells it from other rows."""
-        return (self.source, self.series, self.model)
+        return (self.source, self.series, self.model, self.region)
 
     @property
     def probability(self) -> float:
@@ -74,17 +85,21 @@ class ScoreRow:
         return entropy / math.log(len(self.probabilities))
 
 
-def read_verdicts(folder: Path) -> dict[tuple[str, str, str], str]:
+def read_verdicts(folder: Path) -> dict[Key, str]:
     """Return what was decided before: a label, or `REJECTED`, by `ScoreRow.key`."""
     try:
         with (folder / VERDICTS).open(newline="", encoding="utf-8") as stream:
             rows = list(csv.DictReader(stream))
     except FileNotFoundError:
         return {}
-    return {(r["source"], r["series"], r["model"]): r["verdict"] for r in rows}
+    # Tables of earlier versions have no column for the region.
+    return {
+        (r["source"], r["series"], r["model"], r.get("region") or ""): r["verdict"]
+        for r in rows
+    }
 
 
-def write_verdicts(folder: Path, verdicts: Mapping[tuple[str, str, str], str]) -> None:
+def write_verdicts(folder: Path, verdicts: Mapping[Key, str]) -> None:
     """Keep what was decided beside the scores, whole or not at all.
 
     Raises
@@ -98,14 +113,12 @@ def write_verdicts(folder: Path, verdicts: Mapping[tuple[str, str, str], str]) -
         draft.open("w", newline="", encoding="utf-8") as stream,
     ):
         writer = csv.writer(stream)
-        writer.writerow(_COLUMNS)
+        writer.writerow((*_KEY, "verdict"))
         writer.writerows((*key, verdict) for key, verdict in verdicts.items())
 
 
-def cases_of(
-    rows: Iterable[ScoreRow], verdicts: Mapping[tuple[str, str, str], str]
-) -> list[Case]:
-    """Return the scans that were decided about as labelled cases, each once.
+def cases_of(rows: Iterable[ScoreRow], verdicts: Mapping[Key, str]) -> list[Case]:
+    """Return the scans and regions that were decided about as cases, each once.
 
     Those that were rejected are left out.
 
@@ -117,13 +130,20 @@ def cases_of(
         By `ScoreRow.key`.
 
     """
-    cases: dict[tuple[str, str], Case] = {}
+    cases: dict[tuple[str, str, str], Case] = {}
     for row in rows:
         label = verdicts.get(row.key, REJECTED)
         if label != REJECTED:
             several = len(row.files) > 1
             place = row.files[0].parent if several else row.files[0]
             series = row.series if several else ""
-            case = Case((place,), label, "", source=row.source, series=series)
-            cases.setdefault((row.source, row.series), case)
+            case = Case(
+                (place,),
+                label,
+                "",
+                center_mm=row.center_mm,
+                source=f"{row.source} {row.region}".rstrip(),
+                series=series,
+            )
+            cases.setdefault((row.source, row.series, row.region), case)
     return list(cases.values())

@@ -29,7 +29,7 @@ from napari_resonance.viewer.score_model import (
     ScoreFilter,
     ScoreModel,
 )
-from napari_resonance.viewer.score_rows import ScoreRow
+from napari_resonance.viewer.score_rows import Key, ScoreRow
 
 _WIDTHS = {MODEL: 60, LABEL: 56, PROBABILITY: 74, DOUBT: 50, VERDICT: 60}
 
@@ -86,7 +86,7 @@ class ScoreTable(QWidget):
         places = (self.filter.index(n, SCAN) for n in range(self.filter.rowCount()))
         return [self.filter.row_at(index) for index in places]
 
-    def choose(self, keys: set[tuple[str, str, str]]) -> None:
+    def choose(self, keys: set[Key]) -> None:
         """Choose the rows of these keys, as far as they are shown."""
         selection = self.view.selectionModel()
         flags = QItemSelectionModel.SelectionFlag

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 from napari_resonance.errors import ReadError
 from napari_resonance.export.wording import counted
 from napari_resonance.progress import Progress, ShouldStop
+from napari_resonance.saliency.question import ExplainOptions
 from napari_resonance.viewer.classification import Classified, ClassifyOptions, classify
 from napari_resonance.viewer.pace import duration
 from napari_resonance.viewer.score_rows import (
+    Key,
     ScoreRow,
     cases_of,
     read_verdicts,
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 # `scoring.journal.FILE_NAME`, which the window's thread need not import for.
 JOURNAL = "journal.sqlite"
 
-Verdicts = Mapping[tuple[str, str, str], str]
+Verdicts = Mapping[Key, str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +49,7 @@ class Scores:
 
     out: Path
     rows: list[ScoreRow]
-    verdicts: dict[tuple[str, str, str], str]
+    verdicts: dict[Key, str]
 
 
 def load_scores(out: Path, progress: Progress, should_stop: ShouldStop) -> Scores:
@@ -70,7 +73,9 @@ def load_scores(out: Path, progress: Progress, should_stop: ShouldStop) -> Score
         )
     journal = Journal(out / JOURNAL)
     try:
-        rows = _rows(journal, ScoreOptions().sha256)
+        # Those of the last run, whoever began it, with whatever options.
+        options = ScoreOptions(**json.loads(journal.fact("options") or "{}"))
+        rows = _rows(journal, options.sha256)
     finally:
         journal.close()
     return Scores(out, rows, read_verdicts(out))
@@ -97,6 +102,7 @@ def _row(item: Item, model: str, answer: Mapping[str, Any]) -> ScoreRow:
         problem=answer.get("error") or "",
         files=tuple(map(Path, item.files)),
         number=item.number,
+        center_mm=item.center_mm,
     )
 
 
@@ -253,5 +259,11 @@ def explain(
         If the scan is not there any more, or fails again.
 
     """
-    options = ClassifyOptions(scan=lambda: scan_of(row), scan_is_new=True, model=model)
+    options = ClassifyOptions(
+        scan=lambda: scan_of(row),
+        scan_is_new=True,
+        model=model,
+        # It was scored, so it may be shown, also where its kind had to be forced.
+        explain=ExplainOptions(center_mm=row.center_mm, force=True),
+    )
     return classify(options, progress, should_stop)

@@ -1,0 +1,41 @@
+"""What the window reads of a scoring that something else began, with other options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from support.scoring import run, write_scan
+
+from napari_resonance.progress import never, no_progress
+from napari_resonance.viewer.score_rows import read_verdicts, write_verdicts
+from napari_resonance.viewer.scored import load_scores, save_labels
+
+
+def test_a_forced_scoring_is_listed_too(tmp_path: Path) -> None:
+    write_scan(tmp_path / "in" / "odd.nii", -5)
+    run(tmp_path / "in", tmp_path / "out", force=True)
+    (row,) = load_scores(tmp_path / "out", no_progress, never).rows
+    assert (row.source, row.label, row.problem) == ("odd.nii", "dark", "")
+
+
+def test_regions_of_a_scan_are_rows_of_their_own(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write_scan(tmp_path / "scan.nii", 70)
+    table = tmp_path / "regions.csv"
+    lines = ["path,center_x,center_y,center_z", "scan.nii,1,2,3", "scan.nii,0.5,1,2"]
+    table.write_text("\n".join(lines))
+    run(table, out)
+    rows = load_scores(out, no_progress, never).rows
+    assert [row.region for row in rows] == ["1, 2, 3", "0.5, 1, 2"]
+    verdicts = {rows[0].key: "bright", rows[1].key: "dark"}
+    write_verdicts(out, verdicts)
+    assert read_verdicts(out) == verdicts
+    path = save_labels(rows, verdicts, out / "labels.csv", no_progress, never)
+    head, *found = path.read_text().splitlines()
+    assert "center_x" in head
+    assert len(found) == 2
+
+
+def test_verdicts_of_an_earlier_version_are_read(tmp_path: Path) -> None:
+    (tmp_path / "verdicts.csv").write_text("source,series,model,verdict\na,1,m,dark\n")
+    assert read_verdicts(tmp_path) == {("a", "1", "m", ""): "dark"}
