@@ -34,6 +34,7 @@ _CACHE = tempfile.mkdtemp(prefix="resonance-tests-")
 atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)
 os.environ["RESONANCE_CACHE"] = _CACHE
 os.environ["NAPARI_CONFIG"] = ""
+os.environ["RESONANCE_SETTINGS"] = str(Path(_CACHE, "settings.ini"))
 
 # A slow machine is no wrong answer, and a run that is judged draws the same examples.
 settings.register_profile("here", deadline=None, derandomize=bool(os.getenv("CI")))

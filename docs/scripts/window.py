@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ def new_window(size: str = "1280x800", theme: str = "dark") -> Any:
     """Return a viewer in a window of a size (``"1280x800"``) and theme."""
     # An empty name keeps napari's settings in memory: nobody's own change the pictures.
     os.environ["NAPARI_CONFIG"] = ""
+    os.environ["RESONANCE_SETTINGS"] = str(Path(tempfile.mkdtemp(), "settings.ini"))
     import napari
 
     viewer = napari.Viewer(title="Resonance", show=False)

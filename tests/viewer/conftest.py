@@ -13,8 +13,19 @@ from support.panels import SlowWork, open_panel, wait_for_threads
 import napari_resonance
 from napari_resonance.classifier.bundle import load_bundle
 from napari_resonance.viewer import classify_panel
+from napari_resonance.viewer.settings import FILE_VARIABLE
 
 MANIFEST = Path(napari_resonance.__file__).with_name("napari.yaml")
+
+
+@pytest.fixture(autouse=True)
+def own_settings(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Let each test begin with nothing chosen, and the user's settings alone."""
+    file = tmp_path_factory.mktemp("settings") / "settings.ini"
+    monkeypatch.setenv(FILE_VARIABLE, str(file))
+    return file
 
 
 @pytest.fixture

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from napari_resonance.classifier.bundle import Bundle
     from napari_resonance.classifier.prediction import Prediction
     from napari_resonance.classifier.stages import Answer, PreparedCase
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,12 +231,34 @@ def classify_or_say(
         return error
 
 
-def find_choices(progress: Progress, should_stop: ShouldStop) -> Choices:
-    """Look for models and graphics cards."""
+def find_choices(
+    progress: Progress, should_stop: ShouldStop, *, imported: Sequence[Path] = ()
+) -> Choices:
+    """Look for models and graphics cards.
+
+    Parameters
+    ----------
+    progress, should_stop
+        As for all work in a thread.
+    imported
+        Folders of the user's own models; those that are gone are left out.
+
+    """
     progress(0, 0, "Looking for models")
     from napari_resonance.classifier.bundle import list_models
 
-    return Choices(tuple(list_models()), find_devices())
+    own = (_model_or_none(folder) for folder in imported)
+    models = (*list_models(), *(model for model in own if model is not None))
+    return Choices(models, find_devices())
+
+
+def _model_or_none(folder: Path) -> Bundle | None:
+    try:
+        return read_model(folder)
+    except ResonanceError as error:
+        # It may lie on a disk that is not there today.
+        _LOG.info("a model of earlier windows is not offered: %s", error)
+        return None
 
 
 def read_model(folder: Path) -> Bundle:

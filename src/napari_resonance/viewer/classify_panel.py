@@ -30,7 +30,7 @@ from napari_resonance.viewer.forms import fill_panel
 from napari_resonance.viewer.hidden_row import HiddenRow
 from napari_resonance.viewer.job_runner import JobRunner
 from napari_resonance.viewer.message import Message
-from napari_resonance.viewer.model_picker import ModelPicker
+from napari_resonance.viewer.model_picker import IMPORTED, ModelPicker
 from napari_resonance.viewer.records import record_of
 from napari_resonance.viewer.region_row import RegionRow
 from napari_resonance.viewer.requests import Asking, cases_of, options_of
@@ -39,6 +39,7 @@ from napari_resonance.viewer.run_row import RunRow
 from napari_resonance.viewer.saliency_controls import SaliencyControls
 from napari_resonance.viewer.scan_opener import ScanOpener
 from napari_resonance.viewer.scan_picker import ScanPicker
+from napari_resonance.viewer.settings import remembered_paths
 from napari_resonance.viewer.shortcuts import shortcuts_text
 from napari_resonance.viewer.viewer_actions import (
     go_to_peak,
@@ -93,7 +94,9 @@ class ClassifyPanel(QWidget):
         self.column = fill_panel(self, self._widgets())
         self._connect()
         self._on_model(None)
-        self.model_search.run(find_choices, self._on_choices)
+        imported = remembered_paths(IMPORTED)
+        search = partial(find_choices, imported=imported)
+        self.model_search.run(search, self._on_choices)
 
     def open_paths(self, paths: Iterable[str | PathLike[str]]) -> None:
         """Show the scan in files and folders, or a list of them to choose from."""
@@ -195,7 +198,7 @@ class ClassifyPanel(QWidget):
         self.run_row.set_busy(busy)
 
     def _open_model(self, folder: Path) -> None:
-        self.runner.run(lambda *_: read_model(folder), self.model_picker.add_model)
+        self.runner.run(lambda *_: read_model(folder), self.model_picker.adopt_model)
 
     def _go_to_peak(self) -> None:
         record = record_of(self.scan_picker.layer)

@@ -100,7 +100,7 @@ def score_panel_of(viewer: napari.viewer.Viewer) -> Any:
 
 def use_model(viewer: napari.viewer.Viewer, model: Bundle) -> None:
     """Choose a model in the Classify panel, and bring that to the front."""
-    _in_front(viewer, PANEL).model_picker.add_model(model)
+    _in_front(viewer, PANEL).model_picker.adopt_model(model)
 
 
 def _in_front(viewer: napari.viewer.Viewer, name: str) -> Any:

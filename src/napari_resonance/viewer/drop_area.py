@@ -7,7 +7,6 @@ from typing import Any
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
-    QFileDialog,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -15,6 +14,8 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+
+from napari_resonance.viewer.dialogs import ask_files, ask_folder
 
 _STYLE = """
 #drop_area { border: 1px dashed rgba(128, 128, 128, 180); border-radius: 6px; }
@@ -60,15 +61,15 @@ class DropArea(QFrame):
 
     def choose_folder(self) -> None:
         """Ask for a folder."""
-        folder = QFileDialog.getExistingDirectory(self, "Open a folder of scans")
-        if folder:
-            self.dropped.emit([Path(folder)])
+        folder = ask_folder(self, "Open a folder of scans", "scans")
+        if folder is not None:
+            self.dropped.emit([folder])
 
     def choose_files(self) -> None:
         """Ask for files."""
-        names, _ = QFileDialog.getOpenFileNames(self, "Open scans")
-        if names:
-            self.dropped.emit([Path(name) for name in names])
+        files = ask_files(self, "Open scans", "scans")
+        if files:
+            self.dropped.emit(files)
 
     def dragEnterEvent(self, event: Any) -> None:  # noqa: N802  (Qt's name)
         """Accept what has a path on this computer."""

@@ -13,6 +13,7 @@ from napari_resonance.saliency.methods import METHODS
 from napari_resonance.saliency.question import ExplainOptions
 from napari_resonance.viewer.fold import Fold
 from napari_resonance.viewer.forms import add_field, narrow_box, new_form
+from napari_resonance.viewer.settings import choose_remembered, remember_choice
 
 _TIP = Qt.ItemDataRole.ToolTipRole
 _SIGNS = {
@@ -58,6 +59,8 @@ class ExplainRow(QWidget):
         add_field(first, "Explain", self.target_box)
         layout.addLayout(first)
         layout.addWidget(self.more)
+        choose_remembered(self.method_box, "method")
+        remember_choice(self.method_box, "method")
         for box in (self.target_box, self.method_box, self.against_box, self.sign_box):
             box.activated.connect(lambda _: self.changed.emit())
         self.follow_model(())

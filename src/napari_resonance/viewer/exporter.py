@@ -7,9 +7,10 @@ from functools import partial
 from pathlib import Path
 
 from qtpy.QtCore import QObject, Signal
-from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
+from qtpy.QtWidgets import QMessageBox, QWidget
 
 from napari_resonance.export.privacy import picture_risks
+from napari_resonance.viewer.dialogs import ask_target
 from napari_resonance.viewer.exports import Answered, ExportKind, write_export
 from napari_resonance.viewer.job_runner import JobRunner
 
@@ -41,12 +42,12 @@ class Exporter(QObject):
         shown = list(answers) if kind.is_of_all else list(answers[:1])
         if kind.has_picture and not self._is_agreed(shown, body):
             return
-        name, _ = QFileDialog.getSaveFileName(
-            self._panel, kind.text.rstrip("…"), "", f"*{kind.ending}"
-        )
-        if not name:
+        title, kinds = kind.text.rstrip("…"), f"*{kind.ending}"
+        path = ask_target(self._panel, title, "exports", kinds)
+        if path is None:
             return
-        path = Path(name if name.endswith(kind.ending) else name + kind.ending)
+        if not path.name.endswith(kind.ending):
+            path = path.with_name(path.name + kind.ending)
         self._runner.run(partial(write_export, kind, shown, path), self._on_written)
 
     def _is_agreed(self, answers: Sequence[Answered], body: str) -> bool:

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QPushButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QPushButton, QWidget
+
+from napari_resonance.viewer.dialogs import ask_folder, ask_new_folder
 
 
 class FolderLine(QWidget):
@@ -44,13 +46,10 @@ class FolderLine(QWidget):
         self.line.setText(str(path))
 
     def _choose(self) -> None:
-        if self._new:
-            only = QFileDialog.Option.ShowDirsOnly
-            name, _ = QFileDialog.getSaveFileName(self, self._name, options=only)
-        else:
-            name = QFileDialog.getExistingDirectory(self, self._name)
-        if name:
-            self.line.setText(name)
+        ask = ask_new_folder if self._new else ask_folder
+        path = ask(self, self._name, self._name.lower())
+        if path is not None:
+            self.set_path(path)
 
 
 class _Line(QLineEdit):

@@ -8,7 +8,6 @@ from typing import Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QCheckBox,
-    QFileDialog,
     QGridLayout,
     QLabel,
     QPushButton,
@@ -18,6 +17,7 @@ from qtpy.QtWidgets import (
 
 from napari_resonance.viewer.class_names import ClassNames
 from napari_resonance.viewer.connecting import connect_while_alive
+from napari_resonance.viewer.dialogs import ask_file, ask_folder, ask_target
 from napari_resonance.viewer.label_keys import bind_label_keys
 from napari_resonance.viewer.label_model import LabelModel
 from napari_resonance.viewer.label_rows import (
@@ -170,21 +170,20 @@ class LabelBox(QWidget):
 
     def _choose_folder(self) -> None:
         title = "Open a folder with a folder for each class"
-        self._emit(self.source_chosen, QFileDialog.getExistingDirectory(self, title))
+        self._emit(self.source_chosen, ask_folder(self, title, "labels"))
 
     def _choose_table(self) -> None:
         title, kinds = "Open a table of labels", "Tables (*.csv *.tsv *.txt)"
-        name, _ = QFileDialog.getOpenFileName(self, title, "", kinds)
-        self._emit(self.source_chosen, name)
+        self._emit(self.source_chosen, ask_file(self, title, "labels", kinds))
 
     def _choose_target(self) -> None:
         title, kinds = "Save the labels", "Tables (*.csv)"
-        name, _ = QFileDialog.getSaveFileName(self, title, "labels.csv", kinds)
-        self._emit(self.save_wanted, name)
+        path = ask_target(self, title, "labels", kinds, "labels.csv")
+        self._emit(self.save_wanted, path)
 
-    def _emit(self, signal: Any, name: str) -> None:
-        if name:
-            signal.emit(Path(name))
+    def _emit(self, signal: Any, path: Path | None) -> None:
+        if path is not None:
+            signal.emit(path)
 
     def _tell(self) -> None:
         self.summary.setText(balance(self.model.rows))

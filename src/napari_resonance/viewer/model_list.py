@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
-    QFileDialog,
     QListWidget,
     QListWidgetItem,
     QPushButton,
     QVBoxLayout,
     QWidget,
 )
+
+from napari_resonance.viewer.dialogs import ask_folder
 
 if TYPE_CHECKING:
     from napari_resonance.classifier.bundle import Bundle
@@ -82,6 +82,6 @@ class ModelList(QWidget):
         return [item for item in found if item is not None]
 
     def _choose_folder(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Open the folder of a model")
-        if folder:
-            self.folder_chosen.emit(Path(folder))
+        folder = ask_folder(self, "Open the folder of a model", "models")
+        if folder is not None:
+            self.folder_chosen.emit(folder)

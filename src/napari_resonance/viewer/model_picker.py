@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
-    QFileDialog,
     QHBoxLayout,
     QLabel,
     QPushButton,
@@ -16,12 +14,24 @@ from qtpy.QtWidgets import (
 
 from napari_resonance.classifier.card_facts import card_facts
 from napari_resonance.viewer.devices import DeviceChoice
+from napari_resonance.viewer.dialogs import ask_folder
 from napari_resonance.viewer.fold import Fold
 from napari_resonance.viewer.forms import add_field, narrow_box, new_form
 from napari_resonance.viewer.model_card import ModelCard
+from napari_resonance.viewer.settings import (
+    choose_remembered,
+    remember,
+    remember_choice,
+    remember_path,
+)
 
 if TYPE_CHECKING:
     from napari_resonance.classifier.bundle import Bundle
+
+IMPORTED = "models/imported"
+"""Setting that names the folders of the user's own models."""
+
+_MODEL, _DEVICE = "models/chosen", "device"
 
 
 class ModelPicker(QWidget):
@@ -61,6 +71,8 @@ class ModelPicker(QWidget):
         self.device_box.currentTextChanged.connect(self._on_device)
         form.addRow(self.device_fold)
         self.set_devices((DeviceChoice("auto", "Automatic"),))
+        remember_choice(self.box, _MODEL)
+        remember_choice(self.device_box, _DEVICE)
         self._on_model()
 
     @property
@@ -79,6 +91,7 @@ class ModelPicker(QWidget):
         self.device_box.clear()
         for device in devices:
             self.device_box.addItem(device.text, device.name)
+        choose_remembered(self.device_box, _DEVICE)
 
     def add_model(self, model: Bundle) -> None:
         """Offer one more model, or anew one that was trained again, and choose it."""
@@ -90,22 +103,29 @@ class ModelPicker(QWidget):
         else:
             index = len(self._models)
             self._models.append(model)
-            self.box.addItem(model.card.name)
+            self.box.addItem(model.card.name, str(model.path))
         if self.box.currentIndex() == index:
             self._on_model()
         self.box.setCurrentIndex(index)
 
+    def adopt_model(self, model: Bundle) -> None:
+        """Offer a model of the user's, choose it, and do so in later windows too."""
+        self.add_model(model)
+        remember_path(IMPORTED, model.path)
+        remember(_MODEL, str(model.path))
+
     def set_models(self, models: tuple[Bundle, ...]) -> None:
-        """Offer these models and choose the first."""
+        """Offer these models and choose the one that was used last, or the first."""
         for model in models:
             self.add_model(model)
         self.box.setCurrentIndex(0 if models else -1)
+        choose_remembered(self.box, _MODEL)
         self.box.setPlaceholderText("no model was found")
 
     def _choose_folder(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Open the folder of a model")
-        if folder:
-            self.folder_chosen.emit(Path(folder))
+        folder = ask_folder(self, "Open the folder of a model", "models")
+        if folder is not None:
+            self.folder_chosen.emit(folder)
 
     def _on_device(self, text: str) -> None:
         self.device_fold.setText(f"Device: {text}" if text else "Device")

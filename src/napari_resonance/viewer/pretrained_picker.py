@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
 
 from napari_resonance.training.options import SCRATCH
 from napari_resonance.viewer.beginnings import Beginning
+from napari_resonance.viewer.dialogs import ask_file
 from napari_resonance.viewer.forms import add_field, narrow_box, new_form
 
 _YOURS = "Weights of your own. Their licence is for you to know."
@@ -63,11 +64,10 @@ class PretrainedPicker(QWidget):
         self._tell()
 
     def _choose_file(self) -> None:
-        name, _ = QFileDialog.getOpenFileName(
-            self, "Open weights", "", "Weights (*.safetensors *.pth *.pt)"
-        )
-        if name:
-            self.choose(name)
+        kinds = "Weights (*.safetensors *.pth *.pt)"
+        path = ask_file(self, "Open weights", "weights", kinds)
+        if path is not None:
+            self.choose(str(path))
 
     def _tell(self) -> None:
         about = self._found[max(0, self.box.currentIndex())].about

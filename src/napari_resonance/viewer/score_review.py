@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_resonance.export.wording import counted
+from napari_resonance.viewer.dialogs import ask_target
 from napari_resonance.viewer.score_model import ScoreModel
 from napari_resonance.viewer.score_rows import REJECTED, Key, ScoreRow
 from napari_resonance.viewer.score_table import ScoreTable
@@ -79,9 +79,9 @@ class ScoreReview(QWidget):
 
     def _choose_target(self) -> None:
         title, kinds = "Save the verdicts as labels", "Tables (*.csv)"
-        name, _ = QFileDialog.getSaveFileName(self, title, "labels.csv", kinds)
-        if name:
-            self.save_wanted.emit(Path(name))
+        path = ask_target(self, title, "labels", kinds, "labels.csv")
+        if path is not None:
+            self.save_wanted.emit(path)
 
     def _tell(self) -> None:
         rows, verdicts = self.model.rows, self.model.verdicts

@@ -10,7 +10,6 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
-    QFileDialog,
     QHBoxLayout,
     QLabel,
     QLineEdit,
@@ -19,8 +18,10 @@ from qtpy.QtWidgets import (
 )
 
 from napari_resonance.training.options import PRESETS, UNFREEZE, FinetuneOptions
+from napari_resonance.viewer.dialogs import ask_new_folder
 from napari_resonance.viewer.forms import add_field, narrow_box, new_form
 from napari_resonance.viewer.option_help import help_of
+from napari_resonance.viewer.settings import choose_remembered, remember_choice
 
 METADATA = "configs/metadata.json"
 
@@ -74,6 +75,9 @@ class TrainingForm(QWidget):
         add_field(form, "Save as", row)
         self.place.setAccessibleName("Save as")
         add_field(form, "", self.taken)
+        for name, box in self._boxes.items():
+            choose_remembered(box, f"training/{name}")
+            remember_choice(box, f"training/{name}")
         self._on_place()
 
     @property
@@ -103,11 +107,9 @@ class TrainingForm(QWidget):
         self.place_changed.emit()
 
     def _choose_place(self) -> None:
-        name, _ = QFileDialog.getSaveFileName(
-            self, "Folder of the new model", options=QFileDialog.Option.ShowDirsOnly
-        )
-        if name:
-            self.place.setText(name)
+        path = ask_new_folder(self, "Folder of the new model", "models")
+        if path is not None:
+            self.place.setText(str(path))
 
 
 def _free_place() -> Path:
