@@ -129,11 +129,11 @@ def walk_through(viewer: Any, options: argparse.Namespace) -> None:
     wait_until(lambda: not panel.runner.is_busy)
     shoot(2 * FRAME_MS)
     for threshold in (60, 70, 80):
-        panel.saliency_controls.threshold.setValue(threshold)
+        panel.view.saliency_controls.threshold.setValue(threshold)
         shoot(FRAME_MS // 4)
     next_finding(viewer)
     shoot()
-    panel.saliency_controls.threshold.setValue(50)
+    panel.view.saliency_controls.threshold.setValue(50)
     show_planes(viewer)
     shoot(2 * FRAME_MS)
     save_film(frames, options.out / f"{FILM}.webp")

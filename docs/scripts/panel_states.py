@@ -68,6 +68,17 @@ def classify_states(viewer: Any, options: Any) -> Iterator[str]:
         wait_until(lambda: not panel.runner.is_busy)
         yield f"answer-{name}"
         if name == "icbm-t1":
+            panel.measure()
+            wait_until(lambda: not panel.runner.is_busy)
+            panel.view.trust.fold.expand(animate=False)
+            panel.column.bring(panel.view.trust)
+            box = panel.view.saliency_controls.style_box
+            box.setCurrentIndex(1)
+            box.activated.emit(1)
+            yield "measured"
+            panel.view.trust.fold.collapse(animate=False)
+            box.setCurrentIndex(0)
+            box.activated.emit(0)
             show_planes(viewer)
             yield "planes"
             show_planes(viewer)

@@ -77,7 +77,7 @@ def test_answers_are_listed_shown_again_and_written(
     assert "blank" in said
     assert [layer for layer, _ in box.list.runs()] == [two, one]
     assert len(forwards) == 3
-    assert panel.result.isVisibleTo(panel)
+    assert panel.view.result.isVisibleTo(panel)
     # The second is seen by a double click, with its map.
     box.list.itemActivated.emit(box.list.topLevelItem(0), 0)
     wait_idle(panel, qtbot)

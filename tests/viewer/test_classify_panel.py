@@ -57,8 +57,8 @@ def test_the_button_leads_to_answer_and_map(
     press_run(panel)
     wait_idle(panel, qtbot)
     assert panel.message.sentence() == ""
-    assert panel.result.isVisibleTo(panel)
-    assert panel.result.label.text().startswith("spot")
+    assert panel.view.result.isVisibleTo(panel)
+    assert panel.view.result.label.text().startswith("spot")
     answer = record_of(image).prediction
     assert answer.label == "spot"
     assert viewer.canvas.overlays["resonance_answer"].text.startswith("spot")
@@ -90,7 +90,7 @@ def test_another_class_can_be_explained(
     wait_idle(panel, qtbot)
     # This network has no weights for it, so there is nothing to show.
     assert [layer.visible for layer in viewer.layers] == [True, False]
-    assert panel.result.place.text() == "Nothing in the scan speaks for nothing."
+    assert panel.view.result.place.text() == "Nothing in the scan speaks for nothing."
     panel.explain_row.target_box.setCurrentText("spot")
     press_run(panel)
     wait_idle(panel, qtbot)
@@ -113,7 +113,7 @@ def test_work_runs_beside_the_window(
     slow.go_on.set()
     wait_idle(panel, qtbot)
     assert panel.run_row.run_button.isEnabled()
-    assert panel.result.isVisibleTo(panel)
+    assert panel.view.result.isVisibleTo(panel)
 
 
 def test_the_window_is_never_held(
@@ -152,7 +152,7 @@ def test_cancel_frees_the_panel_at_once(
     wait_for_threads(qtbot)
     QApplication.processEvents()
     assert len(viewer.layers) == 1
-    assert not panel.result.isVisibleTo(panel)
+    assert not panel.view.result.isVisibleTo(panel)
 
 
 def test_failed_work_is_a_sentence_and_the_panel_stays_usable(
@@ -172,7 +172,7 @@ def test_failed_work_is_a_sentence_and_the_panel_stays_usable(
     press_run(panel)
     wait_idle(panel, qtbot)
     assert panel.message.sentence() == ""
-    assert panel.result.isVisibleTo(panel)
+    assert panel.view.result.isVisibleTo(panel)
 
 
 def test_a_fault_of_the_program_is_a_sentence_too(
@@ -249,15 +249,15 @@ def test_the_answer_follows_the_scan_that_is_picked(
     slow.go_on.set()
     press_run(panel)
     wait_idle(panel, qtbot)
-    assert panel.result.isVisibleTo(panel)
+    assert panel.view.result.isVisibleTo(panel)
     panel.scan_picker.box.setCurrentIndex(1)
     panel.scan_picker.box.activated.emit(1)
     assert two.visible
     assert not one.visible
-    assert not panel.result.isVisibleTo(panel)
+    assert not panel.view.result.isVisibleTo(panel)
     viewer.layers.selection.active = one
     assert panel.scan_picker.layer is one
-    assert panel.result.isVisibleTo(panel)
+    assert panel.view.result.isVisibleTo(panel)
 
 
 def test_a_map_of_nothing_moves_nothing(
@@ -282,7 +282,7 @@ def test_a_map_of_nothing_moves_nothing(
     wait_idle(panel, qtbot)
     assert [layer.visible for layer in viewer.layers] == [True, False]
     assert viewer.dims.point == pytest.approx(before)
-    assert panel.saliency_controls.isHidden()
+    assert panel.view.saliency_controls.isHidden()
 
 
 def test_nothing_is_cut_off_at_the_edge_of_the_dock(

@@ -48,7 +48,7 @@ def test_an_answer_opens_with_its_map(window: Any, qtbot: Any) -> None:
     answer = prediction(map_with_peak_at(scan, mm))
     opening.open_result(scan, answer)
     panel = panel_of(window)
-    assert panel.result.label.text() == "a  91.0 %"
+    assert panel.view.result.label.text() == "a  91.0 %"
     assert [layer.name for layer in window.layers] == [
         "MR · oblique axial",
         "Grad-CAM for a",
@@ -59,7 +59,7 @@ def test_an_answer_opens_with_its_map(window: Any, qtbot: Any) -> None:
 def test_an_answer_without_a_map_is_shown_too(window: Any, qtbot: Any) -> None:
     opening.open_result(phantom()[0], prediction())
     panel = panel_of(window)
-    assert panel.result.label.text() == "a  91.0 %"
+    assert panel.view.result.label.text() == "a  91.0 %"
     assert len(window.layers) == 1
     qtbot.waitUntil(lambda: not panel.model_search.is_busy, timeout=TIMEOUT)
 

@@ -102,7 +102,7 @@ def test_planes_leave_room_for_canvas_and_panel(
     press_run(panel)
     wait_idle(panel, qtbot)
     planes = show_planes(viewer)
-    bars, column = panel.result.bars, panel.column
+    bars, column = panel.view.result.bars, panel.column
     qtbot.waitUntil(lambda: planes.height() > 100, timeout=TIMEOUT)
     assert planes.height() <= 0.4 * 800
     # The answer stands in the window without scrolling.

@@ -26,7 +26,14 @@ from napari_resonance.scan import Scan
 if TYPE_CHECKING:
     from napari_resonance.classifier.predict import Classifier
 
-__all__ = ["ExplainOptions", "Explanation", "explain", "map_again", "with_map"]
+__all__ = [
+    "ExplainOptions",
+    "Explanation",
+    "explain",
+    "explanation_of",
+    "map_again",
+    "with_map",
+]
 
 Asked = tuple[PreparedCase, Answer, Prediction]
 
@@ -169,6 +176,48 @@ def with_map(
         # The answer is what was asked for first.
         missing = f"there is no map: {error.message}"
         return replace(prediction, warnings=(*prediction.warnings, missing))
+
+
+def explanation_of(
+    classifier: Classifier, asked: Asked, options: ExplainOptions, saliency: Saliency
+) -> Explanation:
+    """Return an answer and a map that were made before, to be measured.
+
+    Parameters
+    ----------
+    classifier
+        Who was asked.
+    asked
+        What, its answer, and what that means.
+    options
+        What map was wanted.
+    saliency
+        The map.
+
+    Raises
+    ------
+    SaliencyError
+        If it is not the map that was wanted.
+
+    """
+    question = _question(classifier, asked, options, Steps(1, no_progress, never))
+    wanted = question.options
+    if (saliency.method, saliency.target) != (wanted.method, wanted.subject):
+        raise SaliencyError(
+            f"the map is {saliency.method} of {saliency.target}, not {wanted.method} "
+            f"of {wanted.subject}",
+            remedy="Make the map that is to be measured first",
+        )
+    return Explanation(
+        replace(asked[2], saliency=saliency),
+        saliency,
+        question.case,
+        question.answer,
+        wanted,
+        question.score,
+        seconds=0.0,
+        forwards=0.0,
+    )
 
 
 def map_again(

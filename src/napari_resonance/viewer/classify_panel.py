@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QPushButton, QWidget
 
+from napari_resonance.viewer.answer_view import AnswerView
 from napari_resonance.viewer.answers_box import AnswersBox
 from napari_resonance.viewer.attach import attach, real_viewer, window_tool_of
 from napari_resonance.viewer.channel_row import ChannelRow
@@ -24,27 +25,24 @@ from napari_resonance.viewer.classify_all import ClassifyAll
 from napari_resonance.viewer.commands import show_planes
 from napari_resonance.viewer.dock_end import DockEnd
 from napari_resonance.viewer.drop_area import DropArea
-from napari_resonance.viewer.explain_row import ExplainRow
 from napari_resonance.viewer.fold import Fold, text_label
 from napari_resonance.viewer.forms import fill_panel
 from napari_resonance.viewer.hidden_row import HiddenRow
 from napari_resonance.viewer.job_runner import JobRunner
+from napari_resonance.viewer.measuring import Measured, measure
 from napari_resonance.viewer.message import Message
 from napari_resonance.viewer.model_picker import IMPORTED, ModelPicker
 from napari_resonance.viewer.records import record_of
 from napari_resonance.viewer.region_row import RegionRow
 from napari_resonance.viewer.requests import Asking, cases_of, options_of
-from napari_resonance.viewer.result_view import ResultView
 from napari_resonance.viewer.run_row import RunRow
-from napari_resonance.viewer.saliency_controls import SaliencyControls
 from napari_resonance.viewer.scan_opener import ScanOpener
 from napari_resonance.viewer.scan_picker import ScanPicker
 from napari_resonance.viewer.settings import remembered_paths
 from napari_resonance.viewer.shortcuts import shortcuts_text
 from napari_resonance.viewer.viewer_actions import (
-    go_to_peak,
     keep_answer,
-    saliency_of,
+    keep_measured,
     show_only,
     show_result,
 )
@@ -81,12 +79,11 @@ class ClassifyPanel(QWidget):
         self.model_picker = ModelPicker()
         self.channel_row = ChannelRow(viewer)
         self.region_row = RegionRow(viewer)
-        self.explain_row = ExplainRow()
         self.run_row = RunRow("Classify", _TIP, several="All")
         self.message = Message()
         self.hidden_row = HiddenRow(self.keeper)
-        self.result = ResultView()
-        self.saliency_controls = SaliencyControls()
+        self.view = AnswerView(viewer)
+        self.explain_row = self.view.explain_row
         self.answers = AnswersBox(viewer, self.runner)
         self.planes_button = QPushButton("Show the other two planes")
         self.planes_button.setToolTip("With a cross-hair that follows clicks (Alt+M)")
@@ -120,12 +117,22 @@ class ClassifyPanel(QWidget):
             return
         self.all.start(cases_of(layers, asking))
 
+    def measure(self) -> None:
+        """Measure the map that is shown."""
+        layer, asking = self.scan_picker.layer, self._asking()
+        record = record_of(layer)
+        if record is None or record.prediction is None or asking is None:
+            return
+        options = options_of(layer, self.scan_picker.answers(), asking)
+        work = partial(measure, options, record.prediction)
+        self.runner.run(work, partial(self._on_measured, layer))
+
     def show_result(self, layer: Any, result: Classified) -> None:
         """Show an answer for the scan of a layer."""
         if not show_result(self._viewer, result, layer):
             self.message.show_error(SCAN_CLOSED)
         self._show_answer_of(self.scan_picker.layer)
-        self.column.bring(self.result)
+        self.column.bring(self.view.result)
 
     def _asking(self) -> Asking | None:
         model, region = self.model_picker.model, self.region_row.region()
@@ -160,9 +167,7 @@ class ClassifyPanel(QWidget):
             self.run_row,
             self.message,
             self.hidden_row,
-            self.result,
-            self.explain_row,
-            self.saliency_controls,
+            self.view,
             self.answers,
             self.planes_button,
             self.keys,
@@ -175,7 +180,8 @@ class ClassifyPanel(QWidget):
         self.scan_picker.chosen_here.connect(partial(show_only, self._viewer))
         self.model_picker.folder_chosen.connect(self._open_model)
         self.model_picker.changed.connect(self._on_model)
-        self.explain_row.changed.connect(self._on_explain)
+        self.view.map_wanted.connect(self._on_explain)
+        self.view.measure_wanted.connect(self.measure)
         self.run_row.run_clicked.connect(self.run)
         self.run_row.several_clicked.connect(self.run_all)
         self.run_row.cancel_clicked.connect(self.runner.cancel)
@@ -186,7 +192,6 @@ class ClassifyPanel(QWidget):
         self.all.answered.connect(self._on_one_of_all)
         self.all.finished.connect(self.message.show_note)
         self.hidden_row.resample_wanted.connect(self.opener.resample)
-        self.result.peak_wanted.connect(self._go_to_peak)
         self.planes_button.clicked.connect(lambda: show_planes(self._viewer))
         self.answers.shown_again.connect(self.show_result)
         self.answers.said.connect(self.message.show_note)
@@ -199,11 +204,6 @@ class ClassifyPanel(QWidget):
 
     def _open_model(self, folder: Path) -> None:
         self.runner.run(lambda *_: read_model(folder), self.model_picker.adopt_model)
-
-    def _go_to_peak(self) -> None:
-        record = record_of(self.scan_picker.layer)
-        if record is not None:
-            go_to_peak(self.keeper, record.prediction)
 
     def _on_choices(self, choices: Choices) -> None:
         self.model_picker.set_models(choices.models)
@@ -229,12 +229,14 @@ class ClassifyPanel(QWidget):
             keep_answer(layer, result)
             self.answers.follow(self.scan_picker.layer)
 
+    def _on_measured(self, layer: Any, measured: Measured) -> None:
+        keep_measured(layer, measured)
+        self._show_answer_of(self.scan_picker.layer)
+        self.column.bring(self.view.trust)
+
     def _show_answer_of(self, layer: Any) -> None:
         self.drop_area.set_compact(layer is not None)
-        record = record_of(layer)
-        answer = None if record is None else record.prediction
-        self.result.show_prediction(answer, "" if record is None else record.place)
-        self.saliency_controls.follow(saliency_of(self._viewer, layer))
+        self.view.follow(layer)
         self.answers.follow(layer)
         reason = self.scan_picker.reason(layer)
         possible = not reason or self.scan_picker.anyway.isChecked()

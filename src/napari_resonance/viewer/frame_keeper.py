@@ -74,6 +74,14 @@ class FrameKeeper:
             and same_space(record.scan, current.scan)
         )
 
+    @property
+    def place_mm(self) -> FloatArray | None:
+        """The RAS+ mm where the sliders stand; None without a scan."""
+        viewer = self._viewer()
+        if viewer is None or self.frame is None:
+            return None
+        return to_world(self.frame.to_ras, viewer.dims.point[-3:])
+
     def go_to(self, position_mm: ArrayLike) -> None:
         """Move the sliders to a place in RAS+ mm, or the nearest that the scan has.
 

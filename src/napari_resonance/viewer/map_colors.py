@@ -11,10 +11,17 @@ from napari_resonance.export.overlay import evidence_colors
 # Below this share of the peak a map is not drawn at first; the panel's slider moves it.
 DEFAULT_THRESHOLD = 0.5
 
+CONTOUR = "contour"
+
 _STEPS = 256
 
+# Where lines are drawn between threshold and peak, and how much of the way is one.
+_LINES, _LINE = (0.0, 0.5, 0.75), 0.07
 
-def saliency_colormap(sign: str = "for", threshold: float = DEFAULT_THRESHOLD) -> Any:
+
+def saliency_colormap(
+    sign: str = "for", threshold: float = DEFAULT_THRESHOLD, style: str = "wash"
+) -> Any:
     """Return the colours of a map with an opacity that grows from nothing.
 
     Perceptually uniform, readable by colour-blind people; what lies at or below the
@@ -28,6 +35,9 @@ def saliency_colormap(sign: str = "for", threshold: float = DEFAULT_THRESHOLD) -
         limit is the threshold.
     threshold
         Share of the strongest evidence; used with "both" only.
+    style
+        "wash" draws all above the threshold; "contour" lines at the threshold, and half
+        and three quarters of the way from there to the peak.
 
     """
     from napari.utils.colormaps import Colormap
@@ -41,9 +51,29 @@ def saliency_colormap(sign: str = "for", threshold: float = DEFAULT_THRESHOLD) -
         # The pale end would whiten the anatomy that it explains.
         rgb = evidence_colors(above * (0.6 / 0.7), sign)
     alpha = np.where(above > 0, np.minimum(1, 0.2 + above), 0)
+    if style == CONTOUR:
+        on_line = [(above > at) & (above <= at + _LINE) for at in _LINES]
+        alpha = np.where(np.any(on_line, axis=0), 1, 0)
+        # The dark end of the colours would be lost on dark anatomy.
+        rgb = evidence_colors(
+            np.sign(part) if sign == "both" else 0.5 + above / 4, sign
+        )
     colors = np.column_stack([rgb, alpha]).astype(np.float32)
-    name = f"saliency {sign}" if sign != "for" else "saliency"
+    name = " ".join(["saliency", *([] if sign == "for" else [sign])])
+    name += f" {CONTOUR}" if style == CONTOUR else ""
     return Colormap(colors, name=name, display_name=name)
+
+
+def style_of(layer: Any) -> str:
+    """Return how a saliency layer is drawn: "wash" or "contour"."""
+    # napari appends a number to names that it has already.
+    return CONTOUR if CONTOUR in str(layer.colormap.name).split() else "wash"
+
+
+def set_style(layer: Any, peak: float, style: str) -> None:
+    """Draw a saliency layer as a wash of colour or as lines, from where it was."""
+    share = threshold_of(layer, peak)
+    layer.colormap = saliency_colormap(_sign_of(layer), share, style)
 
 
 def threshold_of(layer: Any, peak: float) -> float:
@@ -52,13 +82,22 @@ def threshold_of(layer: Any, peak: float) -> float:
     if low >= 0:
         return float(low / peak)
     alpha = layer.colormap.colors[:, 3]
-    clear = np.abs(np.linspace(-1, 1, len(alpha)))[alpha == 0]
+    strength = np.abs(np.linspace(-1, 1, len(alpha)))
+    if not (alpha > 0).any():
+        return 1.0
+    clear = strength[strength < strength[alpha > 0].min()]
     return float(clear.max()) if clear.size else 0.0
 
 
 def set_threshold(layer: Any, peak: float, share: float) -> None:
     """Draw a saliency layer from this share of its peak on."""
     if layer.contrast_limits[0] < 0:
-        layer.colormap = saliency_colormap("both", share)
+        layer.colormap = saliency_colormap("both", share, style_of(layer))
     else:
         layer.contrast_limits = (share * peak, peak)
+
+
+def _sign_of(layer: Any) -> str:
+    words = str(layer.colormap.name).split()
+    signs = [word for word in words if word in ("against", "both")]
+    return signs[0] if signs else "for"

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from napari_resonance.classifier.prediction import Prediction
     from napari_resonance.scan import Scan
     from napari_resonance.viewer.classification import Asked
+    from napari_resonance.viewer.measuring import Rows
     from napari_resonance.viewer.windows import Window
 
 KEY = "resonance"
@@ -28,12 +29,15 @@ class Run:
         Where its map is highest, in words; empty where that cannot be said.
     ended
         When, in local time as ISO 8601: ``"2026-03-01T14:05:33"``.
+    residual
+        What each residual block did: rows as in a document; none if not looked at.
 
     """
 
     prediction: Prediction
     place: str
     ended: str
+    residual: Rows = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +76,12 @@ class LayerRecord:
     windows: tuple[Window, ...] = ()
     runs: tuple[Run, ...] = ()
     asked: Asked | None = None
+
+    @property
+    def shown_run(self) -> Run | None:
+        """The run whose answer is the latest that was shown."""
+        found = (run for run in self.runs if run.prediction is self.prediction)
+        return next(found, None)
 
     @property
     def is_color(self) -> bool:

@@ -10,6 +10,7 @@ from superqt import QFlowLayout
 
 from napari_resonance.export.wording import certainty, percent, why_unsure
 from napari_resonance.viewer.probability_bars import ProbabilityBars
+from napari_resonance.viewer.slice_curve import SliceCurve
 
 if TYPE_CHECKING:
     from napari_resonance.classifier.prediction import Prediction
@@ -31,6 +32,9 @@ class ResultView(QWidget):
     peak_wanted = Signal()
     """The user wants to see where the map is highest."""
 
+    slice_wanted = Signal(int)
+    """The user wants to see this slice of the network's input."""
+
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.label = QLabel()
@@ -38,6 +42,8 @@ class ResultView(QWidget):
         self.badge = QLabel()
         self.reason = QLabel()
         self.bars = ProbabilityBars()
+        self.curve = SliceCurve()
+        self.curve.slice_wanted.connect(self.slice_wanted)
         self.place = QLabel()
         self.peak_button = QPushButton("Go to the peak")
         self.peak_button.setToolTip("Move the slices to where the map is highest")
@@ -53,7 +59,13 @@ class ResultView(QWidget):
         head.addWidget(self.label)
         head.addWidget(self.badge)
         layout.addLayout(head)
-        for widget in (self.reason, self.bars, self.place, self.peak_button):
+        for widget in (
+            self.reason,
+            self.bars,
+            self.curve,
+            self.place,
+            self.peak_button,
+        ):
             layout.addWidget(widget)
         layout.addWidget(self.notes)
         layout.addWidget(self.origin)
@@ -70,6 +82,7 @@ class ResultView(QWidget):
         self.badge.setStyleSheet(_BADGE.format(color=color))
         _say(self.reason, _sentence(why_unsure(prediction)))
         self.bars.show_probabilities(prediction.probabilities)
+        self.curve.show_prediction(prediction)
         _say(self.place, _place(prediction, place))
         self.peak_button.setVisible(_has_peak(prediction))
         _say(self.notes, _notes(prediction.warnings))

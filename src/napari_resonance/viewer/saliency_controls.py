@@ -1,4 +1,4 @@
-"""Threshold and opacity of the map, live."""
+"""Threshold, opacity and style of the map, live."""
 
 from __future__ import annotations
 
@@ -8,13 +8,20 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 from superqt import QLabeledSlider
 
-from napari_resonance.viewer.forms import add_field, new_form
-from napari_resonance.viewer.map_colors import set_threshold, threshold_of
+from napari_resonance.viewer.forms import add_field, narrow_box, new_form
+from napari_resonance.viewer.map_colors import (
+    CONTOUR,
+    set_style,
+    set_threshold,
+    style_of,
+    threshold_of,
+)
 from napari_resonance.viewer.records import record_of
+from napari_resonance.viewer.settings import choose_remembered, remember_choice
 
 
 class SaliencyControls(QWidget):
-    """Two sliders for one saliency layer."""
+    """Two sliders and a list for one saliency layer."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -29,7 +36,15 @@ class SaliencyControls(QWidget):
         self.opacity.setRange(0, 100)
         self.opacity.setToolTip("How much the map covers the scan, in %")
         self.opacity.valueChanged.connect(self._on_opacity)
+        self.style_box = narrow_box()
+        self.style_box.addItem("Colour wash", "wash")
+        self.style_box.addItem("Contours", CONTOUR)
+        self.style_box.setToolTip("A wash of colour, or lines that leave the scan bare")
+        self.style_box.activated.connect(self._on_style)
+        choose_remembered(self.style_box, "map style")
+        remember_choice(self.style_box, "map style")
         form = new_form(self)
+        add_field(form, "Draw as", self.style_box)
         add_field(form, "Threshold", self.threshold)
         add_field(form, "Opacity", self.opacity)
         self.follow(None)
@@ -39,10 +54,18 @@ class SaliencyControls(QWidget):
         self._layer = None
         self.setVisible(layer is not None)
         if layer is not None:
-            share = threshold_of(layer, self._peak(layer))
+            peak, style = self._peak(layer), self.style_box.currentData()
+            if style_of(layer) != style:
+                set_style(layer, peak, style)
+            share = threshold_of(layer, peak)
             self.threshold.setValue(round(100 * share))
             self.opacity.setValue(round(100 * layer.opacity))
             self._layer = layer
+
+    def _on_style(self) -> None:
+        if self._layer is not None:
+            style = self.style_box.currentData()
+            set_style(self._layer, self._peak(self._layer), style)
 
     def _on_threshold(self, percent: int) -> None:
         if self._layer is not None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
+# What was shown or unfolded in the column has its height by then.
+_REST_MS = 50
+
 
 class ScrollColumn(QScrollArea):
     """A column that is as wide as the dock."""
@@ -26,7 +29,7 @@ class ScrollColumn(QScrollArea):
     def bring(self, widget: QWidget) -> None:
         """Scroll to a widget of the column once it has its place."""
         self._wanted = widget
-        QTimer.singleShot(0, self._scroll)
+        QTimer.singleShot(_REST_MS, self._scroll)
 
     def _scroll(self) -> None:
         if self._wanted is not None:

@@ -7,7 +7,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from napari_resonance.geometry import to_world
+import numpy as np
+
+from napari_resonance.geometry import to_index, to_world
 from napari_resonance.viewer.attach import attach
 from napari_resonance.viewer.findings import findings_of, next_place
 from napari_resonance.viewer.layers import LayerData
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from napari_resonance.classifier.prediction import Prediction
     from napari_resonance.viewer.classification import Classified
     from napari_resonance.viewer.frame_keeper import FrameKeeper
+    from napari_resonance.viewer.measuring import Measured
 
 
 def add_scans(viewer: napari.viewer.Viewer, layers: Sequence[LayerData]) -> list[Any]:
@@ -131,6 +134,33 @@ def keep_answer(layer: Any, result: Classified) -> None:
     )
 
 
+def keep_measured(layer: Any, measured: Measured) -> None:
+    """Write what was measured of an answer's map into its scan's record."""
+    record = record_of(layer)
+    if record is None:
+        return
+    runs = tuple(
+        replace(run, prediction=measured.prediction, residual=measured.residual)
+        if run.prediction is measured.before
+        else run
+        for run in record.runs
+    )
+    shown = record.prediction
+    if shown is measured.before:
+        shown = measured.prediction
+    layer.metadata[KEY] = replace(record, prediction=shown, runs=runs)
+
+
+def go_to_slice(keeper: FrameKeeper, prediction: Prediction | None, k: int) -> None:
+    """Move to slice `k` of the network's input, at the place in it where one is."""
+    saliency = None if prediction is None else prediction.saliency
+    if saliency is not None:
+        affine = saliency.extent[1]
+        here = keeper.place_mm
+        index = np.zeros(3) if here is None else to_index(affine, here)
+        keeper.go_to(to_world(affine, (*index[:2], k)))
+
+
 def saliency_of(viewer: napari.viewer.Viewer, layer: Any) -> Any | None:
     """Return the topmost map that is shown for a scan's layer."""
     record = record_of(layer)
@@ -189,9 +219,9 @@ def step_finding(viewer: napari.viewer.Viewer, step: int) -> None:
     """Go to the next or previous place that the map of the shown scan points to."""
     keeper = attach(viewer)
     record = keeper.current
-    if record is None or keeper.frame is None or record.prediction is None:
+    here = keeper.place_mm
+    if record is None or here is None or record.prediction is None:
         return
-    here = to_world(keeper.frame.to_ras, viewer.dims.point[-3:])
     place = next_place(findings_of(record.prediction.saliency), here, step)
     if place is not None:
         keeper.go_to(place)
