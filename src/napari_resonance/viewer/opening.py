@@ -12,7 +12,9 @@ import numpy as np
 from napari_resonance.errors import CancelledError, ReadError
 from napari_resonance.progress import Progress, ShouldStop, never, no_progress
 from napari_resonance.scan import Scan
+from napari_resonance.viewer.kept_answers import with_kept_answers
 from napari_resonance.viewer.layers import LayerData, scan_layer
+from napari_resonance.viewer.records import KEY
 
 # Larger scans are read plane by plane while they are scrolled through.
 _READ_AT_ONCE = 1 << 30
@@ -94,7 +96,10 @@ def layers_of(
         if should_stop():
             raise CancelledError("opening was stopped")
         progress(n, len(scans), "Preparing the view")
-        layers.append(scan_layer(_showable(scan)))
+        data, settings, kind = scan_layer(_showable(scan))
+        metadata = settings["metadata"]
+        metadata[KEY] = with_kept_answers(metadata[KEY])
+        layers.append((data, settings, kind))
     return tuple(layers)
 
 

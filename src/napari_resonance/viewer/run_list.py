@@ -1,4 +1,4 @@
-"""The answers of this session, for every scan that is open."""
+"""The answers for every scan that is open, of this session or saved with it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class RunList(QTreeWidget):
         super().__init__(parent)
         self._viewer = viewer
         self.setHeaderLabels(["Time", "Scan", "Answer"])
-        self.setAccessibleName("Answers of this session")
+        self.setAccessibleName("Answers")
         self.setToolTip("Double-click or press Enter to see an answer again")
         self.setRootIsDecorated(False)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)

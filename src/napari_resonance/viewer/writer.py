@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 def write_nifti(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     """Write one image or labels layer.
 
-    A scan of ours is written as it was stored, a saliency map on its own grid. What was
+    A scan of ours is written as it was stored, with its answers in a file beside it,
+    a saliency map on its own grid. What was
     drawn or opened by others, such as labels on a scan, lies where it lies in the view;
     without a scan in the view it has spacings, but no orientation.
 
@@ -47,6 +49,7 @@ def write_nifti(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     from napari import current_viewer
 
     from napari_resonance.export.nifti import write_saliency, write_scan
+    from napari_resonance.viewer.kept_answers import save_answers
 
     record = meta.get("metadata", {}).get(KEY)
     if not isinstance(record, LayerRecord):
@@ -55,6 +58,7 @@ def write_nifti(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
         write_scan(scan_of(data, meta, frame), path)
     elif record.role == "scan":
         write_scan(record.scan, path)
+        save_answers(record.runs, Path(path))
     elif record.prediction is not None and record.prediction.saliency is not None:
         write_saliency(record.prediction.saliency, path)
     else:
