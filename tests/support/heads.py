@@ -26,6 +26,7 @@ def small_heads(shared_data: Path, folder: Path, n_patients: int = 4) -> Path:
         for p in dict.fromkeys(row["patient"] for row in rows)
         if all((p, label) in chosen for label in LABELS)
     ][:n_patients]
+    folder.mkdir(parents=True, exist_ok=True)
     lines = ["path,label,patient"]
     for number, patient in enumerate(patients):
         for label in LABELS:

@@ -62,6 +62,8 @@ class SignedBars(QWidget):
 
     def paintEvent(self, event: Any) -> None:  # noqa: N802  (Qt's name)
         """Draw names, the middle line, bars and values."""
+        if not self._bars:
+            return
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         ink = self.palette().color(QPalette.ColorRole.WindowText)
