@@ -30,7 +30,7 @@ class ThreePlanes(QWidget):
         self._viewer = real_viewer(viewer)
         self._keeper = attach(self._viewer)
         self._cross_hair: CrossHair | None = None
-        self._is_updating = False
+        self._is_updating = self._is_over = False
         self.views: list[SideView] = []
         self._layout = QHBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
@@ -56,9 +56,13 @@ class ThreePlanes(QWidget):
         self._fit.start(REST_MS)
 
     def eventFilter(self, watched: Any, event: Any) -> bool:  # noqa: N802  (Qt's name)
-        """Leave the canvas its part when the window changes its size."""
+        """Leave the canvas its part of the window, and end with the window."""
         if event.type() == QEvent.Type.Resize:
             self._leave_height(watched)
+        # When a user closes the window, napari may ask and leave it open.
+        closed = event.type() == QEvent.Type.Close and not event.spontaneous()
+        if closed or event.type() == QEvent.Type.DeferredDelete:
+            self.end()
         return False
 
     def _leave_height(self, window: QWidget) -> None:
@@ -66,6 +70,9 @@ class ThreePlanes(QWidget):
 
     def end(self) -> None:
         """Take the cross-hair out of the viewer, and close both planes."""
+        if self._is_over:
+            return
+        self._is_over = True
         self._fit.stop()
         self._keeper.changed.disconnect(self._update)
         if self._cross_hair is not None:
