@@ -128,7 +128,7 @@ def test_label_train_and_use(
     assert classify.model_picker.model is result.bundle
     press_run(classify)
     wait_idle(classify, qtbot)
-    assert classify.result.label.text()[:3] in LABELS
+    assert classify.view.result.label.text()[:3] in LABELS
 
 
 def check_labels(panel: Any, qtbot: Any) -> None:

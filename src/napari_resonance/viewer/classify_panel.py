@@ -14,6 +14,7 @@ from napari_resonance.viewer.answer_view import AnswerView
 from napari_resonance.viewer.answers_box import AnswersBox
 from napari_resonance.viewer.attach import attach, real_viewer, window_tool_of
 from napari_resonance.viewer.channel_row import ChannelRow
+from napari_resonance.viewer.cine_row import CineRow
 from napari_resonance.viewer.classification import (
     Choices,
     Classified,
@@ -76,6 +77,7 @@ class ClassifyPanel(QWidget):
         self.drop_area = DropArea()
         self.scan_picker = ScanPicker(viewer)
         self.window_row = WindowRow(window_tool_of(viewer))
+        self.cine_row = CineRow(viewer)
         self.model_picker = ModelPicker()
         self.channel_row = ChannelRow(viewer)
         self.region_row = RegionRow(viewer)
@@ -161,6 +163,7 @@ class ClassifyPanel(QWidget):
             self.drop_area,
             self.scan_picker,
             self.window_row,
+            self.cine_row,
             self.model_picker,
             self.channel_row,
             self.region_row,

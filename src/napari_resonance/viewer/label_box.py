@@ -37,6 +37,7 @@ _TIPS = {
     "check": "Look for classes with too few scans, and for leaks",
 }
 SAVE = "A CSV file that resonance finetune takes, too"
+NO_LABEL = "No scan has a label yet"
 BUSY = "Wait until the work that goes on has ended, or cancel it"
 
 
@@ -71,12 +72,12 @@ class LabelBox(QWidget):
         self.table_button = QPushButton("From a table…")
         self.save_button = QPushButton("Save labels…")
         self.check_button = QPushButton("Check")
-        self.set_idle(True)
+        self._idle = True
         self._lay_out()
         self._connect()
         for layer in viewer.layers:
             self._add_layer(layer)
-        self._tell()
+        self.set_idle(True)
 
     def add_rows(self, rows: list[LabelRow]) -> None:
         """List scans; their labels become classes."""
@@ -90,6 +91,8 @@ class LabelBox(QWidget):
             widget = getattr(self, f"{button}_button")
             widget.setEnabled(idle)
             widget.setToolTip(tip if idle else BUSY)
+        self._idle = idle
+        self._tell()
 
     def label_layer(self, number: int, layer: Any) -> None:
         """Give the scan of a layer the class of a key, and go on to the next."""
@@ -189,4 +192,8 @@ class LabelBox(QWidget):
         self.summary.setText(balance(self.model.rows))
         labelled = any(row.case.label for row in self.model.rows)
         self.save_button.setEnabled(labelled)
-        self.save_button.setToolTip(SAVE if labelled else "No scan has a label yet")
+        self.save_button.setToolTip(SAVE if labelled else NO_LABEL)
+        self.check_button.setEnabled(labelled and self._idle)
+        if self._idle:
+            tip = _TIPS["check"] if labelled else NO_LABEL
+            self.check_button.setToolTip(tip)

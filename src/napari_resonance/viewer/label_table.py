@@ -18,7 +18,7 @@ from napari_resonance.viewer.label_model import (
 from napari_resonance.viewer.label_rows import LabelRow
 
 _PICTURE = 40
-_WIDTHS = {LABEL: 64, PATIENT: 56, SIDE: 54}
+_WIDTHS = {LABEL: 56, PATIENT: 64, SIDE: 66}
 _LEAST_HEIGHT = 220
 
 
@@ -36,6 +36,7 @@ class LabelTable(QTableView):
         self._rows = model
         self.setModel(model)
         self.setAccessibleName("Labelled scans")
+        self.setToolTip("Keys 1 to 9 label the chosen rows; Enter shows the scan")
         self.setIconSize(QSize(_PICTURE, _PICTURE))
         self.setMinimumHeight(_LEAST_HEIGHT)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)

@@ -49,6 +49,7 @@ class ModelPicker(QWidget):
         self.box = narrow_box()
         self.box.setAccessibleName("Model")
         self.box.setPlaceholderText("looking for models")
+        self.box.setToolTip("Which model is asked; below stands what it was made for")
         self.box.currentIndexChanged.connect(self._on_model)
         self.browse = QPushButton("Import…")
         self.browse.setToolTip("Use a model from a folder (a MONAI Bundle)")

@@ -35,6 +35,22 @@ def scan_name(scan: Scan | Outline) -> str:
     return " · ".join(facts)
 
 
+def size_of(scan: Scan | Outline) -> tuple[str, str]:
+    """Return the number of voxels, and the distance between them, as people read it."""
+    shape = scan.shape[: 3 if scan.color else 4]
+    steps = " × ".join(f"{step:.3g}" for step in scan.spacing)
+    return "×".join(str(n) for n in shape), f"{steps} mm"
+
+
+def facts_line(scan: Scan) -> str:
+    """Return modality, size, voxels and memory of a scan that is open, in a line."""
+    size, steps = size_of(scan)
+    memory = f"{scan.voxels.nbytes / 2**20:.0f} MB"
+    if scan.is_lazy:
+        memory += ", read as it is shown"
+    return " · ".join(filter(None, (scan.modality, size, steps, memory)))
+
+
 def plane_of(scan: Scan | Outline) -> str:
     """Return the plane a scan was taken in: "axial", "oblique axial", ..."""
     direction = scan.affine[:3, 2] / np.linalg.norm(scan.affine[:3, 2])

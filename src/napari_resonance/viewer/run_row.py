@@ -13,6 +13,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+CANCEL = "Stop and drop the result"
+BUSY = "Something is running: wait, or cancel it"
+IDLE = "Nothing is running"
+
 
 class RunRow(QWidget):
     """Two buttons, and a bar that is there while work goes on."""
@@ -25,15 +29,15 @@ class RunRow(QWidget):
         self, text: str, tip: str, parent: QWidget | None = None, *, several: str = ""
     ) -> None:
         super().__init__(parent)
-        self._several = several
+        self._several, self._several_tip = several, ""
         self._possible, self._busy = True, False
+        self._tip, self._cancel_tip = tip, CANCEL
         self.run_button = QPushButton(text)
-        self.run_button.setToolTip(tip)
         self.run_button.clicked.connect(self.run_clicked)
         self.cancel_button = QPushButton("Cancel")
-        self.cancel_button.setToolTip("Stop and drop the result")
         self.cancel_button.clicked.connect(self.cancel_clicked)
         self.several_button = QPushButton(several)
+        self.several_button.setAccessibleName(f"{text}: {several or 'several'}")
         self.several_button.setVisible(False)
         self.several_button.clicked.connect(self.several_clicked)
         self.bar = QProgressBar()
@@ -53,30 +57,41 @@ class RunRow(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.set_busy(False)
 
+    def explain_cancel(self, tip: str) -> None:
+        """Say what becomes of the work that is cancelled."""
+        self._cancel_tip = tip
+        self._tell()
+
     def set_busy(self, busy: bool) -> None:
         """Offer what can be done now: run, or cancel."""
         self._busy = busy
-        self.run_button.setEnabled(self._possible and not busy)
-        self.several_button.setEnabled(not busy)
-        self.cancel_button.setEnabled(busy)
+        self._tell()
         self.bar.setVisible(busy)
         self.text.setVisible(busy)
         self.show_progress(0, 0, "Working" if busy else "")
 
     def offer(self, text: str, tip: str, *, possible: bool) -> None:
         """Write anew what the button does, and whether that can be done."""
-        self._possible = possible
+        self._possible, self._tip = possible, tip
         self.run_button.setText(text)
-        self.run_button.setToolTip(tip)
-        self.run_button.setEnabled(possible and not self._busy)
+        self._tell()
 
     def offer_several(self, n: int) -> None:
         """Offer to do it for so many at once; not for fewer than two."""
         self.several_button.setText(f"{self._several} ({n})")
-        self.several_button.setToolTip(
-            f"For all {n} open scans that fit, one after another"
-        )
+        self._several_tip = f"For all {n} open scans that fit, one after another"
         self.several_button.setVisible(bool(self._several) and n > 1)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Say what each button does, or why it cannot now."""
+        busy = self._busy
+        self.run_button.setEnabled(self._possible and not busy)
+        self.run_button.setToolTip(BUSY if busy and self._possible else self._tip)
+        self.several_button.setEnabled(not busy)
+        self.several_button.setToolTip(BUSY if busy else self._several_tip)
+        self.cancel_button.setEnabled(busy)
+        self.cancel_button.setToolTip(self._cancel_tip if busy else IDLE)
 
     def show_progress(self, done: int, total: int, text: str) -> None:
         """Show steps done of steps in all; 0 in all means that nobody knows."""

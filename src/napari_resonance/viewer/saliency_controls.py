@@ -47,6 +47,11 @@ class SaliencyControls(QWidget):
         add_field(form, "Draw as", self.style_box)
         add_field(form, "Threshold", self.threshold)
         add_field(form, "Opacity", self.opacity)
+        for slider in (self.threshold, self.opacity):
+            # Keys and screen readers meet the parts, not the whole.
+            for part in slider.findChildren(QWidget):
+                part.setAccessibleName(f"{slider.accessibleName()} in per cent")
+                part.setToolTip(slider.toolTip())
         self.follow(None)
 
     def follow(self, layer: Any | None) -> None:

@@ -12,10 +12,13 @@ from napari_resonance.classifier.card import ModelCard
 from napari_resonance.classifier.scan_checks import unsuitable
 from napari_resonance.viewer.connecting import connect_while_alive
 from napari_resonance.viewer.forms import add_field, narrow_box, new_form
+from napari_resonance.viewer.naming import facts_line
 from napari_resonance.viewer.plain import MODALITIES, ORIENTATIONS, PlainAnswers
 from napari_resonance.viewer.records import record_of
 
 _UNKNOWN = "Not known"
+_CHOOSE = "The scan to classify; choosing one shows it"
+_NONE = "Open a scan first: drop one above"
 
 
 class ScanPicker(QWidget):
@@ -33,7 +36,6 @@ class ScanPicker(QWidget):
         self._layers: list[Any] = []
         self._card: ModelCard | None = None
         self.box = narrow_box()
-        self.box.setToolTip("The scan to classify; choosing one shows it")
         self.box.activated.connect(self._on_activated)
         self.modality = narrow_box()
         for code in MODALITIES:
@@ -46,6 +48,8 @@ class ScanPicker(QWidget):
         self.orientation.setToolTip(
             "This image does not say how it lies in the patient"
         )
+        self.facts = QLabel()
+        self.facts.setWordWrap(True)
         self.why_not = QLabel()
         self.why_not.setWordWrap(True)
         self.anyway = QCheckBox("Classify it all the same")
@@ -53,6 +57,7 @@ class ScanPicker(QWidget):
         self.anyway.toggled.connect(lambda: self.picked.emit(self.layer))
         self._form = new_form(self)
         add_field(self._form, "Scan", self.box)
+        self._form.addRow(self.facts)
         self._form.addRow(self.why_not)
         self._form.addRow(self.anyway)
         add_field(self._form, "Modality", self.modality)
@@ -104,6 +109,7 @@ class ScanPicker(QWidget):
         self.box.blockSignals(False)
         self._judge()
         self.box.setEnabled(bool(self._layers))
+        self.box.setToolTip(_CHOOSE if self._layers else _NONE)
         self.box.setPlaceholderText("no scan is open")
         if self._layers:
             kept = before if before in self._layers else self._layers[0]
@@ -134,11 +140,14 @@ class ScanPicker(QWidget):
                 item.setEnabled(not reason)
 
     def _tell(self) -> None:
+        record = record_of(self.layer)
+        self.facts.setText("" if record is None else facts_line(record.scan))
+        self._form.setRowVisible(self.facts, record is not None)
         reason = self.reason(self.layer)
         self.why_not.setText(reason)
         for widget in (self.why_not, self.anyway):
             self._form.setRowVisible(widget, bool(reason))
-        plain = self.layer is not None and record_of(self.layer) is None
+        plain = self.layer is not None and record is None
         self._form.setRowVisible(self.modality, plain)
         self._form.setRowVisible(self.orientation, plain)
         self.picked.emit(self.layer)

@@ -129,6 +129,7 @@ class _View(QTableView):
         super().__init__(table)
         self._table = table
         self.setAccessibleName("Scores")
+        self.setToolTip("A click shows the scan; 1 to 9 relabel it, 0 rejects it")
         self.setSortingEnabled(True)
         self.setWordWrap(False)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)

@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_resonance.errors import ReadError
 from napari_resonance.progress import Progress, ShouldStop, never, no_progress
-from napari_resonance.viewer.naming import scan_name
+from napari_resonance.viewer.naming import scan_name, size_of
 from napari_resonance.viewer.opening import (
     Opened,
     layers_of,
@@ -56,11 +56,9 @@ class Series:
     @property
     def facts(self) -> str:
         """Modality and size, and in a second line the distance between voxels."""
-        shape, spacing = self.outline.shape, self.outline.spacing
-        size = "×".join(str(n) for n in shape[: 3 if self.outline.color else 4])
-        steps = " × ".join(f"{step:.3g}" for step in spacing)
+        size, steps = size_of(self.outline)
         made = " · ".join(filter(None, (self.outline.modality, size)))
-        return f"{made}\n{steps} mm"
+        return f"{made}\n{steps}"
 
     def is_shown_by(self, scan: Scan) -> bool:
         """Tell whether a scan is the one that was described."""

@@ -29,7 +29,7 @@ class TrainRow(QWidget):
         self.resume_box.setToolTip("From its last whole epoch; else it begins anew")
         self.resume_box.setChecked(True)
         self.run_row = RunRow("Train", TRAIN)
-        self.run_row.cancel_button.setToolTip("Stop; whole epochs are kept")
+        self.run_row.explain_cancel("Stop; whole epochs are kept")
         self.finish_button = QPushButton("Finish with the best so far")
         self.run_row.run_clicked.connect(self.train_clicked)
         self.run_row.cancel_clicked.connect(self.cancel_clicked)
