@@ -5,8 +5,8 @@ waits for the answer, and takes the picture. On Linux without a screen::
 
     xvfb-run -a -s "-screen 0 1920x1080x24" python docs/scripts/make_screenshots.py
 
-Fine-tune and Score panel are taken with labelled scans of yours, if ``--labels`` names
-their table. ``panel_states.py`` beside it takes every panel in every state.
+The Fine-tune panel is taken with labelled scans of yours, if ``--labels`` names their
+table. ``panel_states.py`` beside it takes every panel in every state.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--theme", default="dark", choices=["dark", "light"])
     parser.add_argument("--labels", type=Path, help="table of labelled scans")
     options = parser.parse_args()
-    with_labels = {"finetune-panel", "score-panel"} if options.labels is None else set()
+    with_labels = {"finetune-panel"} if options.labels is None else set()
     for name in options.names or [n for n in SCENES if n not in with_labels]:
         viewer = new_window(options.size, options.theme)
         SCENES[name](viewer, options)
@@ -74,13 +74,14 @@ def fine_tune(viewer: Any, options: argparse.Namespace) -> None:
 
 
 def score(viewer: Any, options: argparse.Namespace) -> None:
-    """Score the folder of the labelled scans, and look at the first row."""
+    """Score the samples, or the labelled scans, and look at the first row."""
     from napari_resonance.viewer.commands import score_panel_of
 
     panel = score_panel_of(viewer)
     wait_until(lambda: not panel.search.is_busy)
     with tempfile.TemporaryDirectory() as folder:
-        panel.studies.set_path(options.labels.parent)
+        table = options.labels
+        panel.studies.set_path(sample_path() if table is None else table.parent)
         panel.out.set_path(Path(folder, "scores"))
         panel.run_row.run_button.click()
         wait_until(lambda: not panel.runner.is_busy and not panel.reader.is_busy)

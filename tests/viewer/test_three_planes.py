@@ -53,8 +53,13 @@ def test_a_click_in_one_plane_moves_the_others(viewer: Any) -> None:
     image = add_phantom(viewer)
     frame = attach(viewer).frame
     there = to_world(frame.from_ras, mm)
+    attach(viewer).go_to(mm)
+    before_it = tuple(viewer.dims.point)
     planes = show_planes(viewer)
     first, second = planes.views
+    # One stays where one was.
+    assert tuple(viewer.dims.point) == pytest.approx(before_it)
+    assert tuple(first.model.dims.point) == pytest.approx(before_it)
     # The canvas shows thick axial slices; the others cut along y and x.
     assert [v.model.dims.order for v in (first, second)] == [(1, 0, 2), (2, 0, 1)]
     click(viewer, there)

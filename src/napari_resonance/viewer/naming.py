@@ -48,7 +48,9 @@ def facts_line(scan: Scan) -> str:
     memory = f"{scan.voxels.nbytes / 2**20:.0f} MB"
     if scan.is_lazy:
         memory += ", read as it is shown"
-    return " · ".join(filter(None, (scan.modality, size, steps, memory)))
+    # Without the spaces that a line of a dock has no room for.
+    facts = (scan.modality, size, steps.replace(" × ", "×"), memory)
+    return " · ".join(filter(None, facts))
 
 
 def plane_of(scan: Scan | Outline) -> str:

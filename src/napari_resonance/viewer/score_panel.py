@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     import napari
 
 SCORE = "Score all scans; what was scored before is not scored again"
+GO_ON, NEW_ONES = "Go on", "Score new scans"
 NO_STUDIES = "Choose a folder of studies."
 NO_OUT = "Choose a folder for the results."
 NO_MODEL = "Tick a model."
@@ -62,6 +63,7 @@ class ScorePanel(QWidget):
         self.keeper = JobRunner(self)
         self._turns, self._pen, self._pace = Turns(), Turns(), Pace()
         self._out: Path | None = None
+        self._is_done = False
         self.studies = FolderLine("Studies", "A folder of scans, searched in depth")
         self.out = FolderLine("Results", "Where table and journal go", new=True)
         self.models = ModelList()
@@ -130,7 +132,7 @@ class ScorePanel(QWidget):
 
     def _connect(self) -> None:
         for line in (self.studies, self.out, self.models):
-            line.changed.connect(self._tell)
+            line.changed.connect(self._on_other)
         self.out.changed.connect(self._on_out)
         self.models.folder_chosen.connect(self._open_model)
         self.dry_button.clicked.connect(self.dry_run)
@@ -200,6 +202,8 @@ class ScorePanel(QWidget):
             self.show_scores(self._out)
 
     def _on_scored(self, summary: str) -> None:
+        self._is_done = True
+        self._tell()
         self.message.show_note(summary)
         self.tabs.setCurrentIndex(1)
 
@@ -215,13 +219,18 @@ class ScorePanel(QWidget):
             self._look_again()
         self._tell()
 
+    def _on_other(self) -> None:
+        self._is_done = False
+        self._tell()
+
     def _tell(self) -> None:
         """Say what can be done now, and why not what cannot."""
         why = "" if self.models.chosen else NO_MODEL
         why = why if self.out.path else NO_OUT
         why = why if self.studies.path else NO_STUDIES
         begun = self.out.path is not None and scored.is_begun(self.out.path)
-        text = "Go on" if begun else "Score"
+        text = GO_ON if begun else "Score"
+        text = NEW_ONES if begun and self._is_done else text
         self.run_row.offer(text, why or SCORE, possible=not why)
         self.dry_button.setEnabled(not why and not self.runner.is_busy)
         tip = "Count the scans, and measure a few to tell how long all will take"

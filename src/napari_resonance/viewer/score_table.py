@@ -31,7 +31,7 @@ from napari_resonance.viewer.score_model import (
 )
 from napari_resonance.viewer.score_rows import Key, ScoreRow
 
-_WIDTHS = {MODEL: 60, LABEL: 56, PROBABILITY: 74, DOUBT: 50, VERDICT: 60}
+_WIDTHS = {MODEL: 60, LABEL: 56, PROBABILITY: 74, DOUBT: 60, VERDICT: 60}
 
 
 class ScoreTable(QWidget):

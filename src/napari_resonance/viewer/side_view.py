@@ -97,16 +97,21 @@ class SideView(QWidget):
         wanted = [layer for layer in self._viewer.layers if _is_drawn(layer)]
         if wanted == self._shown:
             return
-        self._forget_layers()
-        self._shown = wanted
-        for layer in wanted:
-            copy = self.model.add_layer(Layer.create(*layer.as_layer_data_tuple()))
-            for name in _FOLLOWED:
-                signal = getattr(layer.events, name)
-                self._follow_signal(signal, partial(_copy_value, layer, copy, name))
-        self._turn()
-        self._draw_cross_hair()
-        self.model.fit_to_view()
+        # A first layer puts sliders into its middle; those of the viewer stay put.
+        self._is_moving = True
+        try:
+            self._forget_layers()
+            self._shown = wanted
+            for layer in wanted:
+                copy = self.model.add_layer(Layer.create(*layer.as_layer_data_tuple()))
+                for name in _FOLLOWED:
+                    signal = getattr(layer.events, name)
+                    self._follow_signal(signal, partial(_copy_value, layer, copy, name))
+            self._turn()
+            self._draw_cross_hair()
+            self.model.fit_to_view()
+        finally:
+            self._is_moving = False
         self._move(self._viewer, self.model)
 
     def _forget_layers(self) -> None:
