@@ -297,3 +297,16 @@ def test_nothing_is_cut_off_at_the_edge_of_the_dock(
     wait_idle(panel, qtbot)
     content = panel.run_row.parentWidget()
     assert content.minimumSizeHint().width() <= panel.minimumWidth() - 20
+
+
+def test_an_empty_window_asks_for_a_scan_only(viewer: Any, panel: Any) -> None:
+    later = (panel.explain_row, panel.planes_button, panel.view.trust)
+    assert not any(widget.isVisibleTo(panel) for widget in later)
+    assert panel.drop_area.hint.isVisibleTo(panel)
+    layer = add_phantom(viewer)
+    assert panel.explain_row.isVisibleTo(panel)
+    assert panel.planes_button.isVisibleTo(panel)
+    # The hint makes room for what was opened.
+    assert not panel.drop_area.hint.isVisibleTo(panel)
+    viewer.layers.remove(layer)
+    assert panel.drop_area.hint.isVisibleTo(panel)

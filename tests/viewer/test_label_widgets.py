@@ -169,3 +169,15 @@ def test_a_picture_that_cannot_be_made_says_why(tmp_path: Path) -> None:
     made = thumbnail_of(row(str(tmp_path / "a.nii")), lambda: False)
     assert made.pixels is None
     assert made.problem.startswith("No picture: ")
+
+
+def test_sides_take_room_only_once_there_are_some(qtbot: Any) -> None:
+    model = LabelModel()
+    table = LabelTable(model)
+    qtbot.addWidget(table)
+    (row,) = model.add([LabelRow("a", Case((Path("a.nii"),), "x", "p"))])
+    assert table.isColumnHidden(SIDE)
+    model.show_sides({row: "train"})
+    assert not table.isColumnHidden(SIDE)
+    model.set_label([row], "y")
+    assert table.isColumnHidden(SIDE)

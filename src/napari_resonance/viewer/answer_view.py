@@ -55,6 +55,8 @@ class AnswerView(QWidget):
     def follow(self, layer: Any) -> None:
         """Show the answer of this layer."""
         self._layer = layer
+        # Without a scan there is nothing that could be explained.
+        self.explain_row.setVisible(layer is not None)
         record = self.record
         answer = None if record is None else record.prediction
         run = None if record is None else record.shown_run

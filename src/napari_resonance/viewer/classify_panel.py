@@ -239,6 +239,7 @@ class ClassifyPanel(QWidget):
 
     def _show_answer_of(self, layer: Any) -> None:
         self.drop_area.set_compact(layer is not None)
+        self.planes_button.setVisible(layer is not None)
         self.view.follow(layer)
         self.answers.follow(layer)
         reason = self.scan_picker.reason(layer)

@@ -48,6 +48,8 @@ class LabelTable(QTableView):
         self.setWordWrap(False)
         self._size_columns()
         self.doubleClicked.connect(self._on_activated)
+        model.changed.connect(self._show_sides)
+        self._show_sides()
 
     def _size_columns(self) -> None:
         rows, columns = self.verticalHeader(), self.horizontalHeader()
@@ -58,6 +60,10 @@ class LabelTable(QTableView):
         columns.setSectionResizeMode(SCAN, QHeaderView.ResizeMode.Stretch)
         for column, width in _WIDTHS.items():
             self.setColumnWidth(column, width)
+
+    def _show_sides(self) -> None:
+        """Leave their room to the names of the scans until there are sides."""
+        self.setColumnHidden(SIDE, not any(row.side for row in self._rows.rows))
 
     def chosen(self) -> list[LabelRow]:
         """Return the rows that are chosen, from top to bottom."""

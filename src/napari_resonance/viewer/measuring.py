@@ -103,8 +103,8 @@ def faithful_bars(figures: Mapping[str, Any]) -> list[tuple[str, float, str]]:
     away = figures["random_deletion_auc"] - figures["deletion_auc"]
     back = figures["insertion_auc"] - figures["random_insertion_auc"]
     return [
-        ("Taken away", away, f"{100 * away:+.0f} %"),
-        ("Put back", back, f"{100 * back:+.0f} %"),
+        ("Taken away", away, f"{100 * away:+.1f} %"),
+        ("Put back", back, f"{100 * back:+.1f} %"),
     ]
 
 

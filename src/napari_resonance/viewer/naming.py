@@ -44,13 +44,14 @@ def size_of(scan: Scan | Outline) -> tuple[str, str]:
 
 def facts_line(scan: Scan) -> str:
     """Return modality, size, voxels and memory of a scan that is open, in a line."""
-    size, steps = size_of(scan)
-    memory = f"{scan.voxels.nbytes / 2**20:.0f} MB"
+    size, _ = size_of(scan)
+    # Two digits, without the spaces that a line of a dock has no room for.
+    steps = "×".join(f"{step:.2g}" for step in scan.spacing) + " mm"
+    megabytes = scan.voxels.nbytes / 2**20
+    memory = f"{megabytes:.0f} MB" if megabytes >= 1 else "under 1 MB"
     if scan.is_lazy:
         memory += ", read as it is shown"
-    # Without the spaces that a line of a dock has no room for.
-    facts = (scan.modality, size, steps.replace(" × ", "×"), memory)
-    return " · ".join(filter(None, facts))
+    return " · ".join(filter(None, (scan.modality, size, steps, memory)))
 
 
 def plane_of(scan: Scan | Outline) -> str:

@@ -68,6 +68,8 @@ class SideView(QWidget):
         self._fit.timeout.connect(self.model.fit_to_view)
         self.cross_hair: CrossHair | None = None
         self.text = CanvasText(self.model, keeper, says_answer=False)
+        # Below, a narrow canvas has the letter of its lower edge.
+        self.model.canvas.overlays.scale_bar.position = "top_right"
         layers, dims = viewer.layers.events, viewer.dims.events
         for signal in (layers.inserted, layers.removed, layers.reordered):
             self._follow_signal(signal, self.copy_layers)
