@@ -12,7 +12,8 @@ from support.phantoms import phantom
 
 from napari_resonance.classifier.predict import Classifier, load_classifier
 from napari_resonance.errors import CancelledError, ResonanceError, SaliencyError
-from napari_resonance.saliency.explain import explain
+from napari_resonance.saliency.explain import explain, explanation_of
+from napari_resonance.saliency.faithfulness import faithfulness
 from napari_resonance.saliency.methods import METHODS
 from napari_resonance.saliency.question import ExplainOptions
 
@@ -155,3 +156,17 @@ def test_the_last_layer_by_name_is_the_last_feature_map(tiny: Classifier):
         np.testing.assert_allclose(hooked.affine, closed.affine)
         scale = np.abs(closed.values).max()
         np.testing.assert_allclose(hooked.values, closed.values, atol=1e-3 * scale)
+
+
+def test_a_map_that_is_there_is_taken_up_for_measuring(tiny: Classifier):
+    options = _options("gradcam")
+    found = explain(tiny, SCAN, options)
+    asked = (found.case, found.answer, found.prediction)
+    again = explanation_of(tiny, asked, options, found.saliency)
+    assert again.saliency is found.saliency
+    np.testing.assert_array_equal(again.score, found.score)
+    measured = [faithfulness(tiny, one).to_json() for one in (found, again)]
+    assert measured[0] == measured[1]
+    for other in (_options("occlusion"), _options("gradcam", target="b")):
+        with pytest.raises(SaliencyError, match="the map is gradcam of a"):
+            explanation_of(tiny, asked, other, found.saliency)

@@ -163,3 +163,18 @@ def test_a_click_on_the_curve_goes_to_the_slice(
         here = to_index(affine, attach(viewer).place_mm)
         assert here[2] == pytest.approx(number, abs=0.01)
         assert np.abs(here[:2] - before[:2]).max() < 1
+
+
+def test_only_the_answer_that_was_given_last_is_measured(
+    viewer: Any, panel: Any, qtbot: Any, bundle: Path, tmp_path: Path
+) -> None:
+    add_phantom(viewer)
+    panel.model_picker.add_model(load_bundle(bundle))
+    press_run(panel)
+    wait_idle(panel, qtbot)
+    # Another model is chosen in the meantime: its network did not make this map.
+    panel.model_picker.add_model(load_bundle(tiny_bundle(tmp_path / "other")))
+    panel.view.trust.button.click()
+    wait_idle(panel, qtbot)
+    assert "was given last" in panel.message.sentence()
+    assert not panel.view.trust.gauge.bars

@@ -6,7 +6,7 @@ from typing import Any
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QStandardItemModel
-from qtpy.QtWidgets import QCheckBox, QLabel, QWidget
+from qtpy.QtWidgets import QCheckBox, QLabel, QSizePolicy, QWidget
 
 from napari_resonance.classifier.card import ModelCard
 from napari_resonance.classifier.scan_checks import unsuitable
@@ -49,7 +49,8 @@ class ScanPicker(QWidget):
             "This image does not say how it lies in the patient"
         )
         self.facts = QLabel()
-        self.facts.setWordWrap(True)
+        # One line, cut where the dock is narrow: the tip has all of it.
+        self.facts.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.why_not = QLabel()
         self.why_not.setWordWrap(True)
         self.anyway = QCheckBox("Classify it all the same")
@@ -142,6 +143,7 @@ class ScanPicker(QWidget):
     def _tell(self) -> None:
         record = record_of(self.layer)
         self.facts.setText("" if record is None else facts_line(record.scan))
+        self.facts.setToolTip(self.facts.text())
         self._form.setRowVisible(self.facts, record is not None)
         reason = self.reason(self.layer)
         self.why_not.setText(reason)
