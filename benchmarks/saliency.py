@@ -2,23 +2,25 @@
 
 Seconds and forward passes of every method of ours, and of its peer in the same process:
 MONAI's GradCAM, GradCAMpp and OcclusionSensitivity, captum's IntegratedGradients and
-NoiseTunnel. Occlusion is compared on the same grid of
-windows: the same size, the same distance, filled with the mean. Run with::
+NoiseTunnel. Occlusion is compared on the same grid of windows: the same size, the same
+distance, filled with the mean. The whole run is bound to as many cores as are asked
+for, so that OpenVINO and torch have the same number of threads::
 
-    OMP_NUM_THREADS=1 python benchmarks/saliency.py [--runs 3] [--only 3D]
+    python benchmarks/saliency.py [--cores 1] [--runs 3] [--only 3D] [--occlusion]
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -35,7 +37,7 @@ from napari_resonance.classifier.predict import Classifier
 from napari_resonance.preprocessing import Recipe
 from napari_resonance.saliency.explain import ExplainOptions, Explanation, explain
 from napari_resonance.saliency.methods import METHODS
-from napari_resonance.saliency.occlusion import CELLS, Windows
+from napari_resonance.saliency.occlusion import CELLS
 from napari_resonance.scan import Scan
 
 # Name: definition, voxels of the scan, voxels of an occlusion window.
@@ -65,33 +67,43 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--only", default="", help="cases whose name begins so")
+    parser.add_argument("--cores", type=int, default=1)
+    parser.add_argument("--occlusion", action="store_true", help="nothing else")
     options = parser.parse_args()
+    cores = sorted(os.sched_getaffinity(0))[: options.cores]
+    os.sched_setaffinity(0, cores)
+    torch.set_num_threads(len(cores))
+    print(f"on {len(cores)} core(s)")
     for name, (settings, shape, window) in CASES.items():
         if name.startswith(options.only):
             with tempfile.TemporaryDirectory() as folder:
                 print(name)
-                _case(Path(folder) / "bundle", settings, (shape, window), options.runs)
+                asked = Asked(Path(folder) / "bundle", settings, shape, window)
+                _case(asked, options.runs, only_occlusion=options.occlusion)
     if find_spec("medcam") is None:
         print("M3d-Cam (medcam) is not installed: not compared")
 
 
-def _case(
-    folder: Path,
-    settings: dict[str, Any],
-    sizes: tuple[tuple[int, int, int], int],
-    runs: int,
-) -> None:
-    shape, window = sizes
-    classifier = Classifier(_bundle(folder, settings), "cpu")
+class Asked(NamedTuple):
+    """One case: where its bundle is saved, its network, its scan, its window."""
+
+    folder: Path
+    settings: dict[str, Any]
+    shape: tuple[int, int, int]
+    window: int
+
+
+def _case(asked: Asked, runs: int, *, only_occlusion: bool) -> None:
+    classifier = Classifier(_bundle(asked.folder, asked.settings), "cpu")
     network = load_network(classifier.bundle).requires_grad_(False)
-    scan = _scan(shape)
+    scan = _scan(asked.shape)
     found: dict[str, Explanation] = {}
     classifier.classify(scan)
     classifier.torch_network()
     alone = _median(lambda: classifier.classify(scan), runs)
     print(f"  prediction alone: {alone * 1e3:.1f} ms ({classifier.device})")
-    for method in METHODS:
-        ask = ExplainOptions(method, target="a", window_mm=float(window))
+    for method in ["occlusion"] if only_occlusion else METHODS:
+        ask = ExplainOptions(method, target="a", window_mm=float(asked.window))
 
         def run(ask: ExplainOptions = ask) -> None:
             found[ask.method] = explain(classifier, scan, ask)
@@ -102,10 +114,12 @@ def _case(
             f"  {method}: {seconds / alone:.2f} × the prediction, "
             f"{forwards:.0f} forward passes, {seconds:.2f} s"
         )
-    images = torch.from_numpy(found["gradcam"].case.network_input.array)
-    _cams(network, images, found, runs)
-    _gradients(network, images, found, runs)
-    _occlusion(network, images, found["occlusion"], window)
+    array = found["occlusion"].case.network_input.array
+    images = torch.from_numpy(array)
+    if not only_occlusion:
+        _cams(network, images, found, runs)
+        _gradients(network, images, found, runs)
+    _occlusion(network, images, found["occlusion"], asked.window)
 
 
 def _cams(
@@ -167,7 +181,7 @@ def _occlusion(
         mask_size=window,
         overlap=1 - step / window,
         mode="mean_img",
-        n_batch=16,
+        n_batch=4,  # its fastest here
         activate=False,
         verbose=False,
     )
@@ -185,11 +199,11 @@ def _occlusion(
     ]
     theirs = drop[np.ix_(*centers)]
     ours = found.saliency.values.reshape(theirs.shape)
-    places = math.prod(Windows(tuple(shape), (step,) * len(shape)).counts)
     ratio = seconds / found.seconds
     verdict = "reached" if ratio >= OCCLUSION_TARGET else "missed"
     print(
-        f"  occlusion: {found.forwards:.0f} of {places} windows looked at, "
+        f"  occlusion: {found.forwards - 1:.0f} windows looked at of "
+        f"{math.prod((n - window) // step + 1 for n in shape)} within the image, "
         f"{found.seconds:.1f} s; MONAI {seconds:.1f} s: {ratio:.1f} × as fast "
         f"(target {OCCLUSION_TARGET:.0f}: {verdict}), correlation "
         f"{np.corrcoef(ours.ravel(), theirs.ravel())[0, 1]:.3f}"

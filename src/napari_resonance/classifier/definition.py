@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -176,19 +178,64 @@ def _is_literal(value: object) -> bool:
     return value is None or isinstance(value, bool | int | float)
 
 
+@dataclass(frozen=True)
+class PartShape:
+    """A part of a network, its stem or a residual block, and what each cell sees.
+
+    Cell ``j`` of what a part puts out is made of the cells from ``stride * j - reach``
+    to ``stride * j + reach`` of what it is given, along each axis.
+
+    Parameters
+    ----------
+    name
+        "stem", or a block such as "layer2.0".
+    stride, reach
+        In cells of what the part is given, by axis.
+
+    """
+
+    name: str
+    stride: tuple[int, ...]
+    reach: tuple[int, ...]
+
+
+def part_shapes(definition: Mapping[str, Any]) -> list[PartShape]:
+    """Return the stem of a network and its residual blocks, first to last.
+
+    Every convolution and pooling of MONAI's ResNet pads by half its kernel.
+    """
+    settings = checked_definition(definition)
+    axes = int(settings.get("spatial_dims", 3))
+    strides = _by_axis(settings.get("conv1_t_stride", 1), axes)
+    reach = [n // 2 for n in _by_axis(settings.get("conv1_t_size", 7), axes)]
+    if not settings.get("no_max_pool", False):
+        # A pooling of three cells, one in two.
+        reach = [r + s for r, s in zip(reach, strides, strict=True)]
+        strides = [2 * s for s in strides]
+    parts = [PartShape("stem", tuple(strides), tuple(reach))]
+    dilations = settings.get("dilations") or [1, 1, 1, 1]
+    for stage, (count, d) in enumerate(
+        zip(settings["layers"], dilations, strict=True), 1
+    ):
+        for number in range(count):
+            # Stages 2, 3 and 4 halve the grid unless they are dilated.
+            stride = 2 if stage > 1 and number == 0 and d == 1 else 1
+            # A bottleneck has one convolution of three cells, a basic block has two.
+            far = d if settings.get("block") == "bottleneck" else d + d * stride
+            name = f"layer{stage}.{number}"
+            parts.append(PartShape(name, (stride,) * axes, (far,) * axes))
+    return parts
+
+
+def _by_axis(value: int | Sequence[int], axes: int) -> list[int]:
+    return [value] * axes if isinstance(value, int) else [int(n) for n in value]
+
+
 def total_stride(definition: Mapping[str, Any]) -> tuple[int, ...]:
     """Return how many input voxels lie between neighbouring feature cells, by axis.
 
     Feature cell ``j`` is centred at input voxel ``stride * j``: every convolution and
     pooling of MONAI's ResNet pads by half its kernel.
     """
-    settings = checked_definition(definition)
-    dimensions = int(settings.get("spatial_dims", 3))
-    first = settings.get("conv1_t_stride", 1)
-    strides = first if isinstance(first, list) else [first] * dimensions
-    # Stages 2, 3 and 4 halve the grid unless they are dilated, and so does the pooling
-    # after the first layer.
-    dilations = settings.get("dilations") or [1, 1, 1, 1]
-    halvings = sum(d == 1 for d in dilations[1:])
-    halvings += not settings.get("no_max_pool", False)
-    return tuple(int(s) * 2**halvings for s in strides)
+    strides = [part.stride for part in part_shapes(definition)]
+    return tuple(math.prod(axis) for axis in zip(*strides, strict=True))

@@ -62,10 +62,7 @@ class OpenVinoEngine:
     name = "openvino"
 
     def __init__(self, model: Any) -> None:
-        core = import_openvino().Core()
-        # Newer CPUs would otherwise choose bfloat16, with two to three digits.
-        settings = {"INFERENCE_PRECISION_HINT": "f32"}
-        self._compiled = core.compile_model(model, "CPU", settings)
+        self._compiled = compiled(model)
 
     def run(
         self, batch: NDArray[np.float32]
@@ -75,20 +72,32 @@ class OpenVinoEngine:
         return np.array(result[0]), np.array(result[1])
 
 
+def compiled(model: Any) -> Any:
+    """Return a model, or a part of one, that runs on the CPU in float32."""
+    # Newer CPUs would otherwise choose bfloat16, with two to three digits.
+    settings = {"INFERENCE_PRECISION_HINT": "f32"}
+    return import_openvino().Core().compile_model(model, "CPU", settings)
+
+
 def load_engine(bundle: Bundle) -> OpenVinoEngine:
-    """Return the engine of a bundle: shipped with it, cached, or converted now."""
+    """Return the engine of a bundle."""
+    return OpenVinoEngine(load_model(bundle))
+
+
+def load_model(bundle: Bundle) -> Any:
+    """Return a bundle's converted network: shipped with it, cached, or made now."""
     shipped = bundle.path / "models" / "openvino"
     if _is_as_shipped(shipped, bundle):
-        return OpenVinoEngine(_read(shipped))
+        return _read(shipped)
     cached = cache_folder() / "openvino" / conversion_key(bundle)
     if (cached / MODEL_FILES[0]).is_file():
         try:
-            return OpenVinoEngine(_read(cached))
+            return _read(cached)
         except RuntimeError as error:
             logger.warning("the cached conversion cannot be read: %s", error)
     model = convert(bundle)
     _keep(model, cached)
-    return OpenVinoEngine(model)
+    return model
 
 
 def convert(bundle: Bundle) -> Any:

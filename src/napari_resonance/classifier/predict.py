@@ -21,6 +21,8 @@ from napari_resonance.classifier.engines import (
     load_network,
     make_engine,
 )
+from napari_resonance.classifier.openvino_engine import OpenVinoEngine
+from napari_resonance.classifier.parts import Chain, openvino_chains, torch_chains
 from napari_resonance.classifier.prediction import Prediction
 from napari_resonance.classifier.scan_checks import (
     is_constant,
@@ -393,6 +395,18 @@ class Classifier:
             if self._network is None:
                 self._network = load_network(self.bundle).requires_grad_(False)
             return self._network, "cpu"
+
+    @cached_property
+    def chains(self) -> list[Chain]:
+        """The members of the network, or its only one, in parts; on the CPU only.
+
+        Empty where it cannot be taken apart.
+        """
+        if isinstance(self._engine, OpenVinoEngine):
+            return openvino_chains(self.bundle)
+        if isinstance(self._engine, TorchEngine) and self._engine.device == "cpu":
+            return torch_chains(self._engine.network)
+        return []
 
     @cached_property
     def label_weights(self) -> NDArray[np.float32]:

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_resonance.geometry import FloatArray, Grid, spacing_of
-from napari_resonance.saliency.baseline import baseline_of
 from napari_resonance.saliency.cells import as_volume
+from napari_resonance.saliency.covering import Covering
 from napari_resonance.saliency.question import Array, Evidence, Question
 
 CELLS = 4  # of a window, along each axis
@@ -67,9 +67,13 @@ class Windows:
         """Return the voxels of a window; window 0 ends with the first cell."""
         first = [(i - CELLS + 1) * s for i, s in zip(index, self.cell, strict=True)]
         return tuple(
-            slice(max(0, a), max(0, a + CELLS * s))
-            for a, s in zip(first, self.cell, strict=True)
+            slice(max(0, a), min(n, max(0, a + CELLS * s)))
+            for a, s, n in zip(first, self.cell, self.shape, strict=True)
         )
+
+    def meets(self, voxels: Sequence[slice]) -> bool:
+        """Tell whether there is a voxel of the image in a window."""
+        return all(part.start < part.stop for part in voxels)
 
 
 def occlusion(question: Question) -> Evidence:
@@ -95,11 +99,12 @@ def cell_size(question: Question) -> tuple[int, ...]:
 def _changes(question: Question, windows: Windows) -> Array:
     """Return what goes of the score with each window, ``(N, *windows.counts)``."""
     n = len(question.array)
+    covering = Covering(question, [CELLS * s for s in windows.cell])
     changes = np.zeros((n, *(1 + (c - 1) // CELLS for c in windows.counts)), np.float32)
     wanted = np.ones(changes.shape, bool)
     step = CELLS
     while True:
-        _evaluate(question, windows, step, (changes, wanted))
+        _evaluate(question, windows, step, (changes, wanted, covering))
         if step == 1:
             return changes
         step //= 2
@@ -134,26 +139,23 @@ def _evaluate(
     question: Question,
     windows: Windows,
     step: int,
-    state: tuple[Array, NDArray[np.bool_]],
+    state: tuple[Array, NDArray[np.bool_], Covering],
 ) -> None:
-    """Run the network with windows covered, one every `step` cells, where wanted."""
-    changes, wanted = state
-    array = question.array
-    baseline = baseline_of(array, question.options.baseline)
-    before = question.answer.logits @ question.score / len(array)
-    places = np.argwhere(wanted)
+    """Cover windows, one every `step` cells, where that is wanted."""
+    changes, wanted, covering = state
+    places = [
+        (place, windows.voxels([step * i for i in place[1:]]))
+        for place in np.argwhere(wanted).tolist()
+    ]
+    # The last windows along an axis may lie beyond the image, and change nothing.
+    places = [(at, voxels) for at, voxels in places if windows.meets(voxels)]
     question.steps.total += math.ceil(len(places) / _BATCH)
     for start in range(0, len(places), _BATCH):
         question.steps.begin(f"covering {len(places)} places, {step} cells apart")
-        batch = places[start : start + _BATCH]
-        images = array[batch[:, 0]]
-        for image, place in zip(images, batch.tolist(), strict=True):
-            covered = (..., *windows.voxels([step * i for i in place[1:]]))
-            image[covered] = baseline[place[0]][covered]
-        answer = question.classifier.run(images)
-        after = answer.logits @ question.score / len(array)
-        changes[tuple(batch.T)] = before[batch[:, 0]] - after
-    question.forwards += len(places) / len(array)
+        at, voxels = zip(*places[start : start + _BATCH], strict=True)
+        rows = [place[0] for place in at]
+        changes[tuple(np.transpose(at))] = covering.changes(rows, voxels)
+    question.forwards += len(places) / len(question.array)
 
 
 def _mean_of_covering(changes: Array, windows: Windows) -> Array:

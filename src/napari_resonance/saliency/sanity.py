@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_resonance.classifier.members import heads_of
+from napari_resonance.classifier.parts import Chain, torch_chains
 from napari_resonance.classifier.predict import Classifier
 from napari_resonance.classifier.stages import Answer, Steps, joined, parts_of
 from napari_resonance.geometry import Grid
@@ -200,6 +201,11 @@ class _StandIn(Classifier):
     def torch_network(self) -> tuple[Network, str]:
         """Return the network and its device."""
         return self._other, "cpu"
+
+    @property
+    def chains(self) -> list[Chain]:
+        """The network in parts."""
+        return torch_chains(self._other)
 
     @property
     def label_weights(self) -> Array:
