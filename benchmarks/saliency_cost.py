@@ -2,7 +2,8 @@
 
 Ours is measured as a user has it, a whole `classify` with and without the map, on
 OpenVINO and on torch. MONAI's `GradCAM` is measured against a forward pass of the same
-network in torch. All medians of runs taken in turn, on the CPU.
+network in torch. All medians of runs taken in turn, on the CPU. Memory is the most that
+a process of its own ever held, which does nothing but load the classifier and ask once.
 
     python benchmarks/saliency_cost.py
 """
@@ -11,6 +12,8 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -32,6 +35,24 @@ from napari_resonance.classifier.predict import Classifier
 from napari_resonance.preprocessing import Recipe
 
 TARGET = 1.1
+MEMORY_TARGET = 1.3
+# Prints the most memory that was held, in MB. (Linux only: what getrusage says of a new
+# process begins with what its parent held.)
+_ASK = """
+import sys
+import numpy as np
+from napari_resonance import Scan, load_classifier
+folder, engine, saliency, *shape = sys.argv[1:]
+classifier = load_classifier(folder, "cpu")
+if engine == "torch":
+    from napari_resonance.classifier.engines import TorchEngine
+    classifier._engine = TorchEngine(classifier.bundle, "cpu")
+voxels = np.random.default_rng(0).integers(0, 1000, [int(n) for n in shape])
+scan = Scan(voxels.astype(np.int16), np.eye(4))
+classifier.classify(scan, saliency=saliency or None)
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+print(int(status["VmHWM"].split()[0]) / 1024)
+"""
 # Name: definition, voxels of the scan (its slices are the images of a 2D network).
 CASES: dict[str, tuple[dict[str, Any], tuple[int, int, int]]] = {
     "2D, ResNet-18, one image of 224²": (
@@ -63,6 +84,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=15)
+    parser.add_argument("--memory", action="store_true", help="nothing else")
     parser.add_argument("--only", default="", help="cases whose name begins so")
     options = parser.parse_args()
     runs = options.runs
@@ -74,9 +96,12 @@ def main() -> None:
             bundle = _bundle(Path(folder) / "bundle", settings)
             scan = _scan(shape)
             print(name)
-            for classifier in _classifiers(bundle):
-                print(f"  ours, {_ours(classifier, scan, runs)}")
-            print(f"  MONAI, {_theirs(bundle, scan, runs)}")
+            if not options.memory:
+                for classifier in _classifiers(bundle):
+                    print(f"  ours, {_ours(classifier, scan, runs)}")
+                print(f"  MONAI, {_theirs(bundle, scan, runs)}")
+            for engine in ("openvino", "torch"):
+                print(f"  ours, {engine}: {_memory(bundle.path, engine, shape)}")
 
 
 def _bundle(folder: Path, settings: dict[str, Any]) -> Bundle:
@@ -114,6 +139,26 @@ def _ours(classifier: Classifier, scan: Scan, runs: int) -> str:
         lambda: classifier.classify(scan, saliency="gradcam"),
     )
     return f"{classifier.device}: {_ratio(both, alone, 'prediction')}"
+
+
+def _memory(folder: Path, engine: str, shape: tuple[int, int, int]) -> str:
+    """Return the most memory held with a map against without, each in a new process."""
+    alone, both = (
+        float(
+            subprocess.run(
+                [sys.executable, "-c", _ASK, folder, engine, method, *map(str, shape)],
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout
+        )
+        for method in ("", "gradcam")
+    )
+    verdict = "reached" if both / alone <= MEMORY_TARGET else "missed"
+    return (
+        f"{both / alone:.2f} × the memory of the prediction ({both:.0f} MB, "
+        f"{alone:.0f} MB; target {MEMORY_TARGET}: {verdict})"
+    )
 
 
 def _theirs(bundle: Bundle, scan: Scan, runs: int) -> str:
