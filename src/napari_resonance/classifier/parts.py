@@ -65,10 +65,10 @@ class TorchChain:
 
 def torch_chains(network: Network) -> list[Chain]:
     """Return the members of a network that is on the CPU, or its only one, in parts."""
-    members: Any = getattr(network, "members", None)
-    return [
-        TorchChain(member) for member in ([network] if members is None else members)
-    ]
+    from napari_resonance.classifier.network import Ensemble
+
+    members: Any = network.members if isinstance(network, Ensemble) else [network]
+    return [TorchChain(member) for member in members]
 
 
 class OpenVinoChain:

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 BASELINES = ("mean", "lowest", "blur")
 
-# Share of the longest side: wide enough to leave no structure, narrow enough to keep
-# where the body is.
+# Share of each side: lesions and organs go, the shape of the body stays, also of a slab
+# of few slices.
 _BLUR = 1 / 12
 
 
@@ -22,7 +22,7 @@ def baseline_of(array: NDArray[np.float32], kind: str) -> NDArray[np.float32]:
     kind
         "mean": the mean of each channel. "lowest": its smallest value, which is the
         background of most scans, and shows nothing where dark tissue is what counts.
-        "blur": the input blurred until structure is gone.
+        "blur": the input blurred by a twelfth of each side, until structure is gone.
 
     Returns
     -------
@@ -34,8 +34,7 @@ def baseline_of(array: NDArray[np.float32], kind: str) -> NDArray[np.float32]:
     if kind == "blur":
         from scipy import ndimage
 
-        sigma = max(array.shape[2:]) * _BLUR
-        sigmas = (0, 0, *[sigma] * (array.ndim - 2))
+        sigmas = (0, 0, *(n * _BLUR for n in array.shape[2:]))
         blurred: NDArray[np.float32] = ndimage.gaussian_filter(
             array, sigmas, mode="nearest"
         )

@@ -21,6 +21,7 @@ from napari_resonance.classifier.stages import Steps
 from napari_resonance.errors import SaliencyError
 from napari_resonance.geometry import FloatArray
 from napari_resonance.progress import Progress, ShouldStop, never, no_progress
+from napari_resonance.saliency.baseline import baseline_of
 from napari_resonance.saliency.cells import as_volume
 from napari_resonance.saliency.similarity import on_grid
 
@@ -33,8 +34,6 @@ Version = Literal["quick", "full"]
 
 _INTERIOR = {"quick": 7, "full": 15}
 _ORDERS = {"quick": 1, "full": 5}
-# Blurred by a twelfth of the field: lesions and organs go, the shape of the body stays.
-_BLUR = 1 / 12
 _SHARES = (0.1, 0.3, 0.5)
 _SUBSETS = 16
 
@@ -214,7 +213,7 @@ class _Runs:
         self, classifier: Classifier, explained: Explanation, steps: Steps
     ) -> None:
         self.original = explained.case.network_input.array
-        self.blurred = blurred(self.original)
+        self.blurred = baseline_of(self.original, "blur")
         self.done = 0
         self._classifier, self._explained, self._steps = classifier, explained, steps
 
@@ -283,15 +282,6 @@ def _sensitivity(
         if np.ptp(said) > 0 and np.ptp(lost) > 0:
             found.append(float(np.corrcoef(said, lost)[0, 1]))
     return float(np.mean(found)) if found else None
-
-
-def blurred(array: Array) -> Array:
-    """Return the network input without detail, ``(N, C, *spatial)``."""
-    from scipy import ndimage
-
-    sigma = [0, 0, *(n * _BLUR for n in array.shape[2:])]
-    smooth: Array = ndimage.gaussian_filter(array, sigma, mode="nearest")
-    return smooth
 
 
 def _edges(array: Array) -> Array:
