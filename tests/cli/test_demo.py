@@ -15,7 +15,7 @@ from napari_resonance.classifier import bundle
 from napari_resonance.cli import window
 from napari_resonance.errors import ResonanceError
 
-FILES = ["icbm-t1.png", "icbm-t1_gradcam.nii.gz"]
+FILES = ["icbm-t1_gradcam.nii.gz", "icbm-t1_gradcam.png"]
 
 
 @pytest.fixture(autouse=True)
@@ -45,11 +45,11 @@ def test_demo_json_is_the_document_of_classify_and_opens_no_viewer(
     assert ran.code == 0
     assert ran.err == ""
     (result,) = ran.document["results"]
-    assert result["picture"] == "elsewhere/icbm-t1.png"
+    assert result["picture"] == "elsewhere/icbm-t1_gradcam.png"
     assert result["saliency"] == "elsewhere/icbm-t1_gradcam.nii.gz"
     assert result["place"]
     assert ran.document["failed"] == []
-    assert (tmp_path / "elsewhere" / "icbm-t1.png").exists()
+    assert (tmp_path / "elsewhere" / "icbm-t1_gradcam.png").exists()
 
 
 def fake_viewer(monkeypatch):

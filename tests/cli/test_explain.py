@@ -101,6 +101,25 @@ def test_wrong_usage(resonance, embedded, scan, asked, sentence):
     assert sentence in " ".join(ran.err.split())
 
 
+def test_no_map_takes_the_place_of_another(resonance, embedded, scan, tmp_path):
+    out = tmp_path / "out"
+    asked = (
+        ("--method", "gradcam"),
+        ("--method", "gradcam++"),
+        ("--target", "T2w"),
+        ("--target", "T2w", "--against", "FLAIR"),
+        ("--target", "T2w", "--sign", "both"),
+    )
+    files = []
+    for words in asked:
+        ran = resonance("explain", scan, *words, "--out", out, "--json")
+        assert ran.code == 0, ran.err
+        files += [ran.document[name] for name in ("saliency", "picture", "page")]
+    assert len(set(files)) == 3 * len(asked)
+    assert all(Path(file).is_file() for file in files)
+    assert len(list(out.glob("*_regions.csv"))) == len(asked)
+
+
 def test_what_fails_leaves_no_map(resonance, embedded, scan, tmp_path):
     out = tmp_path / "out"
     ran = resonance("explain", scan, "--layer", "layer9", "--out", out, "--json")

@@ -17,6 +17,7 @@ from napari_resonance.export import legend, picture
 from napari_resonance.export.overlay import Overlay, blended
 from napari_resonance.export.picture import write_picture
 from napari_resonance.export.planes import center_of
+from napari_resonance.export.wording import METHOD_NAMES
 from napari_resonance.scan import Scan
 
 
@@ -103,6 +104,17 @@ def test_every_pixel_of_a_plane_is_one_pixel_of_the_picture(tmp_path):
         panel = image[top : top + plane.size[1], left : left + plane.size[0]]
         same = np.abs(panel - wanted).max(axis=-1) < 0.01
         assert same.mean() > 0.9  # the rest is under letters and lines
+
+
+@pytest.mark.parametrize("method", METHOD_NAMES)
+def test_voxels_are_not_called_cells(tmp_path, said, method):
+    scan, mm = phantom("straight")
+    saliency = dataclasses.replace(saliency_at(scan, mm), method=method)
+    write_picture(scan, prediction(saliency=saliency), tmp_path / "a.png")
+    voxels = method in ("integrated-gradients", "smoothgrad", "gradient-x-input")
+    unit = "voxel" if voxels else "cell"
+    assert f"{METHOD_NAMES[method]} for T1w, evidence per {unit}" in said
+    assert unit.capitalize() in said
 
 
 def test_a_sure_answer_says_everything_it_should(tmp_path, said):

@@ -12,6 +12,7 @@ import numpy as np
 from napari_resonance.classifier.prediction import Saliency
 from napari_resonance.geometry import to_world
 from napari_resonance.scan import Scan
+from support.bundles import STRIDE
 from support.phantoms import BRIGHT, NAMES, phantom
 
 PHANTOMS = (*NAMES, "cropped", "padded")
@@ -67,8 +68,12 @@ def steps_apart(affine: np.ndarray, one: Any, other: Any) -> float:
 def limit(saliency: Saliency, network: np.ndarray) -> tuple[np.ndarray, float]:
     """Return the grid in whose steps a method has to be right, and how many of them.
 
-    Class activation maps are right to the nearest cell of their own, or the next where
-    two are nearly as near; methods that look at voxels to one voxel of the network.
+    Class activation maps are right to the nearest cell of their own. The spot is known
+    to half a voxel of the network, for it is resampled before a threshold is set; so
+    where two cells are as near to a hair, the other one is right, too. Methods that
+    look at voxels are right to one voxel of the network.
     """
-    cells = saliency.method in ("gradcam", "gradcam++", "hirescam", "fused-cam")
-    return (saliency.affine, 0.6) if cells else (network, 1 + 1e-6)
+    if saliency.method == "fused-cam":
+        return saliency.affine, 0.5
+    cells = saliency.method in ("gradcam", "gradcam++", "hirescam")
+    return (saliency.affine, 0.5 + 0.5 / STRIDE) if cells else (network, 1 + 1e-6)

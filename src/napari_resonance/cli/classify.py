@@ -33,7 +33,7 @@ from napari_resonance.cli.output import (
     say_left_out,
     sentence,
 )
-from napari_resonance.cli.results import entry, facts, write_files
+from napari_resonance.cli.results import entry, facts, stem_of_map, write_files
 from napari_resonance.errors import ResonanceError, without_source
 from napari_resonance.progress import Progress, no_progress
 
@@ -169,6 +169,7 @@ class Job:
 
     def _one(self, scan: "Scan", progress: Progress) -> None:
         from napari_resonance.cli.scans import code_of, description_of
+        from napari_resonance.saliency.question import ExplainOptions
 
         try:
             prediction = self.classifier.classify(
@@ -188,7 +189,8 @@ class Job:
             self.errors.append(_too_large(scan, error))
             return
         if self.out is not None and prediction.saliency is not None:
-            stem = self.out / code_of(scan, self._codes)
+            asked = ExplainOptions(str(self.saliency), self.target, self.against)
+            stem = stem_of_map(self.out / code_of(scan, self._codes), asked)
             try:
                 prediction = write_files(scan, prediction, stem)
             except ResonanceError as error:

@@ -9,7 +9,7 @@ import typer
 from napari_resonance.cli.classify import progress_bar
 from napari_resonance.cli.options import DEFAULT_MODEL, Json, Method
 from napari_resonance.cli.output import Report, say
-from napari_resonance.cli.results import entry, facts, write_files
+from napari_resonance.cli.results import entry, facts, stem_of_map, write_files
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,6 +38,7 @@ def demo(
     from napari_resonance.classifier.predict import load_classifier
     from napari_resonance.export.atomic import writable_folder
     from napari_resonance.reading import read_scan
+    from napari_resonance.saliency.question import ExplainOptions
     from napari_resonance.samples import sample_path
 
     writable_folder(out)
@@ -47,7 +48,9 @@ def demo(
         prediction = classifier.classify(
             scan, saliency=Method.gradcam, progress=progress("")
         )
-    prediction = write_files(scan, prediction, out / _SAMPLE)
+    prediction = write_files(
+        scan, prediction, stem_of_map(out / _SAMPLE, ExplainOptions())
+    )
     document = {"results": [entry(prediction, classifier)], "failed": []}
     return Report(document, partial(_show, scan, prediction, classifier, not no_view))
 

@@ -26,7 +26,7 @@ from napari_resonance.cli.options import (
     point,
 )
 from napari_resonance.cli.output import Report, say
-from napari_resonance.cli.results import entry, facts, write_files
+from napari_resonance.cli.results import entry, facts, stem_of_map, write_files
 from napari_resonance.errors import ResonanceError
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def explain(  # noqa: PLR0913, PLR0917 - one parameter an option
         found = explain_scan(classifier, scans, options, progress=progress(""))
         checks = Checks(faithfulness or "", sanity, stability, residual)
         found, entries, maps = checks.measured(classifier, found, progress)
-    stem = out / code_of(scans[0], set())
+    stem = stem_of_map(out / code_of(scans[0], set()), options)
     for name, one in maps.items():
         write_saliency(one, stem.with_name(f"{stem.name}_{name}.nii.gz"))
     return _report(scans[0], classifier, found, entries, stem)

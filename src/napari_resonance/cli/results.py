@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_resonance.classifier.predict import Classifier
     from napari_resonance.classifier.prediction import Prediction
+    from napari_resonance.saliency.question import ExplainOptions
     from napari_resonance.scan import Scan
 
 
@@ -57,8 +59,27 @@ def facts(prediction: Prediction, classifier: Classifier) -> dict[str, str]:
     return named | {titles[k]: str(path) for k, path in prediction.files.items()}
 
 
+def stem_of_map(stem: Path, options: ExplainOptions) -> Path:
+    """Return what the files of one map are called, without their endings.
+
+    Another map of the same scan has other names, so that none takes another's place.
+    """
+    asked = [options.method, options.target, options.layer]
+    asked += [f"not-{options.against}" if options.against else None]
+    asked += [options.sign if options.sign != "for" else None]
+    words = [re.sub(r"[^\w.+-]+", "-", word) for word in asked if word]
+    return stem.with_name("_".join([stem.name, *words]))
+
+
 def write_files(scan: Scan, prediction: Prediction, stem: Path) -> Prediction:
     """Write picture and saliency map; return the prediction that names them.
+
+    Parameters
+    ----------
+    scan, prediction
+        The scan, and the answer with its map.
+    stem
+        What the files are called, without their endings (`stem_of_map`).
 
     Raises
     ------
@@ -72,7 +93,6 @@ def write_files(scan: Scan, prediction: Prediction, stem: Path) -> Prediction:
     files = {"picture": stem.with_name(f"{stem.name}.png")}
     write_picture(scan, prediction, files["picture"])
     if prediction.saliency is not None:
-        name = f"{stem.name}_{prediction.saliency.method}.nii.gz"
-        files["saliency"] = stem.with_name(name)
+        files["saliency"] = stem.with_name(f"{stem.name}.nii.gz")
         write_saliency(prediction.saliency, files["saliency"])
     return replace(prediction, files=files)

@@ -19,6 +19,7 @@ from napari_resonance.export.wording import (
     place_mm,
     reservations,
     title_of,
+    unit_of,
     why_unsure,
 )
 from napari_resonance.geometry import FloatArray, spacing_of
@@ -158,7 +159,8 @@ def _evidence(axes: Axes, y: float, facts: Facts) -> float:
     saliency, overlay = facts.prediction.saliency, facts.overlay
     if saliency is None:
         return y - 18
-    say(axes, 0, y, f"{title_of(saliency)}, evidence per cell", size=11)
+    title = f"{title_of(saliency)}, evidence per {unit_of(saliency)}"
+    say(axes, 0, y, title, size=11)
     if overlay is None:
         say(
             axes,
@@ -205,7 +207,9 @@ def _identity(axes: Axes, y: float, facts: Facts) -> float:
         lines[name] = place_mm(facts.point_mm)
     if saliency is not None:
         flat = saliency.values.shape[2] == facts.scan.grid_shape[2] == 1
-        lines["Cell"] = _sides(saliency.affine, 2 if flat else 3)
+        lines[unit_of(saliency).capitalize()] = _sides(
+            saliency.affine, 2 if flat else 3
+        )
     for name, text in lines.items():
         say(axes, 0, y, name, size=10, color=DIM)
         family = "DejaVu Sans Mono" if name in ("Weights", "Recipe") else "DejaVu Sans"

@@ -24,6 +24,7 @@ from napari_resonance.export.wording import (
     place_mm,
     reservations,
     title_of,
+    unit_of,
     why_unsure,
 )
 
@@ -79,6 +80,7 @@ def write_page(
         certainty=certainty(prediction),
         why=why_unsure(prediction),
         title="" if prediction.saliency is None else title_of(prediction.saliency),
+        unit="" if prediction.saliency is None else unit_of(prediction.saliency),
         overlay=overlay,
         reservations=reservations(prediction),
         curves=_curves(prediction),

@@ -26,9 +26,19 @@ def method_name(method: str) -> str:
     return METHOD_NAMES.get(method, method)
 
 
+# Maps whose values stand for voxels of the network's input, not for cells of a grid
+# that is coarser.
+_OF_VOXELS = ("integrated-gradients", "smoothgrad", "gradient-x-input")
+
+
 def title_of(saliency: Saliency) -> str:
     """Return what a map is: ``"Grad-CAM for T1w"``."""
     return f"{method_name(saliency.method)} {saliency.claim}"
+
+
+def unit_of(saliency: Saliency) -> str:
+    """Return what one value of a map stands for: ``"cell"`` or ``"voxel"``."""
+    return "voxel" if saliency.method in _OF_VOXELS else "cell"
 
 
 def reservations(prediction: Prediction) -> list[tuple[str, bool]]:
