@@ -31,7 +31,7 @@ def test_demo_prints_the_answer_and_writes_two_files(resonance, embedded, tmp_pa
     assert "Research use only" in ran.out
     files = tmp_path / "resonance-demo"
     assert sorted(path.name for path in files.iterdir()) == FILES
-    assert nibabel.load(files / FILES[1]).get_data_dtype() == "float32"
+    assert nibabel.load(files / FILES[0]).get_data_dtype() == "float32"
     assert max(len(line) for line in ran.out.splitlines()) <= 80
     assert "Not opened in napari: " in ran.err
     assert len(ran.err.splitlines()) == 1

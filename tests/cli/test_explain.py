@@ -14,7 +14,7 @@ LABELS = ("T1w", "T2w", "FLAIR")
 KEYS = {
     "method", "target", "against", "sign", "layer", "saliency", "picture",
     "faithfulness", "residual", "seconds", "forwards", "notices", "per_slice",
-    "sanity", "stability", "agreement", "members", "regions", "page",
+    "sanity", "stability", "agreement", "members", "regions", "page", "maps",
 }  # fmt: skip
 
 
@@ -54,6 +54,12 @@ def test_a_map_is_measured_where_asked(resonance, embedded, scan, tmp_path):
     assert len(document["sanity"]["cascade"]) == 6
     assert len(document["stability"]["repeats"]) == 8
     assert document["agreement"]["maps"][0] == "gradcam"
+    stages = [f"residual_layer{n}" for n in range(1, 5)]
+    assert list(document["maps"]) == ["spread_agreement", *stages]
+    spread = nibabel.load(document["maps"]["spread_agreement"])
+    assert spread.get_fdata().min() >= 0
+    assert spread.get_fdata().max() > 0
+    assert "spread" in spread.header["descrip"].item().decode()
     page = Path(document["page"]).read_text("utf-8")
     assert "Area under the curve: deletion" in page
     (table,) = out.glob("*_regions.csv")
@@ -99,6 +105,16 @@ def test_wrong_usage(resonance, embedded, scan, asked, sentence):
     ran = resonance("explain", scan, *asked, "--out", scan.parent / "o")
     assert ran.code == 2
     assert sentence in " ".join(ran.err.split())
+
+
+def test_members_say_where_they_disagree(resonance, scan, tmp_path):
+    model = tiny_bundle(tmp_path / "model", members=2, labels=LABELS)
+    asked = ("--model", model, "--stability", "--out", tmp_path / "out", "--json")
+    ran = resonance("explain", scan, *asked)
+    assert ran.code == 0, ran.err
+    assert ran.document["members"]["maps"] == ["member 1", "member 2"]
+    assert list(ran.document["maps"]) == ["spread_agreement", "spread_members"]
+    assert nibabel.load(ran.document["maps"]["spread_members"]).get_fdata().max() > 0
 
 
 def test_no_map_takes_the_place_of_another(resonance, embedded, scan, tmp_path):

@@ -125,8 +125,10 @@ def explain(  # noqa: PLR0913, PLR0917 - one parameter an option
         checks = Checks(faithfulness or "", sanity, stability, residual)
         found, entries, maps = checks.measured(classifier, found, progress)
     stem = stem_of_map(out / code_of(scans[0], set()), options)
+    files = {name: stem.with_name(f"{stem.name}_{name}.nii.gz") for name in maps}
     for name, one in maps.items():
-        write_saliency(one, stem.with_name(f"{stem.name}_{name}.nii.gz"))
+        write_saliency(one, files[name])
+    entries["maps"] = {name: str(path) for name, path in files.items()}
     return _report(scans[0], classifier, found, entries, stem)
 
 

@@ -76,13 +76,14 @@ class Checks:
                 classifier, found, progress=progress("sanity: ")
             ).to_json()
         if self.stability:
-            entries |= _stable(classifier, found, progress)
+            stable, maps = _stable(classifier, found, progress)
+            entries |= stable
         if self.residual:
             from napari_resonance.saliency.residual import residual_lens
 
             lens = residual_lens(classifier, found, progress=progress("residual: "))
             entries["residual"] = lens.to_json()
-            maps = {f"residual_{name}": one for name, one in lens.stages.items()}
+            maps |= {f"residual_{name}": one for name, one in lens.stages.items()}
             found = replace(found, forwards=found.forwards + lens.forwards)
         return found, entries, maps
 
@@ -106,8 +107,11 @@ def sentences(entries: dict[str, Any]) -> Iterator[str]:
 
 def _stable(
     classifier: Classifier, found: Explanation, progress: Callable[[str], Progress]
-) -> dict[str, Any]:
-    """Return what small changes, other methods and members make of the map."""
+) -> tuple[dict[str, Any], dict[str, Saliency]]:
+    """Return what small changes, other methods and members make of the map.
+
+    Entries of the document, and maps of where methods, or members, disagree.
+    """
     from napari_resonance.saliency.stability import (
         agreement,
         of_members,
@@ -120,11 +124,13 @@ def _stable(
     others = [name for name in _COMPARED if name != method]
     maps = {method: found.saliency}
     maps |= of_methods(classifier, found, others, progress=progress("agreement: "))
-    entries = {"stability": repeats.to_json(), "agreement": agreement(maps).to_json()}
+    entries: dict[str, Any] = {"stability": repeats.to_json()}
+    compared = {"agreement": agreement(maps)}
     has_members = len(classifier.bundle.heads().weights) > 1
     if has_members and method == "gradcam" and layer is None:
-        entries["members"] = agreement(of_members(classifier, found)).to_json()
-    return entries
+        compared["members"] = agreement(of_members(classifier, found))
+    entries |= {name: one.to_json() for name, one in compared.items()}
+    return entries, {f"spread_{name}": one.spread for name, one in compared.items()}
 
 
 def _faithful(
