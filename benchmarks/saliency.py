@@ -2,9 +2,10 @@
 
 Seconds and forward passes of every method of ours, and of its peer in the same process:
 MONAI's GradCAM, GradCAMpp and OcclusionSensitivity, captum's IntegratedGradients and
-NoiseTunnel. Occlusion is compared on the same grid of windows: the same size, the same
-distance, filled with the mean. The whole run is bound to as many cores as are asked
-for, so that OpenVINO and torch have the same number of threads::
+NoiseTunnel, and M3d-Cam's Grad-CAM where it is installed. Occlusion is compared on the
+same grid of windows: the same size, the same distance, filled with the mean. The whole
+run is bound to as many cores as are asked for, so that OpenVINO and torch have the same
+number of threads::
 
     python benchmarks/saliency.py [--cores 1] [--runs 3] [--only 3D] [--occlusion]
 """
@@ -81,7 +82,9 @@ def main() -> None:
                 asked = Asked(Path(folder) / "bundle", settings, shape, window)
                 _case(asked, options.runs, only_occlusion=options.occlusion)
     if find_spec("medcam") is None:
-        print("M3d-Cam (medcam) is not installed: not compared")
+        print(
+            "M3d-Cam is not installed: not compared (pip install medcam opencv-python)"
+        )
 
 
 class Asked(NamedTuple):
@@ -118,6 +121,8 @@ def _case(asked: Asked, runs: int, *, only_occlusion: bool) -> None:
     images = torch.from_numpy(array)
     if not only_occlusion:
         _cams(network, images, found, runs)
+        if find_spec("medcam") is not None:
+            _m3d_cam(network, images, found["gradcam"], runs)
         _gradients(network, images, found, runs)
     _occlusion(network, images, found["occlusion"], asked.window)
 
@@ -136,6 +141,30 @@ def _cams(
         seconds = _median(lambda cam=cam: cam(images, class_idx=0), runs)
         ours = np.maximum(found[name].saliency.values, 0)
         _agreement(f"MONAI {kind.__name__}", seconds, found[name], ours, theirs)
+    network.requires_grad_(False)
+
+
+def _m3d_cam(network: Any, images: torch.Tensor, found: Explanation, runs: int) -> None:
+    """M3d-Cam's Grad-CAM; it enlarges maps by interpolation, and so is ours here."""
+    from medcam import medcam
+
+    injected = medcam.inject(
+        network.requires_grad_(True),
+        backend="gcam",
+        layer="layer4",
+        label=0,
+        return_attention=True,
+    )
+    theirs = injected(images)[1]
+    seconds = _median(lambda: injected(images), runs)
+    cells = np.maximum(found.saliency.values, 0).reshape(
+        1, 1, *found.answer.features.shape[2:]
+    )
+    mode = "bilinear" if images.ndim == 4 else "trilinear"
+    ours = torch.nn.functional.interpolate(
+        torch.from_numpy(cells), images.shape[2:], mode=mode, align_corners=False
+    )
+    _agreement("M3d-Cam", seconds, found, np.asarray(ours), theirs)
     network.requires_grad_(False)
 
 
