@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 import nibabel
+import numpy as np
 import pytest
 from support.bundles import tiny_bundle
 from support.phantoms import phantom, write_nifti
@@ -134,6 +135,51 @@ def test_no_map_takes_the_place_of_another(resonance, embedded, scan, tmp_path):
     assert len(set(files)) == 3 * len(asked)
     assert all(Path(file).is_file() for file in files)
     assert len(list(out.glob("*_regions.csv"))) == len(asked)
+
+
+def _changed(folder: Path, tensor: str, value: float) -> Path:
+    """Return a model with one tensor filled with a value."""
+    import torch
+
+    from napari_resonance.classifier.bundle import load_bundle, save_bundle
+    from napari_resonance.classifier.engines import load_network
+
+    bundle = load_bundle(tiny_bundle(folder / "before", labels=LABELS))
+    network = load_network(bundle)
+    with torch.no_grad():
+        network.state_dict()[tensor].fill_(value)
+    save_bundle(
+        folder / "after",
+        network=network,
+        network_def=bundle.network_def,
+        recipe=bundle.recipe,
+        calibration=bundle.calibration,
+        card=bundle.card,
+    )
+    return folder / "after"
+
+
+def test_nothing_is_said_of_the_peak_of_nothing(resonance, scan, tmp_path):
+    model = _changed(tmp_path / "m", "fc.weight", 0.0)
+    asked = ("--model", model, "--target", "T1w", "--out", tmp_path / "o")
+    ran = resonance("explain", scan, *asked)
+    assert ran.code == 0, ran.err
+    assert "nowhere: nothing in the scan speaks for T1w" in ran.out
+    assert "(peak of" not in ran.out
+    assert "the map is the same everywhere" in ran.err
+    assert resonance("explain", scan, *asked, "--json").document["peak_mm"] is None
+    ran = resonance("explain", scan, *asked, "--sanity")
+    assert ran.code == 1
+    assert "cannot be measured" in " ".join(ran.err.split())
+
+
+def test_damaged_weights_are_refused(resonance, scan, tmp_path):
+    model = _changed(tmp_path / "m", "layer2.0.bn1.weight", np.nan)
+    out = tmp_path / "o"
+    ran = resonance("explain", scan, "--model", model, "--out", out, "--json")
+    assert ran.code == 1
+    assert "weights hold values that are not finite" in ran.document["error"]["message"]
+    assert not list(out.iterdir())
 
 
 def test_what_fails_leaves_no_map(resonance, embedded, scan, tmp_path):

@@ -140,8 +140,11 @@ def test_a_single_cell_says_nothing_of_a_place(tmp_path: Path):
     finder = load_classifier(spot_bundle(tmp_path / "b", shape=(8, 8, 8)))
     with pytest.raises(SaliencyError, match=r"single cell.*too small.*'layer3'"):
         explain(finder, SCAN)
-    with pytest.raises(SaliencyError, match=r"'layer4'\) is a single cell"):
+    with pytest.raises(SaliencyError, match=r"'layer4'\) is a single cell") as caught:
         explain(finder, SCAN, ExplainOptions(layer="layer4"))
+    assert "('layer3', 'layer2', 'layer1', 'conv1')" in str(caught.value)
+    with pytest.raises(SaliencyError, match=r"single cell.*Grad-CAM of an earlier"):
+        explain(finder, SCAN, ExplainOptions("fused-cam"))
     earlier = explain(finder, SCAN, ExplainOptions(layer="layer3")).saliency
     assert earlier.values.shape == (2, 2, 2)
     answer = finder.classify(SCAN, saliency="gradcam")

@@ -97,6 +97,14 @@ def test_it_ends_when_asked_to(tiny: Asked, measure):
     assert len(told) == 2
 
 
+@pytest.mark.parametrize("measure", [sanity, stability])
+def test_a_map_without_places_is_not_measured(tiny: Asked, measure):
+    classifier, explained = tiny
+    flat = replace(explained.saliency, values=np.zeros_like(explained.saliency.values))
+    with pytest.raises(SaliencyError, match="the same everywhere"):
+        measure(classifier, replace(explained, saliency=flat))
+
+
 def test_a_shifted_scan_has_its_spot_at_the_same_millimetre(tmp_path: Path):
     scan, _ = phantom("oblique")
     finder = load_classifier(spot_bundle(tmp_path / "b"))

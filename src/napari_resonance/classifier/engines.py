@@ -146,7 +146,7 @@ def load_network(bundle: Bundle) -> Network:
     Raises
     ------
     ModelError
-        If the weights do not fit the network definition.
+        If the weights do not fit the network definition, or are not finite.
 
     """
     from safetensors.torch import load_file
@@ -162,6 +162,15 @@ def load_network(bundle: Bundle) -> Network:
             source=bundle.weights_path,
             remedy="Get the model anew; its files do not belong together",
         ) from error
+    # Some engines turn NaN into 0 on the way, and would answer as if all were well.
+    if not all(
+        bool(tensor.isfinite().all()) for tensor in network.state_dict().values()
+    ):
+        raise ModelError(
+            "the weights hold values that are not finite",
+            source=bundle.weights_path,
+            remedy="Get the model anew, or train it again; it is damaged",
+        )
     return network.eval()
 
 

@@ -19,7 +19,7 @@ def entry(prediction: Prediction, classifier: Classifier) -> dict[str, Any]:
     document = prediction.to_json() | {"device": classifier.device}
     if prediction.saliency is not None:
         document["place"] = place(prediction, classifier)
-        known = prediction.saliency.oriented
+        known = prediction.saliency.oriented and not prediction.saliency.is_empty
         document["peak_mm"] = list(prediction.saliency.peak_mm) if known else None
     return document
 
@@ -50,7 +50,7 @@ def facts(prediction: Prediction, classifier: Classifier) -> dict[str, str]:
     saliency = prediction.saliency
     if saliency is not None:
         named["Looked at"] = place(prediction, classifier).removeprefix("at ")
-        if saliency.oriented:
+        if saliency.oriented and not saliency.is_empty:
             position = place_mm(saliency.peak_mm)
             name = method_name(saliency.method)
             named[""] = f"{position} (peak of {name} {saliency.claim})"

@@ -18,12 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_resonance.classifier.stages import Steps
-from napari_resonance.errors import SaliencyError
 from napari_resonance.geometry import FloatArray
 from napari_resonance.progress import Progress, ShouldStop, never, no_progress
 from napari_resonance.saliency.baseline import baseline_of
 from napari_resonance.saliency.cells import as_volume
-from napari_resonance.saliency.similarity import on_grid
+from napari_resonance.saliency.similarity import check_uneven, on_grid
 
 if TYPE_CHECKING:
     from napari_resonance.classifier.predict import Classifier
@@ -174,11 +173,7 @@ def faithfulness(
         If `should_stop` said so.
 
     """
-    if np.ptp(explained.saliency.values) == 0:
-        raise SaliencyError(
-            "the map is the same everywhere: it says of no voxel that it matters more",
-            remedy="Choose another method or label",
-        )
+    check_uneven(explained.saliency)
     runs = _Runs(classifier, explained, Steps(1, progress, should_stop))
     random = np.random.default_rng(seed)
     interior, n_orders = _INTERIOR[version], _ORDERS[version]

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from napari_resonance.errors import SaliencyError
 from napari_resonance.geometry import Grid, resample
 from napari_resonance.saliency.cam import hirescam
 from napari_resonance.saliency.question import Evidence, Question
@@ -24,6 +25,13 @@ def fused(question: Question) -> Evidence:
     from napari_resonance.saliency.layers import layer_evidence
 
     options, maps = question.options, []
+    # Refused here, for no other layer can be chosen.
+    if max(question.answer.features.shape[2:]) == 1:
+        raise SaliencyError(
+            "the last feature map is a single cell: what the network sees is too small "
+            "for a map of three stages",
+            remedy="Use Grad-CAM of an earlier layer, or a method that looks at voxels",
+        )
     for stage in STAGES:
         question.options = replace(options, layer=stage)
         maps.append(layer_evidence(question, hirescam))

@@ -95,7 +95,7 @@ def activations(
         gradients = torch.autograd.grad(total, outputs)
     pairs = []
     for features, gradient in zip(outputs, gradients, strict=True):
-        check_cells(tuple(features.shape[2:]), repr(layer), _finer(network))
+        check_cells(tuple(features.shape[2:]), repr(layer), _finer(network, layer))
         pair = [t.detach().float().cpu().numpy() for t in (features, gradient)]
         if not all(np.isfinite(values).all() for values in pair):
             raise SaliencyError(
@@ -190,6 +190,9 @@ def _check_maps(outputs: Sequence[torch.Tensor], layer: str, ndim: int) -> None:
         )
 
 
-def _finer(network: torch.nn.Module) -> str:
-    outer = dict.fromkeys(name.split(".")[0] for name in layer_names(network))
-    return ", ".join(repr(name) for name in reversed(outer))
+def _finer(network: torch.nn.Module, layer: str) -> str:
+    """Return the names of the stages before a layer, the last one first."""
+    outer = list(dict.fromkeys(name.split(".")[0] for name in layer_names(network)))
+    stage = layer.split(".", maxsplit=1)[0]
+    before = outer[: outer.index(stage)] if stage in outer else outer
+    return ", ".join(repr(name) for name in reversed(before))

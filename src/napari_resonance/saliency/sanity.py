@@ -23,7 +23,7 @@ from napari_resonance.geometry import Grid
 from napari_resonance.progress import Progress, ShouldStop, never, no_progress
 from napari_resonance.saliency.explain import map_again
 from napari_resonance.saliency.question import Array
-from napari_resonance.saliency.similarity import on_grid, spearman, ssim
+from napari_resonance.saliency.similarity import check_uneven, on_grid, spearman, ssim
 
 if TYPE_CHECKING:
     from napari_resonance.classifier.network import Network
@@ -129,13 +129,14 @@ def sanity(
     Raises
     ------
     SaliencyError
-        If a random network gives no map.
+        If the map is the same everywhere, or a random network gives none.
     CancelledError
         If `should_stop` said so.
 
     """
-    network, _ = classifier.torch_network()
     plain = explained.saliency
+    check_uneven(plain)
+    network, _ = classifier.torch_network()
     grid = Grid(*plain.extent)
     drawn = on_grid(plain, grid)
     steps = Steps(draws * len(STAGES), progress, should_stop)

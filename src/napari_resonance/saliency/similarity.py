@@ -6,11 +6,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_resonance.classifier.prediction import Saliency
+from napari_resonance.errors import SaliencyError
 from napari_resonance.geometry import Grid, resample
 
 Array = NDArray[np.float32]
 
 _WINDOW = 7
+
+
+def check_uneven(saliency: Saliency) -> None:
+    """Refuse to measure a map that is the same everywhere.
+
+    Raises
+    ------
+    SaliencyError
+        If it is.
+
+    """
+    if np.ptp(saliency.values) == 0:
+        raise SaliencyError(
+            "the map is the same everywhere: it says of no voxel that it matters more, "
+            "and cannot be measured",
+            remedy="Choose another method or label",
+        )
 
 
 def spearman(first: Array, second: Array) -> float:

@@ -18,7 +18,7 @@ from napari_resonance.progress import Progress, ShouldStop, never, no_progress
 from napari_resonance.saliency.cells import as_volume
 from napari_resonance.saliency.explain import map_again
 from napari_resonance.saliency.question import Array
-from napari_resonance.saliency.similarity import on_grid, spearman
+from napari_resonance.saliency.similarity import check_uneven, on_grid, spearman
 
 if TYPE_CHECKING:
     from napari_resonance.classifier.predict import Classifier
@@ -137,10 +137,13 @@ def stability(
 
     Raises
     ------
+    SaliencyError
+        If the map is the same everywhere.
     CancelledError
         If `should_stop` said so.
 
     """
+    check_uneven(explained.saliency)
     case = explained.case.network_input
     changes = [*_shifted(case), *_noisy(case, np.random.default_rng(seed))]
     steps = Steps(len(changes), progress, should_stop)
