@@ -15,7 +15,11 @@ from napari_resonance.classifier.predict import Classifier, load_classifier
 from napari_resonance.errors import CancelledError, SaliencyError
 from napari_resonance.reading import read_scan
 from napari_resonance.saliency.explain import Explanation, explain
-from napari_resonance.saliency.faithfulness import faithfulness
+from napari_resonance.saliency.faithfulness import (
+    Curves,
+    Faithfulness,
+    faithfulness,
+)
 from napari_resonance.saliency.question import ExplainOptions
 from napari_resonance.samples import sample_path
 
@@ -48,6 +52,20 @@ def test_its_opposite_is_not(asked):
     found = faithfulness(finder, _with_values(explained, values))
     assert not found.better_than_chance
     assert "do not rely on it" in found.sentence
+
+
+def test_a_gain_that_may_be_luck_is_not_called_better():
+    def curves(low: float, high: float) -> Curves:
+        return Curves((1.0, low, 0.0), (0.0, high, 1.0))
+
+    chance = curves(0.5, 0.5)
+    little = Faithfulness("quick", curves(0.46, 0.54), (chance,), None, None, 0)
+    assert not little.better_than_chance
+    assert little.sentence.startswith("the map is hardly better than chance")
+    much = Faithfulness("quick", curves(0.2, 0.8), (chance,), None, None, 0)
+    assert much.better_than_chance
+    worse = Faithfulness("quick", curves(0.1, 0.4), (chance,), None, None, 0)
+    assert worse.sentence.startswith("the map is not better than chance")
 
 
 def test_the_quick_version_takes_thirty_runs(asked):
