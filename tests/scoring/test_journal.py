@@ -47,6 +47,36 @@ def test_only_what_was_not_ended_is_forgotten(journal):
     assert journal.states("model", "options") == {"other": (SCORED, 1)}
 
 
+def test_a_run_that_ends_in_order_takes_back_its_own_try_only(journal):
+    journal.begin([TASK])  # by a run that was killed
+    journal.begin([TASK])
+    journal.forget([TASK])
+    assert state(journal) == (BEGUN, 1)
+
+
+def test_it_says_where_each_planned_scan_stands(journal, tmp_path):
+    names = ("a.zip/1.nii", "b.nii", "a.zip/2.nii")
+    items = [Item(n, n, (f"/in/{n.partition('/')[0]}",)) for n in names]
+    journal.keep_plan(
+        Plan(tmp_path, "stamp", (*items, Item("c", "c", ("c",), refused="cut")))
+    )
+    journal.finish([Result(Task("b.nii", "m1", "o"), SCORED, {})])
+    journal.begin([Task("a.zip/2.nii", "m2", "o")])
+    new = ("", 0)
+    assert list(journal.standing(["m1", "m2"], "o")) == [
+        (0, 0, False, [new, new]),
+        (2, 0, False, [new, (BEGUN, 1)]),
+        (1, 1, False, [(SCORED, 1), new]),
+        (3, 3, True, [new, new]),
+    ]
+    assert list(journal.items([2, 0])) == [items[0], items[2]]
+
+
+def test_only_its_owner_may_read_it(journal):
+    if os.name == "posix":
+        assert journal.path.stat().st_mode & 0o777 == 0o600
+
+
 def test_another_connection_sees_a_result_at_once(journal, tmp_path):
     journal.finish([Result(TASK, SCORED, {"probability": 0.1 + 0.2})])
     again = Journal(tmp_path / "journal.sqlite")
@@ -67,13 +97,15 @@ def test_a_plan_takes_the_place_of_the_one_before_and_results_stay(journal, tmp_
     )
     journal.keep_plan(Plan(tmp_path, "stamp 1", (first,), (("b.txt", "a text file"),)))
     journal.finish([Result(TASK, SCORED, {"label": "T1w"}, "content")])
-    assert journal.plan().items == (first,)
+    assert list(journal.items()) == [first]
+    assert list(journal.left_out()) == [("b.txt", "a text file")]
     assert [(i.source, s) for i, _, s, _, _ in journal.rows("options")] == [
         ("a.nii", SCORED)
     ]
     second = Item("changed", "a.nii", ("/in/a.nii",))
     journal.keep_plan(Plan(tmp_path, "stamp 2", (second,)))
-    assert journal.plan() == Plan(tmp_path, "stamp 2", (second,))
+    assert list(journal.items()) == [second]
+    assert list(journal.left_out()) == []
     assert list(journal.rows("options")) == []
     assert state(journal) == (SCORED, 1)
 

@@ -14,7 +14,7 @@ from napari_resonance.scoring.options import ScoreOptions
 from napari_resonance.scoring.pipeline import BatchSize, Pipeline, Stages
 from napari_resonance.scoring.plan import find
 from napari_resonance.scoring.preparing import Job, content_of, prepared
-from napari_resonance.scoring.readers import _Bytes, jobs_of
+from napari_resonance.scoring.readers import _Bytes
 
 
 def tried(cost, runs=20):
@@ -57,18 +57,6 @@ def test_busy_is_a_share_of_the_time_of_all_readers():
     )
 
 
-def test_scans_of_one_file_are_read_together(tmp_path):
-    for name in ("a", "b"):
-        write_scan(tmp_path / f"{name}.nii", 10)
-    one, two = find([tmp_path], tmp_path / "out").items
-    jobs = [Job(((i, (0,)),)) for i in (one, two, one)]
-    joined = list(jobs_of(zip(jobs, "aba", strict=True)))
-    assert [[i.source for i, _ in job.wanted] for job in joined] == [
-        ["a.nii", "a.nii"],
-        ["b.nii"],
-    ]
-
-
 def test_copies_have_one_hash_and_other_places_another(tmp_path):
     from dataclasses import replace
 
@@ -102,6 +90,7 @@ class AtOnce:
     """A source of which all is there at once."""
 
     def __init__(self, messages):
+        self.lost = []
         self._messages = messages
         self.is_done = False
         self.let_go = 0

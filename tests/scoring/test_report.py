@@ -18,7 +18,7 @@ RECORD = {
     "version": "0.1.0",
     "scans": 5,
     "models": [{"name": "heads", "sha256": "ab" * 32}],
-    "options": {"force": False},
+    "options": {"force": False, "identifiers": True},
     "left_out": {"a report, not a scan": 2},
 }
 

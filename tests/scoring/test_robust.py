@@ -2,7 +2,9 @@
 
 import ast
 import csv
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,9 @@ import pytest
 from support.scoring import DEADLY, ENDLESS, LABELS, load, run, write_scan
 
 from napari_resonance.errors import CancelledError, ReadError, ScoringError
+from napari_resonance.scoring.journal import BEGUN, FILE_NAME, Journal, Task
 from napari_resonance.scoring.options import ScoreOptions
+from napari_resonance.scoring.plan import find
 from napari_resonance.scoring.run import forecast, rebuild, score
 
 TESTS = Path(__file__).parents[1]
@@ -121,7 +125,7 @@ def test_a_scan_that_kills_or_never_ends_is_listed_and_the_rest_is_done(
     write_scan(studies / "p4/endless.nii", ENDLESS)
     out = tmp_path / "out"
     # Long enough for this test on a busy machine, which all the others need no more.
-    summary = run(studies, out, readers=1, time_limit=20)
+    summary = run(studies, out, readers=1, time_limit=20, identifiers=True)
     assert (summary.scored, summary.failed) == (6, 2)
     errors = {row["source"]: row["error_type"] for row in table(out) if row["error"]}
     assert errors == {
@@ -231,3 +235,81 @@ def test_labels_have_columns_in_both_tables(studies, tmp_path):
     kept = parquet.read_table(out / "scores.parquet")
     assert kept.num_rows == 6
     assert set(columns) < set(kept.column_names)
+
+
+def begun(out):
+    """Sources that were begun and not ended, with the number of tries."""
+    journal = Journal(out / FILE_NAME)
+    states = journal.states("stub", ScoreOptions().sha256)
+    found = {i.source: states.get(i.key, ("", 0)) for i in journal.items()}
+    journal.close()
+    return {s: tries for s, (status, tries) in found.items() if status == BEGUN}
+
+
+def killed_by_a_scan(studies, out):
+    """Score in a process that reads by itself, and goes down with the scan."""
+    child = os.fork()
+    if child == 0:
+        try:
+            run(studies, out)
+        finally:
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_the_scan_that_ends_a_run_is_quarantined_after_two_tries_and_no_other(
+    studies, tmp_path
+):
+    write_scan(studies / "p2/scan.nii", DEADLY)
+    out = tmp_path / "out"
+    killed_by_a_scan(studies, out)
+    assert begun(out) == {"p2/scan.nii": 1}
+    # As if one had been at work beside it, whose answer was not kept yet.
+    journal = Journal(out / FILE_NAME)
+    (other,) = [i for i in journal.items() if i.source == "p4/t1.nii"]
+    journal.begin([Task(other.key, "stub", ScoreOptions().sha256)])
+    journal.close()
+    summary = run(studies, out)
+    assert (summary.scored, summary.failed) == (6, 1)
+    (row,) = [row for row in table(out) if row["error"]]
+    assert (row["source"], row["error_type"]) == ("p2/scan.nii", "Quarantined")
+    assert "--retry-failed" in row["error"]
+
+
+def test_what_two_whole_runs_ended_over_is_not_tried_a_third_time(studies, tmp_path):
+    out = tmp_path / "out"
+    run(studies, out, series="source~p0")
+    write_scan(studies / "p2/scan.nii", 50)
+    run(studies, out, series="source~p1")  # a plan without it
+    (item,) = [i for i in find([studies], out).items if i.source == "p2/scan.nii"]
+    journal = Journal(out / FILE_NAME)
+    for _ in range(2):
+        journal.begin([Task(item.key, "stub", ScoreOptions().sha256)])
+    journal.close()
+    summary = run(studies, out)
+    assert (summary.scored, summary.failed) == (6, 1)
+    assert run(studies, out, retry_failed=True).scored == 7
+
+
+def test_readers_that_are_killed_from_outside_lose_nothing(studies, tmp_path):
+    """Whoever ends a reading process, its scan is read once more, alone."""
+    ended = []
+
+    def end_one(done, total, text):
+        if done == 1 and not ended:
+            children = multiprocessing.active_children()
+            ended.extend(child.pid for child in children)
+            for child in children:
+                os.kill(child.pid, signal.SIGKILL)
+
+    summary = score(
+        studies,
+        "stub",
+        out=tmp_path / "out",
+        options=ScoreOptions(readers=2),
+        load=load,
+        progress=end_one,
+    )
+    assert ended
+    assert (summary.scored, summary.failed) == (6, 0)

@@ -71,7 +71,7 @@ def score(  # noqa: PLR0913, PLR0917 - one parameter an option
         bool, typer.Option("--retry-failed", help="Score again what failed before.")
     ] = False,
     identifiers: Annotated[
-        bool, typer.Option("--identifiers", help="Write identifiers as they are.")
+        bool, typer.Option("--identifiers", help="Write names and ids as they are.")
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")
@@ -79,6 +79,10 @@ def score(  # noqa: PLR0913, PLR0917 - one parameter an option
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Write table and report anew.")
     ] = False,
+    reveal: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CODE", help="Say what a code in the tables stands for."),
+    ] = None,
     as_json: Json = False,
 ) -> Report:
     """Score every scan of many studies, each exactly once; run again to go on."""
@@ -88,8 +92,11 @@ def score(  # noqa: PLR0913, PLR0917 - one parameter an option
     if rebuild:
         folder = run.rebuild(out, identifiers=identifiers)
         return Report({"out": str(folder)}, partial(_say_rebuilt, folder))
+    if reveal:
+        found = run.reveal(out, reveal)
+        return Report({"revealed": found}, partial(_say_revealed, found))
     if not studies:
-        raise typer.BadParameter("name STUDIES, or --rebuild")
+        raise typer.BadParameter("name STUDIES, or --rebuild, or --reveal")
     chosen: dict[str, int] = {} if readers is None else {"readers": readers}
     options = ScoreOptions(
         force=force,
@@ -176,6 +183,12 @@ def _duration(seconds: float) -> str:
 
 def _say_rebuilt(folder: Path, console: "Console") -> None:
     console.print(f"Written to {plain(str(folder))}", markup=False, soft_wrap=True)
+
+
+def _say_revealed(found: dict[str, tuple[str, ...]], console: "Console") -> None:
+    for code, names in found.items():
+        for name in names:
+            console.print(plain(f"{code}: {name}"), markup=False, soft_wrap=True)
 
 
 def _show(summary: "Summary", console: "Console") -> None:

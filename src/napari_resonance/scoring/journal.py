@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -21,8 +23,12 @@ CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS models (
     sha256 TEXT PRIMARY KEY, name TEXT NOT NULL, labels TEXT NOT NULL
 );
-CREATE TABLE IF NOT EXISTS plan (
-    place INTEGER PRIMARY KEY, item TEXT NOT NULL, entry TEXT NOT NULL
+CREATE TABLE IF NOT EXISTS planned (
+    place INTEGER PRIMARY KEY, item TEXT NOT NULL, entry TEXT NOT NULL,
+    refused INTEGER NOT NULL,
+    files BLOB NOT NULL,      -- compressed: a million series have 300 million
+    together INTEGER NOT NULL, -- place of the first scan of the same files
+    study INTEGER NOT NULL     -- place of the first scan of the same study
 );
 CREATE TABLE IF NOT EXISTS left_out (source TEXT NOT NULL, reason TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS results (
@@ -89,6 +95,9 @@ class Journal:
         self.path = path
         self._lock = threading.Lock()
         with self._told():
+            if not path.exists():
+                # It holds names, which none but the owner of the results is to read.
+                os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
             self._base = sqlite3.connect(
                 path, isolation_level=None, check_same_thread=False
             )
@@ -126,21 +135,66 @@ class Journal:
 
     def keep_plan(self, plan: Plan) -> None:
         """Put a plan in the place of the one before; results stay."""
-        entries = ((i.key, json.dumps(asdict(i))) for i in plan.items)
         facts = {"root": str(plan.root), "stamp": plan.stamp}
         with self._transaction() as base:
-            base.execute("DELETE FROM plan")
+            base.execute("DELETE FROM planned")
             base.execute("DELETE FROM left_out")
-            base.executemany("INSERT INTO plan (item, entry) VALUES (?, ?)", entries)
+            base.executemany(
+                "INSERT INTO planned VALUES (?, ?, ?, ?, ?, ?, ?)", _planned(plan.items)
+            )
             base.executemany("INSERT INTO left_out VALUES (?, ?)", plan.left_out)
             base.executemany("REPLACE INTO facts VALUES (?, ?)", facts.items())
 
-    def plan(self) -> Plan:
-        """Return the plan that was kept last."""
-        rows = self._base.execute("SELECT entry FROM plan ORDER BY place")
-        items = tuple(_item(entry) for (entry,) in rows)
-        left_out = tuple(self._base.execute("SELECT source, reason FROM left_out"))
-        return Plan(Path(self.fact("root")), self.fact("stamp"), items, left_out)
+    def n_planned(self) -> int:
+        """Return how many scans the plan has."""
+        return int(self._base.execute("SELECT count(*) FROM planned").fetchone()[0])
+
+    def left_out(self) -> Iterator[tuple[str, str]]:
+        """Yield source and reason of what is no scan."""
+        yield from self._base.execute("SELECT source, reason FROM left_out")
+
+    def items(self, places: Sequence[int] | None = None) -> Iterator[Item]:
+        """Yield the scans that are planned, or those at some places, in their order."""
+        query = "SELECT entry, files FROM planned {} ORDER BY place"
+        if places is None:
+            for entry, files in self._base.execute(query.format("")):
+                yield _item(entry, files)
+            return
+        marks = ",".join("?" * len(places))
+        with self._lock:
+            rows = self._base.execute(
+                query.format(f"WHERE place IN ({marks})"), tuple(places)
+            ).fetchall()
+        for entry, files in rows:
+            yield _item(entry, files)
+
+    def standing(
+        self, models: Sequence[str], options: str
+    ) -> Iterator[tuple[int, int, bool, list[tuple[str, int]]]]:
+        """Yield where each planned scan stands, scans of the same files together.
+
+        Yields
+        ------
+        tuple
+            Its place; that of the first scan of the same files; whether it cannot be
+            read; for each model status ("" where it was never begun) and tries.
+
+        """
+        joins, columns = "", ""
+        for n in range(len(models)):
+            columns += f", r{n}.status, r{n}.tries"
+            joins += (
+                f" LEFT JOIN results r{n} ON r{n}.item = planned.item"
+                f" AND r{n}.model = ? AND r{n}.options = ?"
+            )
+        query = f"SELECT place, together, refused{columns} FROM planned{joins}"
+        given = [value for model in models for value in (model, options)]
+        for place, together, refused, *states in self._base.execute(
+            f"{query} ORDER BY together, place", given
+        ):
+            pairs = zip(states[::2], states[1::2], strict=True)
+            known = [(status or "", tries or 0) for status, tries in pairs]
+            yield place, together, bool(refused), known
 
     def states(self, model: str, options: str) -> dict[str, tuple[str, int]]:
         """Return status and number of tries of each item that was ever begun."""
@@ -175,26 +229,65 @@ class Journal:
                 rows,
             )
 
-    def forget(self, tasks: Iterable[Task], status: str = BEGUN) -> None:
-        """Take back that tasks were begun, or with which status they ended."""
+    def forget(self, tasks: Iterable[Task]) -> None:
+        """Take back that tasks were begun: a run that ends in order was no try."""
+        which = [(t.item, t.model, t.options) for t in tasks]
+        begun = "item=? AND model=? AND options=? AND status='begun'"
         with self._transaction() as base:
             base.executemany(
-                "DELETE FROM results WHERE item=? AND model=? AND options=? "
-                "AND status=?",
-                [(t.item, t.model, t.options, status) for t in tasks],
+                f"UPDATE results SET tries = tries - 1 WHERE {begun}", which
+            )
+            base.executemany(f"DELETE FROM results WHERE {begun} AND tries < 1", which)
+
+    def forget_failed(self, models: Iterable[str], options: str) -> None:
+        """Take back that planned scans failed."""
+        with self._transaction() as base:
+            base.executemany(
+                "DELETE FROM results WHERE model=? AND options=? AND status='failed' "
+                "AND item IN (SELECT item FROM planned)",
+                [(model, options) for model in models],
             )
 
-    def rows(self, options: str) -> Iterator[tuple[Item, str, str, Any, str]]:
-        """Yield item, model, status, answer and content hash of each planned scan."""
+    def rows(
+        self, options: str, *, by_study: bool = False, with_files: bool = False
+    ) -> Iterator[tuple[Item, str, str, Any, str]]:
+        """Yield item, model, status, answer and content hash of each planned scan.
+
+        Parameters
+        ----------
+        options
+            Hash of those under which results count.
+        by_study
+            Put the scans of a study next to each other.
+        with_files
+            Whether items have their files, which takes time where these are many.
+
+        """
+        files = "files" if with_files else "NULL"
+        order = "study, place" if by_study else "place"
         query = (
-            "SELECT entry, model, status, answer, content FROM plan "
+            f"SELECT entry, {files}, model, status, answer, content FROM planned "
             "JOIN results USING (item) WHERE options=? AND status != 'begun' "
-            "ORDER BY place, model"
+            f"ORDER BY {order}, model"
         )
-        for entry, model, status, answer, content in self._base.execute(
+        for entry, blob, model, status, answer, content in self._base.execute(
             query, (options,)
         ):
-            yield _item(entry), model, status, json.loads(answer), content
+            yield _item(entry, blob), model, status, json.loads(answer), content
+
+    def copied(self, options: str) -> dict[tuple[str, str], str]:
+        """Return the first source of each content that is there more than once.
+
+        By model and hash of the content.
+        """
+        query = (
+            "SELECT model, content, entry FROM (SELECT model, content, min(place) AS "
+            "place FROM planned JOIN results USING (item) WHERE options=? AND "
+            "content != '' GROUP BY model, content HAVING count(*) > 1) "
+            "JOIN planned USING (place)"
+        )
+        rows = self._base.execute(query, (options,))
+        return {(m, content): json.loads(entry)["source"] for m, content, entry in rows}
 
     @contextmanager
     def _transaction(self, synchronous: str = "FULL") -> Iterator[sqlite3.Connection]:
@@ -222,9 +315,27 @@ class Journal:
             ) from error
 
 
-def _item(entry: str) -> Item:
+def _planned(items: Sequence[Item]) -> Iterator[tuple[int | str | bytes, ...]]:
+    together: dict[str, int] = {}
+    studies: dict[str, int] = {}
+    for place, item in enumerate(items):
+        files = json.dumps(item.files)
+        entry = asdict(item)
+        del entry["files"]
+        yield (
+            place,
+            item.key,
+            json.dumps(entry),
+            bool(item.refused),
+            zlib.compress(files.encode(), 1),
+            together.setdefault(files, place),
+            studies.setdefault(item.study or item.folder, place),
+        )
+
+
+def _item(entry: str, files: bytes | None) -> Item:
     values = json.loads(entry)
-    values["files"] = tuple(values["files"])
+    values["files"] = tuple(json.loads(zlib.decompress(files))) if files else ()
     values["shape"] = tuple(values["shape"])
     if values.get("center_mm") is not None:
         values["center_mm"] = tuple(values["center_mm"])

@@ -141,7 +141,7 @@ class Pipeline:
                 batch = self._next(waiting)
                 results += self._answers(batch)
                 done += batch
-            self._keep(results)
+            self.keep(results)
             for message in done:
                 source.used(message)
 
@@ -191,7 +191,8 @@ class Pipeline:
         task = self.task(ended.item, ended.model)
         return Result(task, ended.status, ended.answer, ended.content)
 
-    def _keep(self, results: Sequence[Result]) -> None:
+    def keep(self, results: Sequence[Result]) -> None:
+        """Put results into the journal, then tell of them."""
         if not results:
             return
         started = time.perf_counter()

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from napari_resonance.errors import ReadError
 from napari_resonance.progress import ShouldStop, never
@@ -60,6 +60,11 @@ class Item:
     refused: str = ""
     volumes: int = 1
     center_mm: tuple[float, float, float] | None = None
+
+    @property
+    def folder(self) -> str:
+        """The folder that its source lies in, relative to the input folder."""
+        return PurePosixPath(self.source).parent.as_posix()
 
 
 @dataclass(frozen=True)

@@ -39,20 +39,19 @@ class Job:
         As in `ScoreOptions`.
     whole
         Whether the reading process is to run the network too.
-    attempt
-        How many times it is read in this run, this time counted.
+    last
+        Whether nothing else is at work: what its process ends over is this scan.
 
     """
 
     wanted: tuple[tuple[Item, tuple[int, ...]], ...]
     force: bool = False
     whole: bool = False
-    attempt: int = 1
+    last: bool = False
 
     def alone(self) -> list[Job]:
-        """Return a job for each scan, as the next attempt."""
-        again = self.attempt + 1
-        return [replace(self, wanted=(w,), attempt=again) for w in self.wanted]
+        """Return a job for each scan, to be done one at a time after all others."""
+        return [replace(self, wanted=(w,), whole=True, last=True) for w in self.wanted]
 
     def without(self, done: set[tuple[str, int]]) -> Job:
         """Return the job for what is not done: keys of scans, numbers of models."""

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_resonance.errors import ResonanceError, ScoringError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 _START_SECONDS = 300.0
+_STARTS = 3  # something else may end one that starts
 
 
 class ReaderLostError(Exception):
@@ -64,6 +66,7 @@ class Reader:
         self._seconds = seconds
         self._process: multiprocessing.process.BaseProcess | None = None
         self._pipe: Connection | None = None
+        self._is_killed = False
 
     def start(self) -> None:
         """Start the process unless it runs, and wait until it can be asked.
@@ -76,22 +79,16 @@ class Reader:
         """
         if self._process is not None and self._process.is_alive():
             return
-        self.close()
-        # A fork would copy threads and locks of this process in whatever state.
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(
-            target=_serve, args=(theirs, self._models), daemon=True
-        )
-        self._process.start()
-        theirs.close()
-        try:
-            refusal = self._received(_START_SECONDS)
-        except (ReaderLostError, ReaderLateError) as error:
-            raise ScoringError(
-                "the process that reads scans cannot start",
-                remedy="Score with 0 readers, in one process, to see why",
-            ) from error
+        for left in reversed(range(_STARTS)):
+            try:
+                refusal = self._started()
+                break
+            except (ReaderLostError, ReaderLateError) as error:
+                if not left or self._is_killed:
+                    raise ScoringError(
+                        "the process that reads scans cannot start",
+                        remedy="Score with 0 readers, in one process, to see why",
+                    ) from error
         if refusal is not None:
             raise refusal
 
@@ -107,7 +104,7 @@ class Reader:
 
         """
         try:
-            _started(self._pipe).send(job)
+            _open(self._pipe).send(job)
         except OSError as error:
             self.close()
             raise ReaderLostError from error
@@ -126,13 +123,28 @@ class Reader:
             pipe.close()
 
     def kill(self) -> None:
-        """End the process from another thread; whoever asks it is told."""
+        """End the process for good, from another thread; whoever asks is told."""
+        self._is_killed = True
         if self._process is not None:
             with suppress(ValueError):  # closed meanwhile
                 self._process.kill()
 
+    def _started(self) -> ResonanceError | None:
+        """Start a process; return why it refuses."""
+        self.close()
+        # A fork would copy threads and locks of this process in whatever state.
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(
+            target=_serve, args=(theirs, self._models), daemon=True
+        )
+        self._process.start()
+        theirs.close()
+        refusal: ResonanceError | None = self._received(_START_SECONDS)
+        return refusal
+
     def _received(self, seconds: float) -> Any:
-        pipe = _started(self._pipe)
+        pipe = _open(self._pipe)
         try:
             if pipe.poll(seconds):
                 return pipe.recv()
@@ -143,7 +155,7 @@ class Reader:
         raise ReaderLateError
 
 
-def _started(pipe: Connection | None) -> Connection:
+def _open(pipe: Connection | None) -> Connection:
     if pipe is None:
         raise ReaderLostError
     return pipe
@@ -153,6 +165,9 @@ def _serve(pipe: Connection, models: Models) -> None:
     """Answer jobs until the other side is gone."""
     # Ctrl-C reaches every process of a terminal; the one that scores ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(OSError):
+        # Where memory runs out, Linux ends this process, not the one with the journal.
+        Path("/proc/self/oom_score_adj").write_text("500")
     with suppress(EOFError, OSError):
         try:
             scorers = [models.load(name, models.device) for name in models.names]

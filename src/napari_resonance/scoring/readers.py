@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
@@ -24,8 +23,10 @@ Begin = Callable[[Job], None]
 """Told of a job before any of its files is touched."""
 
 _QUARANTINED = {
-    "error": "The process that read it ended, twice. It is left alone from now on: "
-    "look at the file with another program, or try again with --retry-failed.",
+    "error": "The process that read it ended twice, the second time with nothing else "
+    "at work: the file crashes its decoder, or needs more memory than there is. It is "
+    "left alone from now on; look at it with another program, or try again with "
+    "--retry-failed.",
     "type": "Quarantined",
 }
 
@@ -37,7 +38,13 @@ _LATE = {
 
 
 class Source(Protocol):
-    """Where prepared scans come from."""
+    """Where prepared scans come from.
+
+    ``lost`` are jobs over which a process ended, or which shared it with the one that
+    did: they are to be done alone, after all others.
+    """
+
+    lost: list[Job]
 
     def messages(self, *, wait: bool) -> list[Message]:
         """Return what is there; waits a moment for something if `wait`."""
@@ -61,6 +68,7 @@ class Inline:
         self._scorers = scorers
         self._begin = begin
         self.is_done = False
+        self.lost: list[Job] = []
 
     def messages(self, *, wait: bool) -> list[Message]:
         """Return what comes of the next job, unless something is there already."""
@@ -86,7 +94,7 @@ class Readers:
     Parameters
     ----------
     jobs
-        What to read.
+        What to read; asked for the next one when a process is free.
     models
         What the processes prepare scans for.
     options
@@ -97,16 +105,18 @@ class Readers:
     """
 
     def __init__(
-        self, jobs: Sequence[Job], models: Models, options: ScoreOptions, begin: Begin
+        self, jobs: Iterator[Job], models: Models, options: ScoreOptions, begin: Begin
     ) -> None:
-        self._jobs = deque(jobs)
+        self.lost: list[Job] = []
+        self._jobs = jobs
+        self._turn = threading.Lock()
         self._begin = begin
         self._ready: queue.SimpleQueue[Message | ResonanceError | None] = (
             queue.SimpleQueue()
         )
         self._bytes = _Bytes(options.prefetch_bytes)
         self._closed = threading.Event()
-        n_readers = min(max(options.readers, 1), max(len(jobs), 1))
+        n_readers = options.readers
         self._readers = [Reader(models, options.time_limit) for _ in range(n_readers)]
         self._threads = [
             threading.Thread(target=self._serve, args=(r,), daemon=True)
@@ -161,11 +171,13 @@ class Readers:
     def _serve(self, reader: Reader) -> None:
         try:
             while not self._closed.is_set():
-                try:
-                    job = self._jobs.popleft()
-                except IndexError:
+                with self._turn:
+                    job = next(self._jobs, None)
+                if job is None:
                     break
                 reader.start()
+                if self._closed.is_set():
+                    break
                 self._begin(job)
                 self._one(reader, job)
         except ResonanceError as error:
@@ -187,10 +199,10 @@ class Readers:
             if self._closed.is_set():
                 return
             left = job.without(done)
-            if job.attempt > 1:
+            if job.last:
                 self._give_up(left, _QUARANTINED)
             else:
-                self._jobs.extendleft(left.alone())
+                self.lost.append(left)
 
     def _give_up(self, job: Job, answer: dict[str, str]) -> None:
         for item, models in job.wanted:
@@ -227,21 +239,3 @@ class _Bytes:
         with self._change:
             self._stopped = True
             self._change.notify_all()
-
-
-def jobs_of(wanted: Iterable[tuple[Job, str]]) -> Iterator[Job]:
-    """Join jobs of one scan each whose files are the same, next to each other or not.
-
-    Parameters
-    ----------
-    wanted
-        Jobs of one scan, and what their files are called.
-
-    """
-    joined: dict[str, Job] = {}
-    for job, files in wanted:
-        there = joined.get(files)
-        joined[files] = (
-            job if there is None else Job((*there.wanted, *job.wanted), job.force)
-        )
-    yield from joined.values()

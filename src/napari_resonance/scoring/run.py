@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 
 from napari_resonance.classifier.predict import load_classifier
-from napari_resonance.errors import CancelledError, ReadError, ScoringError
+from napari_resonance.errors import ReadError, ScoringError
 from napari_resonance.export.atomic import writable_folder
 from napari_resonance.progress import Progress, ShouldStop, never, no_progress
 from napari_resonance.scoring import views
@@ -20,27 +18,19 @@ from napari_resonance.scoring.choosing import chosen
 from napari_resonance.scoring.inputs import Input, inputs_of
 from napari_resonance.scoring.journal import (
     BEGUN,
-    FAILED,
     FILE_NAME,
-    SCORED,
-    SKIPPED,
     Journal,
-    Result,
-    Task,
 )
+from napari_resonance.scoring.names import CODE_LENGTH, Shown
 from napari_resonance.scoring.options import Load, ScoreOptions, Scorer
-from napari_resonance.scoring.pipeline import Pipeline
 from napari_resonance.scoring.plan import Item, Plan, find, root_of, stamp_of
 from napari_resonance.scoring.preparing import Ended, Job, prepared
 from napari_resonance.scoring.reader import Models
-from napari_resonance.scoring.readers import Inline, Readers, Source, jobs_of
 from napari_resonance.scoring.summary import Forecast, Summary
+from napari_resonance.scoring.work import Work
 
 Studies = str | PathLike[str] | Sequence[str | PathLike[str]]
 
-# Whoever ends a run five times over the same scan may be innocent of that scan; a
-# computer that goes down with it each time cannot tell us.
-_MOST_TRIES = 5
 _SAMPLE = 5
 
 
@@ -103,20 +93,20 @@ def score(  # noqa: PLR0913 - the contract of the Python interface
     with _locked(folder), _opened(folder) as journal:
         progress(0, 0, "looking for scans")
         inputs = inputs_of(_listed(studies))
-        plan = planned(inputs, options.series, journal, should_stop)
+        make_plan(inputs, options.series, journal, should_stop)
         scorers = [load(name, options.device) for name in names]
         kept = {"force": options.force, "study": options.study}
         journal.keep_fact("options", json.dumps(kept))
         for scorer in scorers:
             journal.keep_model(scorer.sha256, scorer.name, scorer.labels)
-        run = _Run(plan, scorers, journal, options, progress)
+        work = Work(scorers, journal, options, progress)
         started = time.perf_counter()
         try:
-            run.all(Models(load, names, options.device), should_stop)
+            work.all(Models(load, names, options.device), should_stop)
         finally:
-            run.end()
-        run.pipeline.stages.wall = time.perf_counter() - started
-        summary = run.summary(folder)
+            work.end()
+        work.pipeline.stages.wall = time.perf_counter() - started
+        summary = work.summary(folder)
         stages = {"busy": summary.stages.busy(), "wall": summary.stages.wall}
         views.write_all(journal, folder, options, stages)
     return summary
@@ -133,18 +123,57 @@ def rebuild(out: str | PathLike[str], *, identifiers: bool = False) -> Path:
         As `score` raises them.
 
     """
-    folder = Path(out)
-    if not (folder / FILE_NAME).is_file():
-        raise ReadError(
-            "holds no journal of an earlier run",
-            source=folder,
-            remedy="Name the folder that was given as --out",
-        )
+    folder = _with_journal(out)
     with _locked(folder), _opened(folder) as journal:
         kept = json.loads(journal.fact("options") or "{}")
         options = ScoreOptions(**kept, identifiers=identifiers)
         views.write_all(journal, folder, options, None)
     return folder
+
+
+def reveal(
+    out: str | PathLike[str], codes: Sequence[str]
+) -> dict[str, tuple[str, ...]]:
+    """Return what codes in the tables of a folder stand for, as the journal tells.
+
+    Parameters
+    ----------
+    out
+        The folder, with the journal and the key.
+    codes
+        Sources as they stand in a table, or single codes in them.
+
+    Returns
+    -------
+    dict
+        By code, paths relative to the input folder, or identifiers.
+
+    Raises
+    ------
+    ReadError
+        If the folder holds no journal, or a code stands for nothing in it.
+
+    """
+    folder = _with_journal(out)
+    found: dict[str, dict[str, None]] = {code: {} for code in codes}
+    shown = Shown(folder, identifiers=False)
+    with _opened(folder) as journal:
+        for item in journal.items():
+            source = shown.source(item.source)
+            if source in found:
+                found[source][item.source] = None
+                continue
+            for code, name in shown.meanings(item):
+                for form in {code, code[:CODE_LENGTH]} & found.keys():
+                    found[form][name] = None
+    unknown = [code for code, names in found.items() if not names]
+    if unknown:
+        raise ReadError(
+            f"nothing here has the code {unknown[0]}",
+            source=folder,
+            remedy="Copy it out of scores.csv or report.html of this folder",
+        )
+    return {code: tuple(names) for code, names in found.items()}
 
 
 def forecast(
@@ -185,149 +214,21 @@ def forecast(
     return Forecast(plan, there, len(pending), len(took), seconds)
 
 
-def planned(
+def make_plan(
     inputs: Sequence[Input], rule: str, journal: Journal, should_stop: ShouldStop
-) -> Plan:
-    """Return the plan of the run before if no file has changed since, or a new one."""
+) -> None:
+    """Keep a new plan in the journal, unless no file has changed since the last one."""
     paths, folder = _paths(inputs), journal.path.parent
     root = root_of(paths)
     asked = "\n".join([rule, *(f"{i.path.absolute()}\t{i.center_mm}" for i in inputs)])
     if journal.fact("asked") == asked and journal.fact("root") == str(root):
         stamp = stamp_of(paths, folder)
         if stamp == journal.fact("stamp"):
-            return journal.plan()
+            return
     found = _some(find(paths, folder, should_stop), paths)
-    plan = chosen(found, rule, inputs)
-    journal.keep_plan(plan)
+    journal.keep_plan(chosen(found, rule, inputs))
     journal.keep_fact("asked", asked)
     journal.keep_fact("series", rule)
-    return plan
-
-
-@dataclass(eq=False)
-class _Run:
-    """One run: what is left to do, and what has been done."""
-
-    plan: Plan
-    scorers: Sequence[Scorer]
-    journal: Journal
-    options: ScoreOptions
-    progress: Progress
-    _open: set[Task] = field(default_factory=set)
-    _counts: Counter[str] = field(default_factory=Counter)
-    _resumed: int = 0
-
-    def __post_init__(self) -> None:
-        self.pipeline = Pipeline(
-            self.scorers, self.journal, self.options.sha256, self._ended
-        )
-
-    def all(self, models: Models, should_stop: ShouldStop) -> None:
-        """Do what is missing: what is new first, then what a run ended over."""
-        fresh, suspects = self._missing()
-        self._report()
-        if fresh:
-            source: Source = Inline(fresh, self.scorers, self._begin)
-            if self.options.readers:
-                self.pipeline.stages.readers = min(self.options.readers, len(fresh))
-                source = Readers(fresh, models, self.options, self._begin)
-            self._use(source, should_stop)
-        if suspects and not should_stop():
-            alone = replace(self.options, readers=1)
-            self._use(Readers(suspects, models, alone, self._begin), should_stop)
-        if should_stop():
-            raise CancelledError(
-                f"the run was stopped; {self._counts.total()} results are kept",
-                remedy="Run the same command again to go on",
-            )
-
-    def end(self) -> None:
-        """Take back what was begun and not ended by this run, which ends in order."""
-        self.journal.forget(self._open)
-
-    def summary(self, folder: Path) -> Summary:
-        """Count all results."""
-        return Summary(
-            scored=self._counts[SCORED],
-            failed=self._counts[FAILED],
-            skipped=self._counts[SKIPPED],
-            resumed=self._resumed,
-            out=folder,
-            stages=self.pipeline.stages,
-        )
-
-    def _use(self, source: Source, should_stop: ShouldStop) -> None:
-        try:
-            self.pipeline.run(source, should_stop)
-        finally:
-            source.close()
-
-    def _missing(self) -> tuple[list[Job], list[Job]]:
-        fresh: list[tuple[Job, str]] = []
-        suspects: list[Job] = []
-        known = [self._known(number) for number in range(len(self.scorers))]
-        refused: list[Result] = []
-        for item in self.plan.items:
-            numbers = [n for n, (done, _) in enumerate(known) if item.key not in done]
-            if item.refused:
-                refused += [self._refused(item, n, item.refused) for n in numbers]
-                continue
-            tries = max((known[n][1].get(item.key, 0) for n in numbers), default=0)
-            if tries >= _MOST_TRIES:
-                why = f"{tries} runs ended while it was read"
-                refused += [self._refused(item, n, why) for n in numbers]
-                continue
-            if not numbers:
-                continue
-            job = Job(((item, tuple(numbers)),), self.options.force)
-            if tries:
-                # Once more, alone, in a process that may go down with it.
-                suspects.append(replace(job, whole=True, attempt=2))
-            else:
-                fresh.append((job, "\n".join(item.files)))
-        if refused:
-            self.journal.finish(refused)
-            for result in refused:
-                self._ended(result)
-        return list(jobs_of(fresh)), suspects
-
-    def _known(self, number: int) -> tuple[Set[str], dict[str, int]]:
-        """Count the results that are there.
-
-        Returns the items that have one, and the tries of those that were only begun.
-        """
-        planned = {item.key for item in self.plan.items}
-        model, options = self.scorers[number].sha256, self.options.sha256
-        states = self.journal.states(model, options)
-        done = {k: s for k, (s, _) in states.items() if s != BEGUN and k in planned}
-        if self.options.retry_failed:
-            failed = [key for key, status in done.items() if status == FAILED]
-            self.journal.forget((Task(k, model, options) for k in failed), FAILED)
-            for key in failed:
-                del done[key]
-        self._counts.update(done.values())
-        self._resumed += len(done)
-        begun = {k: tries for k, (s, tries) in states.items() if s == BEGUN}
-        return done.keys(), begun
-
-    def _refused(self, item: Item, number: int, why: str) -> Result:
-        answer = {"error": f"{why.rstrip('.')}.", "type": "ReadError"}
-        return Result(self.pipeline.task(item.key, number), FAILED, answer)
-
-    def _begin(self, job: Job) -> None:
-        tasks = [self.pipeline.task(i.key, m) for i, ms in job.wanted for m in ms]
-        self._open.update(tasks)
-        self.journal.begin(tasks)
-
-    def _ended(self, result: Result) -> None:
-        self._open.discard(result.task)
-        self._counts[result.status] += 1
-        self._report()
-
-    def _report(self) -> None:
-        total = len(self.plan.items) * len(self.scorers)
-        text = f"{self._counts[FAILED]} failed"
-        self.progress(self._counts.total(), total, text)
 
 
 def _measured(
@@ -339,6 +240,17 @@ def _measured(
     ended = list(prepared(job, scorers))
     assert all(isinstance(e, Ended) for e in ended)  # noqa: S101
     return time.perf_counter() - started
+
+
+def _with_journal(out: str | PathLike[str]) -> Path:
+    folder = Path(out)
+    if not (folder / FILE_NAME).is_file():
+        raise ReadError(
+            "holds no journal of an earlier run",
+            source=folder,
+            remedy="Name the folder that was given as --out",
+        )
+    return folder
 
 
 def _some(plan: Plan, paths: Sequence[Path]) -> Plan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -42,7 +43,7 @@ def columns_of(columns: Iterable[str]) -> list[str]:
 
 
 def studies(rows: Iterable[Row], way: str) -> Iterator[dict[str, Any]]:
-    """Yield one row a study and model, in the order of their first scans.
+    """Yield one row a study and model, in the order of their rows.
 
     With "max", the probability of a label is the largest that any scan of the study
     gave it, so those of all labels may add up to more than 1: it suits findings that
@@ -51,7 +52,8 @@ def studies(rows: Iterable[Row], way: str) -> Iterator[dict[str, Any]]:
     Parameters
     ----------
     rows
-        Those of the table of scores, as values by column.
+        Those of the table of scores, as values by column; those of a study next to
+        each other.
     way
         "max", "mean" or "first" (in reading order).
 
@@ -73,19 +75,24 @@ def studies(rows: Iterable[Row], way: str) -> Iterator[dict[str, Any]]:
             f"there is no way {way!r} to join the answers to a study",
             remedy=f"Use {', '.join(WAYS)}",
         )
-    grouped: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        grouped.setdefault((study_of(row), row["model"]), []).append(row)
-    for (study, model), group in grouped.items():
-        answered = [row for row in group if row["status"] == "scored"]
-        counted = answered[:1] if way == "first" else answered
-        yield {
-            "study": study,
-            "model": model,
-            **_joined(counted, WAYS[way]),
-            "scans": len(counted),
-            "left": len(group) - len(answered),
-        }
+    for study, rows_of_study in groupby(rows, study_of):
+        models: dict[str, list[Row]] = {}
+        for row in rows_of_study:
+            models.setdefault(row["model"], []).append(row)
+        for model, group in models.items():
+            yield _study(study, model, group, way)
+
+
+def _study(study: str, model: str, group: Sequence[Row], way: str) -> dict[str, Any]:
+    answered = [row for row in group if row["status"] == "scored"]
+    counted = answered[:1] if way == "first" else answered
+    return {
+        "study": study,
+        "model": model,
+        **_joined(counted, WAYS[way]),
+        "scans": len(counted),
+        "left": len(group) - len(answered),
+    }
 
 
 def _joined(

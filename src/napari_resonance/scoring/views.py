@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
-import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from napari_resonance.errors import ExportError
 from napari_resonance.export.atomic import replacing
 from napari_resonance.export.table import write_rows
 from napari_resonance.scoring.journal import Journal
+from napari_resonance.scoring.names import Shown
 from napari_resonance.scoring.options import ScoreOptions
+from napari_resonance.scoring.plan import Item
 from napari_resonance.scoring.report import REPORT, write_report
 from napari_resonance.scoring.studies import STUDIES, studies
 from napari_resonance.scoring.studies import columns_of as studies_columns
 
-TABLE, PARQUET, RECORD, KEY = (
-    "scores.csv",
-    "scores.parquet",
-    "run.json",
-    "identifiers.key",
-)
+TABLE, PARQUET, RECORD = "scores.csv", "scores.parquet", "run.json"
 
 _PLACE = ("center_x", "center_y", "center_z")
 _FIRST = ("source", "study", "series", "model", "status", "label", "probability")
@@ -34,6 +28,7 @@ _LAST = (
     *("model_sha256", "recipe_sha256", "content_sha256"),
     *_PLACE,
 )
+_GROUP = 10_000  # rows of a Parquet file that are in memory at a time
 _NUMBERS = {"probability", "out_of_distribution", "seconds", *_PLACE}
 
 
@@ -64,14 +59,18 @@ def write_all(
     """
     columns = columns_of(journal)
     shown = Shown(folder, options.identifiers)
-    rows = list(rows_of(journal, options, shown))
-    write_rows(columns, rows, folder / TABLE)
-    _write_parquet(columns, rows, folder / PARQUET)
+
+    def rows(by_study: bool = False) -> Iterator[dict[str, Any]]:
+        # Made anew each time: a million rows do not lie in memory.
+        return rows_of(journal, options, shown, by_study=by_study)
+
+    write_rows(columns, rows(), folder / TABLE)
+    _write_parquet(columns, rows(), folder / PARQUET)
     if options.study:
-        joined = list(studies(rows, options.study))
+        joined = studies(rows(by_study=True), options.study)
         write_rows(studies_columns(columns), joined, folder / STUDIES)
-    record = _record(journal, options)
-    write_report(rows, record, folder / REPORT)
+    record = _record(journal, options, shown)
+    write_report(rows(), record, folder / REPORT)
     if stages is None:
         return
     with replacing(folder / RECORD) as temporary:
@@ -79,11 +78,11 @@ def write_all(
         temporary.write_text(text, encoding="utf-8")
 
 
-def _record(journal: Journal, options: ScoreOptions) -> dict[str, Any]:
-    plan = journal.plan()
+def _record(journal: Journal, options: ScoreOptions, shown: Shown) -> dict[str, Any]:
     reasons: dict[str, int] = {}
-    for _, reason in plan.left_out:
-        reasons[reason] = reasons.get(reason, 0) + 1
+    for source, reason in journal.left_out():
+        told = shown.text(reason, source)
+        reasons[told] = reasons.get(told, 0) + 1
     return {
         "version": _version(),
         "models": [
@@ -92,10 +91,11 @@ def _record(journal: Journal, options: ScoreOptions) -> dict[str, Any]:
         ],
         "options": {
             "force": options.force,
-            "series": journal.fact("series"),
+            "identifiers": options.identifiers,
+            "series": shown.rule(journal.fact("series")),
             "sha256": options.sha256,
         },
-        "scans": len(plan.items),
+        "scans": journal.n_planned(),
         "left_out": reasons,
     }
 
@@ -108,51 +108,47 @@ def columns_of(journal: Journal) -> list[str]:
     return [*_FIRST, *(f"p_{label}" for label in labels), *_LAST]
 
 
-class Shown:
-    """How sources and identifiers appear: hashed with a key of the folder, or not.
+def rows_of(
+    journal: Journal, options: ScoreOptions, shown: Shown, *, by_study: bool = False
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of the table, as values, one after the other.
 
     Parameters
     ----------
-    folder
-        Where the key lies, beside the journal.
-    identifiers
-        Whether they appear as they are.
+    journal, options
+        Of the results.
+    shown
+        How names appear.
+    by_study
+        Put those of a study next to each other, instead of the order of the plan.
 
     """
-
-    def __init__(self, folder: Path, identifiers: bool) -> None:
-        self._key = b"" if identifiers else _key_in(folder)
-
-    def identifier(self, text: str) -> str:
-        """Return an identifier, or the same 16 characters each time in its place."""
-        if not text or not self._key:
-            return text
-        data = text.encode("utf-8", "surrogateescape")
-        return hmac.new(self._key, data, hashlib.sha256).hexdigest()[:16]
-
-
-def rows_of(
-    journal: Journal, options: ScoreOptions, shown: Shown
-) -> Iterator[dict[str, Any]]:
-    """Yield the rows of the table, as values."""
     names = journal.models()
-    first: dict[tuple[str, str], str] = {}
-    for item, model, status, answer, content in journal.rows(options.sha256):
-        name, _ = names[model]
-        before = first.setdefault((model, content), item.source) if content else ""
+    first = journal.copied(options.sha256)
+    for item, model, status, answer, content in journal.rows(
+        options.sha256, by_study=by_study
+    ):
+        before = first.get((model, content), item.source)
         odd = answer.get("out_of_distribution")
         row = {name: answer.get(name) for name in (*_FIRST, *_LAST)}
         row |= {f"p_{n}": p for n, p in answer.get("probabilities", {}).items()}
+
+        def told(text: str, item: Item = item) -> str:
+            return shown.text(text, item.source, (item.study, item.series))
+
+        error = answer.get("error")
         yield row | {
-            "source": item.source,
+            "source": shown.source(item.source),
             "study": shown.identifier(item.study),
             "series": shown.identifier(item.series),
-            "model": name,
+            "model": names[model][0],
             "status": status,
             "out_of_distribution": odd["score"] if odd else None,
             "out_of_distribution_why": odd["why"] if odd else None,
+            "warnings": [told(text) for text in answer.get("warnings") or ()],
+            "error": told(error) if error else None,
             "error_type": answer.get("type"),
-            "duplicate_of": before if before != item.source else None,
+            "duplicate_of": shown.source(before) if before != item.source else None,
             "model_sha256": answer.get("model_sha256"),
             "content_sha256": content or None,
             **dict(zip(_PLACE, item.center_mm or (None,) * 3, strict=True)),
@@ -160,7 +156,7 @@ def rows_of(
 
 
 def _write_parquet(
-    columns: Sequence[str], rows: Sequence[Mapping[str, Any]], path: Path
+    columns: Sequence[str], rows: Iterable[Mapping[str, Any]], path: Path
 ) -> None:
     import pyarrow as pa
     from pyarrow import parquet
@@ -170,31 +166,21 @@ def _write_parquet(
             return pa.float64()
         return pa.bool_() if name == "sure" else pa.string()
 
-    def value(name: str, value: Any) -> Any:
+    def value(value: Any) -> Any:
         return "; ".join(map(str, value)) if isinstance(value, list) else value
 
-    arrays = [
-        pa.array([value(name, row.get(name)) for row in rows], kind(name))
-        for name in columns
-    ]
-    with replacing(path) as temporary:
-        parquet.write_table(pa.table(arrays, list(columns)), temporary)
-
-
-def _key_in(folder: Path) -> bytes:
-    path = folder / KEY
-    try:
-        if not path.is_file():
-            with replacing(path) as temporary:
-                temporary.touch(mode=0o600)
-                temporary.write_text(secrets.token_hex(32), encoding="ascii")
-        return bytes.fromhex(path.read_text(encoding="ascii"))
-    except (OSError, ValueError) as error:
-        raise ExportError(
-            "the key that identifiers are hashed with cannot be used",
-            source=path,
-            remedy="Remove it to have another; identifiers then look different",
-        ) from error
+    schema = pa.schema([(name, kind(name)) for name in columns])
+    left = iter(rows)
+    with (
+        replacing(path) as temporary,
+        parquet.ParquetWriter(temporary, schema) as writer,
+    ):
+        while part := list(islice(left, _GROUP)):
+            arrays = [
+                pa.array([value(row.get(name)) for row in part], kind(name))
+                for name in columns
+            ]
+            writer.write_table(pa.table(arrays, schema=schema))
 
 
 def _version() -> str:

@@ -85,7 +85,7 @@ def _rows(journal: Journal, options: str) -> list[ScoreRow]:
     names = {sha: name for sha, (name, _) in journal.models().items()}
     return [
         _row(item, names.get(model, model), answer)
-        for item, model, _, answer, _ in journal.rows(options)
+        for item, model, _, answer, _ in journal.rows(options, with_files=True)
     ]
 
 
