@@ -1,7 +1,6 @@
 """Never lose a result, never score twice, whatever ends a run."""
 
 import ast
-import csv
 import multiprocessing
 import os
 import signal
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.scoring import DEADLY, ENDLESS, LABELS, load, run, write_scan
+from support.tables import scores_of
 
 from napari_resonance.errors import CancelledError, ReadError, ScoringError
 from napari_resonance.scoring.journal import BEGUN, FILE_NAME, Journal, Task
@@ -21,16 +21,8 @@ from napari_resonance.scoring.run import forecast, rebuild, score
 TESTS = Path(__file__).parents[1]
 
 
-def table(out):
-    with open(out / "scores.csv", newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    for row in rows:
-        del row["seconds"]
-    return rows
-
-
 def sources(out, status="scored"):
-    return [row["source"] for row in table(out) if row["status"] == status]
+    return [row["source"] for row in scores_of(out) if row["status"] == status]
 
 
 @pytest.fixture
@@ -59,7 +51,7 @@ def test_killed_at_a_hundred_moments_every_scan_is_there_once(tmp_path):
     assert said["torch"] is False
     assert (said["scored"], said["failed"]) == (60, 0)
     assert said["resumed"] > 0
-    assert table(tmp_path / "killed") == table(tmp_path / "calm")
+    assert scores_of(tmp_path / "killed") == scores_of(tmp_path / "calm")
 
 
 def test_a_run_goes_on_with_what_is_missing_new_or_changed(studies, tmp_path):
@@ -71,7 +63,7 @@ def test_a_run_goes_on_with_what_is_missing_new_or_changed(studies, tmp_path):
     write_scan(studies / "p1/t1.nii", 98)
     more = run(studies, out)
     assert (more.scored, more.resumed) == (7, 5)
-    by_source = {row["source"]: row for row in table(out)}
+    by_source = {row["source"]: row for row in scores_of(out)}
     assert float(by_source["p1/t1.nii"]["p_bright"]) == pytest.approx(0.98)
 
 
@@ -110,7 +102,7 @@ def test_every_tenth_file_corrupt_is_a_row_with_its_reason(tmp_path):
             path.write_bytes(path.read_bytes()[:400])
     summary = run(studies, tmp_path / "out")
     assert (summary.scored, summary.failed) == (18, 2)
-    failed = [row for row in table(tmp_path / "out") if row["status"] == "failed"]
+    failed = [row for row in scores_of(tmp_path / "out") if row["status"] == "failed"]
     assert [row["source"] for row in failed] == ["03.nii", "13.nii"]
     assert all(row["error"].endswith(".") for row in failed)
     assert run(studies, tmp_path / "out").resumed == 20
@@ -125,9 +117,11 @@ def test_a_scan_that_kills_or_never_ends_is_listed_and_the_rest_is_done(
     write_scan(studies / "p4/endless.nii", ENDLESS)
     out = tmp_path / "out"
     # Long enough for this test on a busy machine, which all the others need no more.
-    summary = run(studies, out, readers=1, time_limit=20, identifiers=True)
+    summary = run(studies, out, readers=1, time_limit=20)
     assert (summary.scored, summary.failed) == (6, 2)
-    errors = {row["source"]: row["error_type"] for row in table(out) if row["error"]}
+    errors = {
+        row["source"]: row["error_type"] for row in scores_of(out) if row["error"]
+    }
     assert errors == {
         "p3/deadly.nii": "Quarantined",
         "p4/endless.nii": "TimeLimit",
@@ -160,11 +154,11 @@ def test_a_second_run_on_one_folder_leaves(studies, tmp_path):
 def test_inputs_that_vanish_leave_the_results(studies, tmp_path):
     out = tmp_path / "out"
     run(studies, out)
-    before = table(out)
+    before = scores_of(out)
     studies.rename(tmp_path / "away")
     with pytest.raises(ReadError, match="no such file"):
         run(studies, out)
-    assert table(out) == before
+    assert scores_of(out) == before
     (tmp_path / "away").rename(studies)
     assert run(studies, out).resumed == 6
 
@@ -182,12 +176,12 @@ def test_a_clock_that_goes_backwards_changes_nothing(studies, tmp_path):
 def test_views_are_made_anew_from_the_journal(studies, tmp_path):
     out = tmp_path / "out"
     run(studies, out, force=True, study="mean")
-    before = table(out)
+    before = scores_of(out)
     names = ("scores.csv", "scores.parquet", "report.html", "studies.csv")
     for name in names:
         (out / name).unlink()
     rebuild(out)
-    assert table(out) == before
+    assert scores_of(out) == before
     assert all((out / name).is_file() for name in names)
     with pytest.raises(ReadError, match="no journal"):
         rebuild(studies)
@@ -211,7 +205,7 @@ def test_a_rule_and_regions_choose(studies, tmp_path):
         "path,center_x,center_y,center_z\np2/t1.nii,1,2,3\np2/t1.nii,4,5,6\n"
     )
     run(regions, out)
-    rows = table(out)
+    rows = scores_of(out)
     assert [row["source"] for row in rows] == ["t1.nii"] * 2
     places = {tuple(row[f"center_{axis}"] for axis in "xyz") for row in rows}
     assert places == {("1", "2", "3"), ("4", "5", "6")}
@@ -230,7 +224,7 @@ def test_labels_have_columns_in_both_tables(studies, tmp_path):
 
     out = tmp_path / "out"
     run(studies, out)
-    columns = table(out)[0]
+    columns = scores_of(out)[0]
     assert all(f"p_{label}" in columns for label in LABELS)
     kept = parquet.read_table(out / "scores.parquet")
     assert kept.num_rows == 6
@@ -272,7 +266,7 @@ def test_the_scan_that_ends_a_run_is_quarantined_after_two_tries_and_no_other(
     journal.close()
     summary = run(studies, out)
     assert (summary.scored, summary.failed) == (6, 1)
-    (row,) = [row for row in table(out) if row["error"]]
+    (row,) = [row for row in scores_of(out) if row["error"]]
     assert (row["source"], row["error_type"]) == ("p2/scan.nii", "Quarantined")
     assert "--retry-failed" in row["error"]
 

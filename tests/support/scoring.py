@@ -26,6 +26,7 @@ from napari_resonance.scan import source_of
 LABELS = ("dark", "bright")
 DEADLY = -66.0  # a mean value that ends the process that prepares it
 ENDLESS = -77.0  # one over which preparing does not end
+SLOW = 44.0  # one that takes its time
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class StubScorer:
             os.kill(os.getpid(), signal.SIGKILL)
         if mean == ENDLESS:
             time.sleep(600)
+        if mean == SLOW:
+            time.sleep(1)
         if mean < 0 and not force:
             raise UnsuitableScanError("it is negative", remedy="Leave it out")
         array = np.full((1, 1, 2, 2, 2), mean, np.float32)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import shutil
 import sys
 import tempfile
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_resonance.classifier.files import cache_folder, file_sha256
+from napari_resonance.cores import n_cores
 
 if TYPE_CHECKING:
     from napari_resonance.classifier.bundle import Bundle
@@ -75,7 +77,9 @@ class OpenVinoEngine:
 def compiled(model: Any) -> Any:
     """Return a model, or a part of one, that runs on the CPU in float32."""
     # Newer CPUs would otherwise choose bfloat16, with two to three digits.
-    settings = {"INFERENCE_PRECISION_HINT": "f32"}
+    settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
+    if os.environ.get("OMP_NUM_THREADS"):
+        settings["INFERENCE_NUM_THREADS"] = n_cores()
     return import_openvino().Core().compile_model(model, "CPU", settings)
 
 

@@ -61,6 +61,14 @@ def score(  # noqa: PLR0913, PLR0917 - one parameter an option
         int | None,
         typer.Option(min=0, metavar="N", help="Processes that read; 0 for none."),
     ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(min=0, metavar="N", help="Processes that read and score."),
+    ] = 0,
+    scheduler: Annotated[
+        str,
+        typer.Option(metavar="ADDRESS", help="Of dask: its workers read and score."),
+    ] = "",
     time_limit: Annotated[
         float, typer.Option(min=1, metavar="SECONDS", help="For reading one scan.")
     ] = 600.0,
@@ -95,6 +103,8 @@ def score(  # noqa: PLR0913, PLR0917 - one parameter an option
     if reveal:
         found = run.reveal(out, reveal)
         return Report({"revealed": found}, partial(_say_revealed, found))
+    if workers and scheduler:
+        raise typer.BadParameter("--workers starts workers, --scheduler has its own")
     if not studies:
         raise typer.BadParameter("name STUDIES, or --rebuild, or --reveal")
     chosen: dict[str, int] = {} if readers is None else {"readers": readers}
@@ -105,6 +115,8 @@ def score(  # noqa: PLR0913, PLR0917 - one parameter an option
         retry_failed=retry_failed,
         identifiers=identifiers,
         series=series,
+        workers=workers,
+        scheduler=scheduler,
         study="" if study is None else study.value,
         **chosen,
     )

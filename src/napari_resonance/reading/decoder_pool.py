@@ -11,14 +11,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from napari_resonance.cores import n_cores
 from napari_resonance.reading.isolated import IsolatedDecoder
-
-
-def n_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class DecoderPool:

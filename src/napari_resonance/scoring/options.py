@@ -86,6 +86,11 @@ class ScoreOptions:
     study
         "max", "mean" or "first": join the answers to each study so, in a table of
         their own.
+    workers
+        Processes on this machine that each read and score scans, by dask.distributed;
+        0 for `readers` ahead of one network.
+    scheduler
+        Address of a dask scheduler whose workers do so, such as ``tcp://host:8786``.
 
     """
 
@@ -98,6 +103,8 @@ class ScoreOptions:
     identifiers: bool = False
     series: str = ""
     study: str = ""
+    workers: int = 0
+    scheduler: str = ""
 
     @property
     def sha256(self) -> str:

@@ -29,12 +29,16 @@ class Stages:
     ----------
     read, prepare
         Summed over the reading processes.
-    network, write
+    network
+        Summed over the processes that run the network.
+    write
         Of this process.
     wall
         Of the whole run.
     readers
         Number of processes that read; 0 where this one does.
+    networks
+        Number of processes that run the network.
 
     """
 
@@ -44,6 +48,7 @@ class Stages:
     write: float = 0.0
     wall: float = 0.0
     readers: int = 0
+    networks: int = 1
 
     def busy(self) -> dict[str, float]:
         """Return which share of the time each stage was at work."""
@@ -52,7 +57,7 @@ class Stages:
         return {
             "read": self.read / side_by_side,
             "prepare": self.prepare / side_by_side,
-            "network": self.network / wall,
+            "network": self.network / (wall * self.networks),
             "write": self.write / wall,
         }
 
@@ -132,6 +137,7 @@ class Pipeline:
             for message in source.messages(wait=not waiting):
                 self.stages.read += message.seconds[0]
                 self.stages.prepare += message.seconds[1]
+                self.stages.network += message.seconds[2]
                 if isinstance(message, Ready):
                     waiting.append(message)
                 else:

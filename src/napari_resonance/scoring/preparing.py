@@ -74,7 +74,7 @@ class Ready:
     content
         Hash of voxels and place.
     seconds
-        That reading and preparing took.
+        That reading, preparing and the network took.
 
     """
 
@@ -82,7 +82,7 @@ class Ready:
     model: int
     case: PreparedCase
     content: str
-    seconds: tuple[float, float]
+    seconds: tuple[float, float, float]
 
     @property
     def n_bytes(self) -> int:
@@ -99,7 +99,7 @@ class Ended:
     status: str
     answer: dict[str, Any]
     content: str = ""
-    seconds: tuple[float, float] = (0.0, 0.0)
+    seconds: tuple[float, float, float] = (0.0, 0.0, 0.0)
     n_bytes: int = 0
 
 
@@ -160,8 +160,9 @@ def _one(
     started = time.perf_counter()
     try:
         case = scorer.prepare(scan, center_mm=planned.center_mm, force=job.force)
+        ready = time.perf_counter()
+        seconds = (read, ready - started, 0.0)
         if not job.whole:
-            seconds = (read, time.perf_counter() - started)
             return Ready(item, number, _light(case), content, seconds)
         prediction = scorer.judge(case, scorer.run(case.network_input.array))
     except UnsuitableScanError as error:
@@ -169,7 +170,7 @@ def _one(
     # Whatever a scan brings about ends this scan, not the run over all the others.
     except Exception as error:  # noqa: BLE001
         return Ended(item, number, FAILED, error_entry(error), content)
-    seconds = (read, time.perf_counter() - started)
+    seconds = (read, ready - started, time.perf_counter() - ready)
     answer = prediction.to_json() | {"seconds": sum(seconds)}
     return Ended(item, number, SCORED, answer, content, seconds)
 

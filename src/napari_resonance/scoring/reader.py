@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
@@ -10,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_resonance.errors import ResonanceError, ScoringError
-from napari_resonance.scoring.options import Load
+from napari_resonance.cores import n_cores
+from napari_resonance.errors import ModelError, ResonanceError, ScoringError
+from napari_resonance.scoring.options import Load, Scorer
 from napari_resonance.scoring.preparing import Ended, Job, Ready, prepared
 
 if TYPE_CHECKING:
@@ -41,12 +43,34 @@ class Models:
         Names or folders.
     device
         Where their networks run.
+    sha256
+        Hashes that they must have.
 
     """
 
     load: Load
     names: tuple[str, ...]
     device: str
+    sha256: tuple[str, ...]
+
+    def loaded(self) -> list[Scorer]:
+        """Load them.
+
+        Raises
+        ------
+        ModelError
+            If one cannot be loaded, or is not the same as where the run began.
+
+        """
+        scorers = [self.load(name, self.device) for name in self.names]
+        for scorer, name, sha256 in zip(scorers, self.names, self.sha256, strict=True):
+            if scorer.sha256 != sha256:
+                raise ModelError(
+                    f"the model {name} is another one on this machine",
+                    source=name,
+                    remedy="Give all machines the same models and versions",
+                )
+        return scorers
 
 
 class Reader:
@@ -58,12 +82,17 @@ class Reader:
         What it prepares scans for.
     seconds
         Time limit for a scan.
+    threads
+        How many it may use; None for all cores that this process may use.
 
     """
 
-    def __init__(self, models: Models, seconds: float) -> None:
+    def __init__(
+        self, models: Models, seconds: float, threads: int | None = None
+    ) -> None:
         self._models = models
         self._seconds = seconds
+        self._threads = threads or n_cores()
         self._process: multiprocessing.process.BaseProcess | None = None
         self._pipe: Connection | None = None
         self._is_killed = False
@@ -136,7 +165,7 @@ class Reader:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(
-            target=_serve, args=(theirs, self._models), daemon=True
+            target=_serve, args=(theirs, self._models, self._threads), daemon=True
         )
         self._process.start()
         theirs.close()
@@ -161,16 +190,18 @@ def _open(pipe: Connection | None) -> Connection:
     return pipe
 
 
-def _serve(pipe: Connection, models: Models) -> None:
+def _serve(pipe: Connection, models: Models, threads: int) -> None:
     """Answer jobs until the other side is gone."""
     # Ctrl-C reaches every process of a terminal; the one that scores ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Decoders, OpenVINO and torch take this many.
+    os.environ["OMP_NUM_THREADS"] = str(threads)
     with suppress(OSError):
         # Where memory runs out, Linux ends this process, not the one with the journal.
         Path("/proc/self/oom_score_adj").write_text("500")
     with suppress(EOFError, OSError):
         try:
-            scorers = [models.load(name, models.device) for name in models.names]
+            scorers = models.loaded()
         except ResonanceError as error:
             pipe.send(error)
             return

@@ -5,8 +5,10 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
+from napari_resonance.cores import n_cores
 from napari_resonance.errors import ResonanceError
 from napari_resonance.scoring.journal import FAILED
 from napari_resonance.scoring.options import ScoreOptions, Scorer
@@ -35,6 +37,13 @@ _LATE = {
     "error": "Reading and preparing it took longer than the time limit.",
     "type": "TimeLimit",
 }
+
+
+@dataclass(frozen=True)
+class Lost:
+    """What of a job was not done when the process that did it ended."""
+
+    job: Job
 
 
 class Source(Protocol):
@@ -117,7 +126,10 @@ class Readers:
         self._bytes = _Bytes(options.prefetch_bytes)
         self._closed = threading.Event()
         n_readers = options.readers
-        self._readers = [Reader(models, options.time_limit) for _ in range(n_readers)]
+        threads = max(1, n_cores() // n_readers)
+        self._readers = [
+            Reader(models, options.time_limit, threads) for _ in range(n_readers)
+        ]
         self._threads = [
             threading.Thread(target=self._serve, args=(r,), daemon=True)
             for r in self._readers
@@ -187,27 +199,45 @@ class Readers:
             self._ready.put(None)
 
     def _one(self, reader: Reader, job: Job) -> None:
-        done: set[tuple[str, int]] = set()
-        try:
-            for message in reader.ask(job):
-                self._bytes.take(message.n_bytes)
-                self._ready.put(message)
-                done.add((message.item, message.model))
-        except ReaderLateError:
-            self._give_up(job.without(done), _LATE)
-        except ReaderLostError:
-            if self._closed.is_set():
-                return
-            left = job.without(done)
-            if job.last:
-                self._give_up(left, _QUARANTINED)
-            else:
-                self.lost.append(left)
+        for outcome in outcomes(reader, job):
+            if not isinstance(outcome, Lost):
+                self._bytes.take(outcome.n_bytes)
+                self._ready.put(outcome)
+            elif not self._closed.is_set():
+                self.lost.append(outcome.job)
 
-    def _give_up(self, job: Job, answer: dict[str, str]) -> None:
-        for item, models in job.wanted:
-            for model in models:
-                self._ready.put(Ended(item.key, model, FAILED, dict(answer)))
+
+def outcomes(reader: Reader, job: Job) -> Iterator[Message | Lost]:
+    """Yield what comes of each scan of a job, whatever happens to the process.
+
+    Parameters
+    ----------
+    reader
+        A process that was started.
+    job
+        For it.
+
+    """
+    done: set[tuple[str, int]] = set()
+    try:
+        for message in reader.ask(job):
+            done.add((message.item, message.model))
+            yield message
+    except ReaderLateError:
+        yield from given_up(job.without(done), _LATE)
+    except ReaderLostError:
+        left = job.without(done)
+        if job.last:
+            yield from given_up(left, _QUARANTINED)
+        else:
+            yield Lost(left)
+
+
+def given_up(job: Job, answer: dict[str, str]) -> Iterator[Ended]:
+    """Yield that the scans of a job failed."""
+    for item, models in job.wanted:
+        for model in models:
+            yield Ended(item.key, model, FAILED, dict(answer))
 
 
 class _Bytes:

@@ -76,7 +76,8 @@ def score(  # noqa: PLR0913 - the contract of the Python interface
     Raises
     ------
     ScoringError
-        If another run writes to the folder, or the readers cannot start.
+        If another run writes to the folder, the readers cannot start, or the scheduler
+        does not answer.
     ReadError
         If an input does not exist, or holds no scan.
     ModelError
@@ -99,10 +100,12 @@ def score(  # noqa: PLR0913 - the contract of the Python interface
         journal.keep_fact("options", json.dumps(kept))
         for scorer in scorers:
             journal.keep_model(scorer.sha256, scorer.name, scorer.labels)
+        hashes = tuple(scorer.sha256 for scorer in scorers)
+        models = Models(load, names, options.device, hashes)
         work = Work(scorers, journal, options, progress)
         started = time.perf_counter()
         try:
-            work.all(Models(load, names, options.device), should_stop)
+            work.all(models, should_stop)
         finally:
             work.end()
         work.pipeline.stages.wall = time.perf_counter() - started

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from napari_resonance.errors import CancelledError
 from napari_resonance.progress import Progress, ShouldStop
+from napari_resonance.scoring.cluster import Cluster, Tasks
 from napari_resonance.scoring.journal import (
     BEGUN,
     FAILED,
@@ -96,14 +97,13 @@ class Work:
         todo = self._todo()
         self._report()
         self._refuse(todo)
-        lost: list[Job] = []
-        if todo.fresh:
-            source = self._source(models, todo.fresh)
-            self._use(source, should_stop)
-            lost += source.lost
-        if not should_stop():
-            suspects = list(self._jobs([[one] for one in todo.suspect]))
-            self._alone(models, suspects + lost, should_stop)
+        options = self._options
+        if not (options.workers or options.scheduler):
+            self._both(models, todo, should_stop, None)
+        elif todo.fresh or todo.suspect:
+            self._progress(0, 0, "connecting to the workers")
+            with Cluster(options) as cluster:
+                self._both(models, todo, should_stop, cluster)
         if should_stop():
             raise CancelledError(
                 f"the run was stopped; {self._counts.total()} results are kept",
@@ -125,24 +125,44 @@ class Work:
             stages=self.pipeline.stages,
         )
 
-    def _source(self, models: Models, fresh: list[list[_Wanted]]) -> Source:
-        jobs = self._jobs(fresh)
-        if not self._options.readers:
-            return Inline(jobs, self._scorers, self._begin)
-        n_readers = min(self._options.readers, len(fresh))
-        self.pipeline.stages.readers = n_readers
-        options = replace(self._options, readers=n_readers)
-        return Readers(jobs, models, options, self._begin)
-
-    def _alone(
-        self, models: Models, suspects: Sequence[Job], should_stop: ShouldStop
+    def _both(
+        self,
+        models: Models,
+        todo: _Todo,
+        should_stop: ShouldStop,
+        cluster: Cluster | None,
     ) -> None:
-        """Read and score one at a time, in a process that may go down with it."""
-        again = [one for job in suspects for one in job.alone()]
-        if again:
-            options = replace(self._options, readers=1)
-            source = Readers(iter(again), models, options, self._begin)
+        suspects = list(self._jobs([[one] for one in todo.suspect]))
+        if todo.fresh:
+            n_readers = min(self._options.readers, len(todo.fresh))
+            options = replace(self._options, readers=n_readers)
+            source = self._source(self._jobs(todo.fresh), models, options, cluster)
             self._use(source, should_stop)
+            suspects += source.lost
+        # One at a time, in a process that may go down with it.
+        again = [single for job in suspects for single in job.alone()]
+        if again and not should_stop():
+            one = replace(self._options, readers=1)
+            source = self._source(iter(again), models, one, cluster, alone=True)
+            self._use(source, should_stop)
+
+    def _source(
+        self,
+        jobs: Iterator[Job],
+        models: Models,
+        options: ScoreOptions,
+        cluster: Cluster | None,
+        *,
+        alone: bool = False,
+    ) -> Source:
+        stages = self.pipeline.stages
+        if cluster is not None:
+            stages.readers = stages.networks = cluster.n_threads()
+            return Tasks(cluster, jobs, models, options, self._begin, alone=alone)
+        if not options.readers:
+            return Inline(jobs, self._scorers, self._begin)
+        stages.readers = max(stages.readers, options.readers)
+        return Readers(jobs, models, options, self._begin)
 
     def _use(self, source: Source, should_stop: ShouldStop) -> None:
         try:

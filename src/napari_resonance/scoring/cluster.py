@@ -1,0 +1,316 @@
+"""Readers on many machines, by dask.distributed: each scan is scored where it is read.
+
+A task of the scheduler is one job. The worker that gets it lets a process of its own do
+it, as `Readers` do on this machine: a scan that ends this process costs the worker
+nothing, and the time limit holds. What comes of it flows back to the one process that
+writes the journal. A worker that is lost costs a second try elsewhere, which is the
+scheduler's business.
+"""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import queue
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from importlib.util import find_spec
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from napari_resonance.cores import n_cores
+from napari_resonance.errors import DependencyError, ResonanceError, ScoringError
+from napari_resonance.scoring.options import ScoreOptions
+from napari_resonance.scoring.preparing import Job
+from napari_resonance.scoring.reader import Models, Reader
+from napari_resonance.scoring.readers import Begin, Lost, Message, given_up, outcomes
+
+if TYPE_CHECKING:
+    from distributed import Client, Future, LocalCluster
+
+_CONNECT_SECONDS = 30
+_COUNT_SECONDS = 1.0  # between looks at which workers are there
+# Jobs that wait at a worker, for each of its threads: it never waits for this process.
+_AHEAD = 2
+_LOST = {
+    "error": "The workers that had it were lost, one after the other, the last time "
+    "with nothing else at work. It is left alone from now on; look at it with another "
+    "program, or try again with --retry-failed.",
+    "type": "Quarantined",
+}
+
+
+class Cluster:
+    """A scheduler and its workers; as a context, it is left at the end.
+
+    Parameters
+    ----------
+    options
+        With the number of workers to start on this machine, or with the address of a
+        scheduler.
+
+    Raises
+    ------
+    DependencyError
+        If dask.distributed is not installed.
+    ScoringError
+        If the scheduler cannot be reached.
+
+    """
+
+    def __init__(self, options: ScoreOptions) -> None:
+        if find_spec("distributed") is None:
+            raise DependencyError(
+                "the package dask[distributed] is needed for several workers",
+                remedy="Install it with: python -m pip install "
+                '"napari-resonance[cluster]"',
+            )
+        self._counted = -math.inf, 1
+        self._local: LocalCluster | None = None
+        if not options.scheduler:
+            self._local = _local_cluster(options.workers)
+        self.client = _connected(self._local or options.scheduler, options.scheduler)
+        if self._local is not None:
+            self.client.run(_leave_interrupts)
+
+    def n_threads(self) -> int:
+        """Return how many scans can be at work, at least 1; workers come and go."""
+        now = time.monotonic()
+        if now - self._counted[0] > _COUNT_SECONDS:
+            self._counted = now, max(1, sum(self.client.nthreads().values()))
+        return self._counted[1]
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End what was started, here and on the workers."""
+        with suppress(Exception):  # they may be gone, which ends them as well
+            self.client.run(_end_readers)
+        self.client.close()
+        if self._local is not None:
+            self._local.close()
+
+
+class Tasks:
+    """Scores on the workers of a cluster: a `Source` of results.
+
+    Parameters
+    ----------
+    cluster
+        Where to.
+    jobs
+        What to score; asked for the next one when a worker has room.
+    models
+        What the workers load.
+    options
+        With the time limit.
+    begin
+        Told of each job before it is handed out.
+    alone
+        Whether nothing else may be at work beside a job.
+
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        jobs: Iterator[Job],
+        models: Models,
+        options: ScoreOptions,
+        begin: Begin,
+        *,
+        alone: bool,
+    ) -> None:
+        self.lost: list[Job] = []
+        self._alone = alone
+        self._cluster = cluster
+        self._jobs: Iterator[Job] | None = jobs
+        self._work = (models, options.time_limit)
+        self._begin = begin
+        self._open: dict[Future[Any], Job] = {}
+        self._ended: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all jobs are done."""
+        return self._jobs is None and not self._open
+
+    def messages(self, *, wait: bool) -> list[Message]:
+        """Return what is there; waits up to 0.1 s for something if `wait`.
+
+        Raises
+        ------
+        ScoringError
+            If the scheduler is gone.
+        ResonanceError
+            If a worker cannot load the models.
+
+        """
+        self._hand_out()
+        found: list[Message] = []
+        with suppress(queue.Empty):
+            while True:
+                future = self._ended.get(block=wait and not found, timeout=0.1)
+                found += self._received(future)
+        if self._cluster.client.status != "running":
+            raise _gone()
+        return found
+
+    def used(self, message: Message) -> None:
+        """Do nothing: results are small."""
+
+    def close(self) -> None:
+        """Take back what is not done."""
+        futures = list(self._open)
+        self._open.clear()
+        if futures and self._cluster.client.status == "running":
+            self._cluster.client.cancel(futures, force=True)
+
+    def _hand_out(self) -> None:
+        if self._jobs is None:
+            return
+        client = self._cluster.client
+        room = 1 if self._alone else self._cluster.n_threads() * _AHEAD
+        for _ in range(room - len(self._open)):
+            job = next(self._jobs, None)
+            if job is None:
+                self._jobs = None
+                return
+            self._begin(job)
+            whole = replace(job, whole=True)
+            future = client.submit(score_job, whole, *self._work, pure=False)
+            self._open[future] = job
+            future.add_done_callback(self._ended.put)
+
+    def _received(self, future: Future[Any]) -> Iterator[Message]:
+        job = self._open.pop(future, None)
+        if job is None:
+            return
+        if future.status == "finished":
+            for outcome in future.result():
+                if isinstance(outcome, Lost):
+                    self.lost.append(outcome.job)
+                else:
+                    yield outcome
+        elif future.status != "error":
+            raise _gone()
+        elif not _is_lost_worker(error := future.exception()):
+            raise _refusal(error)
+        elif job.last:
+            yield from given_up(job, _LOST)
+        else:
+            self.lost.append(job)
+
+
+def score_job(job: Job, models: Models, seconds: float) -> list[Message | Lost]:
+    """Score a job on a worker, in a process of this worker's thread.
+
+    Parameters
+    ----------
+    job, models
+        What, with what.
+    seconds
+        Time limit for a scan.
+
+    Raises
+    ------
+    ResonanceError
+        If the process cannot start, or the models there are others.
+
+    """
+    reader = _reader(models, seconds)
+    reader.start()
+    return list(outcomes(reader, job))
+
+
+_here = threading.local()
+_readers: list[Reader] = []
+
+
+def _reader(models: Models, seconds: float) -> Reader:
+    """Return the process of this thread, for these models."""
+    wanted = (models, seconds)
+    if getattr(_here, "wanted", None) != wanted or _here.reader not in _readers:
+        # Dask forbids its workers to have children, since it ends workers by killing
+        # them; ours end by themselves when their worker is gone.
+        multiprocessing.current_process().daemon = False
+        _here.reader, _here.wanted = Reader(models, seconds), wanted
+        _readers.append(_here.reader)
+    reader: Reader = _here.reader
+    return reader
+
+
+def _leave_interrupts() -> None:
+    """Let Ctrl-C, which reaches every process of a terminal, to the one that scores."""
+    with suppress(ValueError):  # not the main thread, which gets no signals anyway
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _end_readers() -> None:
+    while _readers:
+        _readers.pop().kill()
+
+
+def _local_cluster(n_workers: int) -> LocalCluster:
+    import logging
+
+    from distributed import LocalCluster
+
+    threads = str(max(1, n_cores() // n_workers))
+    return LocalCluster(
+        n_workers=n_workers,
+        threads_per_worker=1,
+        processes=True,
+        host="127.0.0.1",
+        dashboard_address=None,
+        memory_limit=0,  # the memory is taken by processes that dask does not watch
+        silence_logs=logging.CRITICAL,
+        env={"OMP_NUM_THREADS": threads},
+    )
+
+
+def _connected(where: Any, address: str) -> Client:
+    from distributed import Client
+
+    try:
+        return Client(where, timeout=_CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise ScoringError(
+            f"the scheduler does not answer ({type(error).__name__})",
+            source=address or None,
+            remedy="Check the address that `dask scheduler` printed, and the network",
+        ) from error
+
+
+def _is_lost_worker(error: BaseException | None) -> bool:
+    from distributed.scheduler import KilledWorker
+
+    return isinstance(error, KilledWorker)
+
+
+def _refusal(error: BaseException | None) -> ResonanceError:
+    if isinstance(error, ResonanceError):
+        return error
+    return ScoringError(
+        f"a worker of the cluster failed: {type(error).__name__}: {error}",
+        remedy="See that all machines have the same versions of this package and of "
+        "dask, and look into the logs of the workers",
+    )
+
+
+def _gone() -> ScoringError:
+    return ScoringError(
+        "the scheduler is gone; what was scored is kept",
+        remedy="Start it and its workers, and run the same command again",
+    )
