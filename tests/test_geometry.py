@@ -363,3 +363,37 @@ def test_unshearing_applies_slope_and_fills_with_the_lowest_value() -> None:
     assert (flat.slope, flat.intercept) == (1, 0)
     assert flat.values().min() == -1000
     assert flat.values()[0, 0, 0] == -1000 or flat.values()[-1, -1, 0] == -1000
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    shape=st.tuples(*[st.integers(1, 24)] * 3),
+    scale=st.tuples(*[st.floats(0.3, 7.0)] * 3),
+    first=st.tuples(*[st.floats(-3.0, 3.0)] * 3),
+    flips=st.tuples(*[st.sampled_from((1, -1))] * 3),
+    axes=st.permutations(range(3)),
+    antialias=st.booleans(),
+)
+def test_one_axis_after_the_other_gives_what_scipy_gives(
+    shape, scale, first, flips, axes, antialias
+):
+    random = np.random.default_rng(sum(shape))
+    values = random.normal(size=shape).astype(np.float32)
+    # However the axes lie in memory.
+    values = values[tuple(slice(None, None, f) for f in flips)].transpose(axes)
+    change = np.diag([*scale, 1.0])
+    change[:3, 3] = first
+    sizes = [max(1, round(n / s)) for n, s in zip(values.shape, scale, strict=True)]
+    target = Grid((sizes[0], sizes[1], sizes[2]), change)
+    blurred = values.astype(np.float64)
+    for axis, s in enumerate(scale):
+        sigma = max(0.0, (s - 1) / 2.355)
+        if antialias and sigma > 1e-6:
+            blurred = ndimage.gaussian_filter1d(blurred, sigma, axis, mode="nearest")
+    expected = ndimage.affine_transform(
+        blurred, scale, first, output_shape=target.shape, order=1, mode="nearest"
+    )
+    found = resample(values, np.eye(4), target, antialias=antialias)
+    assert found.dtype == np.float32
+    assert found.flags.c_contiguous
+    np.testing.assert_allclose(found, expected, atol=2e-6)

@@ -234,8 +234,10 @@ def resample(
         array = array[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
         matrix[:3, 3] -= low
     values = np.asarray(array, np.float32)
-    if antialias:
-        values = _blurred(values, _antialias_sigma(matrix))
+    sigma = _antialias_sigma(matrix) if antialias else np.zeros(3)
+    if order == 1 and outside is None and _is_diagonal(matrix):
+        return _by_axis(values, matrix, target.shape, sigma)
+    values = _blurred(values, sigma)
     # "constant" would also call a border voxel outside that rounding puts 1e-15 beyond
     # the edge; "grid-constant" fades to the outside value over one voxel instead.
     mode = "nearest" if outside is None else "grid-constant"
@@ -280,6 +282,90 @@ def _antialias_sigma(target_to_source: FloatArray) -> FloatArray:
     steps = np.abs(target_to_source[:3, :3]).max(axis=1)
     sigma: FloatArray = np.maximum(0.0, (steps - 1) / 2.355)
     return sigma
+
+
+def _is_diagonal(matrix: FloatArray) -> bool:
+    """Tell whether axes only become longer or shorter; what rounding leaves is none."""
+    axes = matrix[:3, :3]
+    apart = np.abs(axes - np.diag(np.diag(axes))).max()
+    return bool(apart < 1e-9 * np.abs(axes).max())
+
+
+def _by_axis(
+    values: NDArray[np.float32],
+    matrix: FloatArray,
+    shape: tuple[int, int, int],
+    sigma: FloatArray,
+) -> NDArray[np.float32]:
+    """Blur and interpolate along one axis after the other, where none is rotated.
+
+    The same sums as a blur of the whole volume and `affine_transform`, but of those
+    voxels only that the target looks at: several times as fast where it is coarser.
+    """
+    # Axes as they lie in memory: planes, rows, and values next to each other.
+    order = sorted(range(3), key=lambda n: -abs(values.strides[n]))
+    planes, rows, line = (
+        _sums(values.shape[n], shape[n], (matrix[n, n], matrix[n, 3]), sigma[n])
+        for n in order
+    )
+    volume = values.transpose(order)
+    # Along rows, and of planes and columns first that which leaves less.
+    if planes.shape[0] * rows.shape[1] < planes.shape[1] * rows.shape[0]:
+        volume = _along_rows(_along_planes(volume, planes), rows)
+    else:
+        volume = _along_planes(_along_rows(volume, rows), planes)
+    flat = line @ volume.reshape(-1, volume.shape[2]).T
+    volume = flat.T.reshape(*volume.shape[:2], -1)
+    return np.ascontiguousarray(volume.transpose(np.argsort(order)))
+
+
+def _along_planes(volume: NDArray[np.float32], sums: Any) -> NDArray[np.float32]:
+    result: NDArray[np.float32] = sums @ volume.reshape(len(volume), -1)
+    return result.reshape(-1, *volume.shape[1:])
+
+
+def _along_rows(volume: NDArray[np.float32], sums: Any) -> NDArray[np.float32]:
+    return np.stack([sums @ plane for plane in volume])
+
+
+def _sums(size: int, wanted: int, line: tuple[float, float], sigma: float) -> Any:
+    """Return which sums of an axis' values a blur and linear interpolation take.
+
+    Parameters
+    ----------
+    size, wanted
+        Number of values, and of sums.
+    line
+        Step and first place of the sums, in values.
+    sigma
+        Of the blur, in values.
+
+    Returns
+    -------
+    scipy.sparse.csr_array
+        float32 ``(wanted, size)``.
+
+    """
+    from scipy import sparse
+
+    places = np.clip(np.arange(wanted) * line[0] + line[1], 0, size - 1)
+    low = np.floor(places).astype(int)
+    high = np.minimum(low + 1, size - 1)
+    shares = np.concatenate([1 - (places - low), places - low])
+    rows = np.tile(np.arange(wanted), 2)
+    between = sparse.coo_array(
+        (shares, (rows, np.concatenate([low, high]))), (wanted, size)
+    )
+    radius = int(4 * sigma + 0.5)  # as scipy.ndimage's
+    if radius == 0:
+        return between.tocsr().astype(np.float32)
+    reach = np.arange(-radius, radius + 1)
+    bell = np.exp(-0.5 * (reach / sigma) ** 2)
+    own = np.repeat(np.arange(size), len(reach))
+    others = np.clip(np.add.outer(np.arange(size), reach), 0, size - 1).ravel()
+    weights = np.tile(bell / bell.sum(), size)
+    blur = sparse.coo_array((weights, (own, others)), (size, size))
+    return (between.tocsr() @ blur.tocsr()).astype(np.float32)
 
 
 def _blurred(values: NDArray[np.float32], sigma: FloatArray) -> NDArray[np.float32]:

@@ -68,10 +68,13 @@ def foreground_ranks(
     chosen = values[inside]
     if not chosen.size or chosen.min() == chosen.max():
         return result
-    ordered = np.sort(chosen)
+    order = np.argsort(chosen)
+    ordered = chosen[order]
     # Equal values (8-bit files are full of them) share the middle of their ranks.
-    middle = np.searchsorted(ordered, chosen, "left").astype(np.float32)
-    middle += np.searchsorted(ordered, chosen, "right")
+    first = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+    after = np.append(first[1:], chosen.size)
+    middle = np.empty(chosen.size, np.float32)
+    middle[order] = np.repeat(first + after, after - first)
     result[inside] = middle / np.float32(2 * chosen.size)
     return result
 
