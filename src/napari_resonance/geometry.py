@@ -233,11 +233,10 @@ def resample(
         low, high = _looked_at(shape, matrix, target.shape)
         array = array[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
         matrix[:3, 3] -= low
-    values = np.asarray(array, np.float32)
     sigma = _antialias_sigma(matrix) if antialias else np.zeros(3)
     if order == 1 and outside is None and _is_diagonal(matrix):
-        return _by_axis(values, matrix, target.shape, sigma)
-    values = _blurred(values, sigma)
+        return _by_axis(np.asarray(array), matrix, target.shape, sigma)
+    values = _blurred(np.asarray(array, np.float32), sigma)
     # "constant" would also call a border voxel outside that rounding puts 1e-15 beyond
     # the edge; "grid-constant" fades to the outside value over one voxel instead.
     mode = "nearest" if outside is None else "grid-constant"
@@ -292,7 +291,7 @@ def _is_diagonal(matrix: FloatArray) -> bool:
 
 
 def _by_axis(
-    values: NDArray[np.float32],
+    values: NDArray[Any],
     matrix: FloatArray,
     shape: tuple[int, int, int],
     sigma: FloatArray,
@@ -302,30 +301,18 @@ def _by_axis(
     The same sums as a blur of the whole volume and `affine_transform`, but of those
     voxels only that the target looks at: several times as fast where it is coarser.
     """
-    # Axes as they lie in memory: planes, rows, and values next to each other.
+    # Axes as they lie in memory: planes, rows, and values next to each other. One plane
+    # after the other is made small, so that little memory is needed.
     order = sorted(range(3), key=lambda n: -abs(values.strides[n]))
     planes, rows, line = (
         _sums(values.shape[n], shape[n], (matrix[n, n], matrix[n, 3]), sigma[n])
         for n in order
     )
-    volume = values.transpose(order)
-    # Along rows, and of planes and columns first that which leaves less.
-    if planes.shape[0] * rows.shape[1] < planes.shape[1] * rows.shape[0]:
-        volume = _along_rows(_along_planes(volume, planes), rows)
-    else:
-        volume = _along_planes(_along_rows(volume, rows), planes)
-    flat = line @ volume.reshape(-1, volume.shape[2]).T
-    volume = flat.T.reshape(*volume.shape[:2], -1)
+    thin = np.empty((values.shape[order[0]], *rows.shape[:1], *line.shape[:1]), "f4")
+    for result, plane in zip(thin, values.transpose(order), strict=True):
+        result[:] = (line @ (rows @ plane).T).T
+    volume = (planes @ thin.reshape(len(thin), -1)).reshape(-1, *thin.shape[1:])
     return np.ascontiguousarray(volume.transpose(np.argsort(order)))
-
-
-def _along_planes(volume: NDArray[np.float32], sums: Any) -> NDArray[np.float32]:
-    result: NDArray[np.float32] = sums @ volume.reshape(len(volume), -1)
-    return result.reshape(-1, *volume.shape[1:])
-
-
-def _along_rows(volume: NDArray[np.float32], sums: Any) -> NDArray[np.float32]:
-    return np.stack([sums @ plane for plane in volume])
 
 
 def _sums(size: int, wanted: int, line: tuple[float, float], sigma: float) -> Any:

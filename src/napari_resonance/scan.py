@@ -147,7 +147,11 @@ class Scan:
         stored = self.stored(time)
         if self.slope == 1 and self.intercept == 0:
             return _as_float32(stored)
-        return _as_float32(stored * np.float64(self.slope) + self.intercept)
+        result = np.empty_like(stored, np.float32)
+        for k in range(stored.shape[2]):  # in float64, of which all takes much memory
+            plane = stored[:, :, k] * np.float64(self.slope) + self.intercept
+            result[:, :, k] = _as_float32(plane)
+        return result
 
     def slice(self, k: int, time: int = 0) -> NDArray[np.float32]:
         """Return the physical values of plane `k`, float32 ``(i, j)``."""

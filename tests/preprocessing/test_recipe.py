@@ -175,3 +175,20 @@ def test_a_grid_that_no_memory_holds_is_refused():
     scan = Scan(np.ones((40, 40, 40), np.int16), np.diag([1e4, 1e4, 1e4, 1.0]))
     with pytest.raises(PreprocessingError, match="would make"):
         recipe(SPACING).apply(scan)
+
+
+@pytest.mark.parametrize("slope", [1.0, 0.37, -2.5])
+@pytest.mark.parametrize("first", [ORIENT, SPACING])
+def test_stored_numbers_may_be_resampled_before_they_become_values(slope, first):
+    random = np.random.default_rng(0)
+    stored = random.integers(-1000, 3000, (24, 20, 16, 2)).astype(np.int16)
+    affine = np.diag([-0.7, 0.9, 1.3, 1.0])
+    scan = Scan(stored, affine, modality="MR", slope=slope, intercept=-1024.0)
+    values = np.stack([scan.values(0), scan.values(1)], axis=-1)
+    as_values = Scan(values, affine, modality="MR")
+    steps = recipe(first, SPACING, {"step": "zscore"})
+    for time in (0, 1):
+        found, expected = (steps.apply(s, time=time) for s in (scan, as_values))
+        np.testing.assert_allclose(found.array, expected.array, atol=1e-4)
+        np.testing.assert_allclose(found.grid.affine, expected.grid.affine)
+        assert found.warnings == expected.warnings

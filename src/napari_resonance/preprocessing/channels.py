@@ -17,6 +17,7 @@ from napari_resonance.errors import PreprocessingError
 from napari_resonance.geometry import (
     FloatArray,
     Grid,
+    is_sheared,
     orthogonal_grid,
     resample,
     to_index,
@@ -59,14 +60,45 @@ def start_volume(scan: Scan, time: int = 0, part: Grid | None = None) -> Prepare
     return Prepared(values, scan.affine, scan.oriented, tuple(warnings))
 
 
+def keeps_stored(scan: Scan) -> bool:
+    """Tell whether the stored numbers may be resampled before they become values.
+
+    Sums of whole numbers of up to 16 bits are exact in float32, and slope and intercept
+    commute with them. Large scans then never lie in memory as float32.
+    """
+    stored = scan.voxels.dtype
+    small = stored.kind in "iu" and stored.itemsize <= 2
+    finite = np.isfinite([scan.slope, scan.intercept]).all()
+    return bool(small and finite and not scan.color and not is_sheared(scan.affine))
+
+
+def stored_volume(scan: Scan, time: int = 0) -> Prepared:
+    """Return stored numbers, to be resampled, and then given to `valued`."""
+    warnings = tuple(_time_warnings(scan, time))
+    return Prepared(scan.stored(time), scan.affine, scan.oriented, warnings)
+
+
+def valued(volume: Prepared, scan: Scan) -> Prepared:
+    """Return the physical values of what was resampled of a `stored_volume`."""
+    values = volume.values * np.float64(scan.slope) + scan.intercept
+    return volume.with_values(values.astype(np.float32))
+
+
+def _time_warnings(scan: Scan, time: int) -> list[str]:
+    if scan.n_times > 1:
+        return [f"volume {time + 1} of {scan.n_times} was used"]
+    return []
+
+
 def _grey(scan: Scan, time: int) -> tuple[NDArray[np.float32], list[str]]:
     warnings: list[str] = []
     values = scan.values(time)
     if scan.color:
         values = values @ _LUMA
         warnings.append("colour was turned into brightness")
-    finite = np.isfinite(values)
-    if not finite.all():
+    # A mask of every scan would take a quarter of its memory.
+    if not (np.isfinite(values.min()) and np.isfinite(values.max())):
+        finite = np.isfinite(values)
         if not finite.any():
             raise PreprocessingError("the scan holds no finite value")
         lowest = values[finite].min()
@@ -75,9 +107,7 @@ def _grey(scan: Scan, time: int) -> tuple[NDArray[np.float32], list[str]]:
         warnings.append(
             f"{share:.2g} % of the voxels are not finite; set to the lowest"
         )
-    if scan.n_times > 1:
-        warnings.append(f"volume {time + 1} of {scan.n_times} was used")
-    return values, warnings
+    return values, warnings + _time_warnings(scan, time)
 
 
 def start_volumes(

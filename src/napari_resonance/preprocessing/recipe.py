@@ -16,7 +16,12 @@ from numpy.typing import NDArray
 from napari_resonance.errors import PreprocessingError
 from napari_resonance.geometry import FloatArray, Grid, to_index
 from napari_resonance.preprocessing import grid, intensity, region
-from napari_resonance.preprocessing.channels import start_volumes
+from napari_resonance.preprocessing.channels import (
+    keeps_stored,
+    start_volumes,
+    stored_volume,
+    valued,
+)
 from napari_resonance.preprocessing.grid import Prepared
 from napari_resonance.scan import Scan
 
@@ -227,7 +232,7 @@ class Recipe:
         names = self.channels or ("the scan",)
         steps: Sequence[region.Step] = self.steps
         if center is None:
-            volumes = start_volumes(cases, names, time)
+            volumes, steps = self._begin(cases, names, time)
         else:
             volumes, steps = region.begin(cases, names, steps, center, time)
         for name, arguments in steps:
@@ -247,6 +252,18 @@ class Recipe:
             remedy="Give all of them, in this order: the first, then each --channel",
         )
 
+    def _begin(
+        self, scans: Sequence[Scan], names: Sequence[str], time: int
+    ) -> tuple[list[Prepared], Sequence[region.Step]]:
+        """Return the channels, and the steps that are still to be done."""
+        n_first = _first_resampling(self.steps)
+        if not n_first or len(scans) > 1 or not keeps_stored(scans[0]):
+            return start_volumes(scans, names, time), self.steps
+        volume = stored_volume(scans[0], time)
+        for name, arguments in self.steps[:n_first]:
+            volume = STEPS[name](volume, **arguments)
+        return [valued(volume, scans[0])], self.steps[n_first:]
+
     def _center(
         self, scan: Scan, center_mm: Sequence[float] | None
     ) -> FloatArray | None:
@@ -260,6 +277,16 @@ class Recipe:
         if self.needs_center:
             raise region.no_center()
         return Grid(scan.grid_shape, scan.affine).center_mm
+
+
+def _first_resampling(steps: Sequence[region.Step]) -> int:
+    """Return how many steps it takes to resample, if nothing else comes before."""
+    for n, (name, _) in enumerate(steps, 1):
+        if name in ("resample_spacing", "resample_shape"):
+            return n
+        if name != "orient":
+            return 0
+    return 0
 
 
 def _no_box() -> PreprocessingError:

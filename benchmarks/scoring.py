@@ -1,0 +1,243 @@
+"""How fast a folder is scored, what bounds it, and how much memory it takes.
+
+Real brain scans (each under several names) are scored by `score`, by a loop over
+transforms of MONAI and the same network in torch, by each stage alone, and by one and
+two dask workers; in turn, several times. Prints ratios::
+
+    python benchmarks/scoring.py FOLDER [--copies 4] [--runs 3]
+    python benchmarks/scoring.py --memory
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_resonance import ScoreOptions, load_classifier, score
+from napari_resonance.cores import n_cores
+from napari_resonance.scoring.plan import find
+from napari_resonance.scoring.preparing import Job
+from napari_resonance.scoring.reader import Models
+from napari_resonance.scoring.readers import Readers
+from napari_resonance.scoring.summary import Summary
+
+MODEL = "mr-sequence"
+SHAPE = (48, 56, 34)  # of the network's input, at 3 mm
+LARGE = (512, 512, 300)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, nargs="?", help="with NIfTI brain scans")
+    parser.add_argument("--copies", type=int, default=4)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--memory", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        if options.memory:
+            memory(Path(folder))
+        else:
+            scans = copied(options.folder, Path(folder) / "scans", options.copies)
+            speed(scans, Path(folder), options.runs)
+
+
+def copied(folder: Path, to: Path, copies: int) -> list[Path]:
+    """Put each scan into a folder several times, and into the disk cache."""
+    scans = []
+    for number, source in enumerate(sorted(folder.rglob("*.nii*"))):
+        for copy in range(copies):
+            scan = to / f"study{copy}" / f"{number}{''.join(source.suffixes[-2:])}"
+            scan.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, scan)
+            scans.append(scan)
+    return scans
+
+
+def speed(scans: list[Path], folder: Path, runs: int) -> None:
+    """Print ratios of throughputs, each the median of ratios within one round."""
+    loop = monai_loop()
+    loop(scans[:2])
+    said: list[str] = []
+    rates: dict[str, list[float]] = {}
+    for number in range(runs):
+        out = folder / f"out{number}"
+        works: dict[str, Callable[[], Any]] = {
+            "monai": lambda: loop(scans),
+            "score": lambda out=out: said.append(
+                str(scored(scans[0].parents[1], out).stages)
+            ),
+            "read": lambda: read_alone(scans),
+            "network": lambda: network_alone(scans),
+            **{
+                f"workers {n}": lambda n=n, out=out: scored(
+                    scans[0].parents[1], Path(f"{out}-{n}"), workers=n
+                )
+                for n in (1, 2)
+            },
+        }
+        for name, work in works.items():
+            started = time.perf_counter()
+            seconds = work()
+            if not isinstance(seconds, float):
+                seconds = (
+                    seconds.stages.wall
+                    if isinstance(seconds, Summary)
+                    else time.perf_counter() - started
+                )
+            rates.setdefault(name, []).append(len(scans) / seconds)
+            print(f"  {name}: {rates[name][-1]:.1f} scans/s", flush=True)
+    print("\n".join(said))
+    compare("score / MONAI loop (target 3)", rates["score"], rates["monai"])
+    slowest = [min(pair) for pair in zip(rates["read"], rates["network"], strict=True)]
+    compare("score / slowest stage alone (target 0.9)", rates["score"], slowest)
+    two = [rate / 2 for rate in rates["workers 2"]]
+    compare("2 workers / 2 × 1 worker (target 0.9)", two, rates["workers 1"])
+
+
+def compare(name: str, ours: list[float], theirs: list[float]) -> None:
+    """Print the median of the ratios, and their range."""
+    ratios = sorted(a / b for a, b in zip(ours, theirs, strict=True))
+    median = statistics.median(ratios)
+    print(f"{name}: {median:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
+
+
+def scored(studies: Path, out: Path, **options: Any) -> Summary:
+    """Score a folder from scratch."""
+    chosen = ScoreOptions(device="cpu", **options)
+    summary = score(studies, MODEL, out=out, options=chosen)
+    if summary.failed or summary.skipped or summary.resumed:
+        raise RuntimeError(str(summary))
+    return summary
+
+
+def monai_loop() -> Callable[[list[Path]], None]:
+    """Return the loop that is written by hand: MONAI's transforms, torch's network."""
+    import torch
+    from monai.transforms import (
+        Compose,
+        EnsureChannelFirst,
+        HistogramNormalize,
+        LoadImage,
+        Orientation,
+        ResizeWithPadOrCrop,
+        Spacing,
+    )
+
+    torch.set_num_threads(n_cores())
+    labels = (("L", "R"), ("P", "A"), ("I", "S"))
+    transforms = Compose(
+        [
+            LoadImage(image_only=True),
+            EnsureChannelFirst(),
+            Orientation(axcodes="RAS", labels=labels),
+            Spacing(pixdim=(3.0, 3.0, 3.0)),
+            ResizeWithPadOrCrop(SHAPE),
+            HistogramNormalize(min=0.0, max=1.0),
+        ]
+    )
+    network, _ = load_classifier(MODEL, "cpu").torch_network()
+
+    def loop(scans: list[Path]) -> None:
+        with torch.inference_mode():
+            for scan in scans:
+                network(transforms(str(scan))[None].as_tensor()).softmax(1).tolist()
+
+    return loop
+
+
+def read_alone(scans: list[Path]) -> float:
+    """Read and prepare in as many processes as a run has; return the seconds."""
+    items = find([scans[0].parents[1]], Path("/nowhere")).items
+    options = ScoreOptions()
+    models = Models(load_classifier, (MODEL,), "cpu", (load_classifier(MODEL).sha256,))
+    jobs = (Job(((item, (0,)),)) for item in items)
+    started = time.perf_counter()
+    source = Readers(jobs, models, options, lambda job: None)
+    try:
+        while not source.is_done:
+            for message in source.messages(wait=True):
+                source.used(message)
+    finally:
+        source.close()
+    return time.perf_counter() - started
+
+
+def network_alone(scans: list[Path]) -> float:
+    """Run the network on prepared inputs, one after the other; return the seconds."""
+    classifier = load_classifier(MODEL, "cpu")
+    array = np.random.default_rng(0).random((1, 1, *SHAPE), np.float32)
+    classifier.run(array)
+    started = time.perf_counter()
+    for _ in scans:
+        classifier.run(array)
+    return time.perf_counter() - started
+
+
+def memory(folder: Path) -> None:
+    """Print the peak of all processes over what they take with a small scan."""
+    import nibabel as nib
+
+    random = np.random.default_rng(0)
+    coarse = random.integers(0, 2000, [n // 4 for n in LARGE])
+    large = np.kron(coarse, np.ones((4, 4, 4))).astype(np.int16)
+    peaks = {}
+    for name, voxels, copies in (
+        ("small", large[:64, :64, :64], 8),
+        ("large", large, 8),
+    ):
+        for n in range(copies):
+            path = folder / name / f"{n}.nii.gz"
+            path.parent.mkdir(exist_ok=True)
+            nib.save(nib.Nifti1Image(voxels, np.diag([0.5, 0.5, 0.8, 1])), path)
+        with watched() as peak:
+            scored(folder / name, folder / f"out-{name}", readers=1)
+        peaks[name] = peak[0]
+    more = (peaks["large"] - peaks["small"]) / large.nbytes
+    print(f"with small scans {peaks['small'] / 1e6:.0f} MB")
+    print(f"scans of {large.nbytes / 1e6:.0f} MB take {more:.2f} times that more")
+    print("(target: at most 3)")
+
+
+@contextlib.contextmanager
+def watched() -> Iterator[list[int]]:
+    """Yield a list whose one value becomes the peak of this process and its children.
+
+    In bytes; what processes share is counted once (PSS). Linux only.
+    """
+    import psutil
+
+    peak, stop = [0], threading.Event()
+    me = psutil.Process()
+
+    def watch() -> None:
+        while not stop.wait(0.02):
+            total = 0
+            for process in (me, *me.children(recursive=True)):
+                with contextlib.suppress(OSError, psutil.Error):
+                    total += process.memory_full_info().pss
+            peak[0] = max(peak[0], total)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        stop.set()
+        thread.join()
+
+
+if __name__ == "__main__":
+    os.environ.pop("OMP_NUM_THREADS", None)
+    main()
