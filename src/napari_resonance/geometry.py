@@ -44,7 +44,7 @@ def checked_affine(affine: ArrayLike) -> FloatArray:
         raise GeometryError(f"an affine must be 4×4, this one is {matrix.shape}")
     if not np.isfinite(matrix).all():
         raise GeometryError("the affine holds NaN or infinite numbers")
-    if not np.allclose(matrix[3], (0, 0, 0, 1)):
+    if np.abs(matrix[3] - (0, 0, 0, 1)).max() > 1e-8:
         raise GeometryError(f"an affine's last row must be 0 0 0 1, not {matrix[3]}")
     lengths = np.linalg.norm(matrix[:3, :3], axis=0)
     if not lengths.all() or abs(np.linalg.det(matrix[:3, :3] / lengths)) < 1e-6:

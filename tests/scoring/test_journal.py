@@ -1,9 +1,9 @@
 """The journal keeps what it was told, and says so where it cannot."""
 
 import os
-import subprocess
 
 import pytest
+from support.disks import mounted
 
 from napari_resonance.errors import ExportError
 from napari_resonance.scoring.journal import (
@@ -119,16 +119,8 @@ def test_a_file_that_is_no_journal_is_named(tmp_path):
 @pytest.fixture
 def small_disk(tmp_path):
     """A file system of half a megabyte."""
-    if os.name != "posix" or os.geteuid() != 0:
-        pytest.skip("only the superuser may mount a file system")
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)]
-    done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with mounted(tmp_path / "small", "size=512k") as folder:
+        yield folder
 
 
 def test_a_full_disk_ends_it_and_all_before_is_kept(small_disk):

@@ -9,10 +9,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.disks import mounted, remount
 from support.scoring import DEADLY, ENDLESS, LABELS, load, run, write_scan
 from support.tables import scores_of
 
-from napari_resonance.errors import CancelledError, ReadError, ScoringError
+from napari_resonance.errors import (
+    CancelledError,
+    ExportError,
+    ReadError,
+    ScoringError,
+)
 from napari_resonance.scoring.journal import BEGUN, FILE_NAME, Journal, Task
 from napari_resonance.scoring.options import ScoreOptions
 from napari_resonance.scoring.plan import find
@@ -163,6 +169,80 @@ def test_inputs_that_vanish_leave_the_results(studies, tmp_path):
     assert run(studies, out).resumed == 6
 
 
+def test_a_share_that_vanishes_while_it_is_scored_makes_no_failures(studies, tmp_path):
+    away = tmp_path / "away"
+
+    def unplug(done, total, text):
+        if done == 2 and not away.exists():
+            studies.rename(away)
+
+    out = tmp_path / "out"
+    with pytest.raises(ReadError, match="vanished while they were scored"):
+        score(
+            studies,
+            "stub",
+            out=out,
+            options=ScoreOptions(readers=0),
+            load=load,
+            progress=unplug,
+        )
+    away.rename(studies)
+    summary = run(studies, out)
+    assert (summary.scored, summary.failed) == (6, 0)
+    assert summary.resumed >= 2
+
+
+def test_a_full_disk_ends_a_run_that_goes_on_when_there_is_space(tmp_path):
+    studies = tmp_path / "studies"
+    for n in range(300):
+        write_scan(studies / f"p{n}/t1.nii", n % 90)
+    with mounted(tmp_path / "small", "size=400k") as small:
+        with pytest.raises(ExportError, match="space"):
+            run(studies, small / "out")
+        remount(small, "size=20m")
+        summary = run(studies, small / "out")
+        assert (summary.scored, summary.failed) == (300, 0)
+        assert summary.resumed > 0
+        assert len(scores_of(small / "out")) == 300
+
+
+def test_an_output_that_may_not_be_written_is_named_and_kept(studies, tmp_path):
+    with mounted(tmp_path / "small", "size=20m") as small:
+        run(studies, small / "out")
+        before = scores_of(small / "out")
+        write_scan(studies / "p9/t1.nii", 99)
+        remount(small, "ro")
+        with pytest.raises(ExportError, match="cannot be written") as caught:
+            run(studies, small / "out")
+        assert str(small / "out") in str(caught.value)
+        remount(small, "rw")
+        assert run(studies, small / "out").resumed == 6
+        assert len(scores_of(small / "out")) == len(before) + 1
+
+
+def test_memory_does_not_grow_with_the_number_of_scans(tmp_path):
+    if not Path("/proc/self/statm").is_file():
+        pytest.skip("memory is measured where /proc is")
+    studies, taken = tmp_path / "studies", []
+    for n in range(1000):
+        write_scan(studies / f"s{n}/t1.nii", n % 90)
+
+    def look(done, total, text):
+        if done in (200, 1000):
+            pages = Path("/proc/self/statm").read_text().split()[1]
+            taken.append(int(pages) * os.sysconf("SC_PAGE_SIZE"))
+
+    score(
+        studies,
+        "stub",
+        out=tmp_path / "out",
+        options=ScoreOptions(readers=0),
+        load=load,
+        progress=look,
+    )
+    assert taken[1] - taken[0] < 4e6  # 5 kB a scan would be kept results
+
+
 def test_a_clock_that_goes_backwards_changes_nothing(studies, tmp_path):
     out = tmp_path / "out"
     run(studies, out)
@@ -271,14 +351,14 @@ def test_the_scan_that_ends_a_run_is_quarantined_after_two_tries_and_no_other(
     assert "--retry-failed" in row["error"]
 
 
-def test_what_two_whole_runs_ended_over_is_not_tried_a_third_time(studies, tmp_path):
+def test_what_five_whole_runs_ended_over_is_not_tried_again(studies, tmp_path):
     out = tmp_path / "out"
     run(studies, out, series="source~p0")
     write_scan(studies / "p2/scan.nii", 50)
     run(studies, out, series="source~p1")  # a plan without it
     (item,) = [i for i in find([studies], out).items if i.source == "p2/scan.nii"]
     journal = Journal(out / FILE_NAME)
-    for _ in range(2):
+    for _ in range(5):
         journal.begin([Task(item.key, "stub", ScoreOptions().sha256)])
     journal.close()
     summary = run(studies, out)

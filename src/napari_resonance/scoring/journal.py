@@ -9,7 +9,7 @@ import threading
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -320,8 +320,7 @@ def _planned(items: Sequence[Item]) -> Iterator[tuple[int | str | bytes, ...]]:
     studies: dict[str, int] = {}
     for place, item in enumerate(items):
         files = json.dumps(item.files)
-        entry = asdict(item)
-        del entry["files"]
+        entry = {name: v for name, v in vars(item).items() if name != "files"}
         yield (
             place,
             item.key,

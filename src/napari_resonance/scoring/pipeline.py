@@ -13,7 +13,7 @@ from napari_resonance.errors import ModelError
 from napari_resonance.progress import ShouldStop
 from napari_resonance.scoring.journal import FAILED, SCORED, Journal, Result, Task
 from napari_resonance.scoring.options import Scorer
-from napari_resonance.scoring.preparing import Ended, Ready, error_entry
+from napari_resonance.scoring.preparing import GONE, Ended, Ready, error_entry
 from napari_resonance.scoring.readers import Message, Source
 
 _LARGEST_BATCH = 16
@@ -118,6 +118,7 @@ class Pipeline:
         ended: Callable[[Result], None],
     ) -> None:
         self.stages = Stages()
+        self.n_gone = 0  # scans whose files vanished while it ran
         self._scorers = scorers
         self._journal = journal
         self._options = options
@@ -142,7 +143,10 @@ class Pipeline:
                     waiting.append(message)
                 else:
                     done.append(message)
-                    results.append(self._result(message))
+                    if message.status == GONE:
+                        self.n_gone += 1
+                    else:
+                        results.append(self._result(message))
             if waiting:
                 batch = self._next(waiting)
                 results += self._answers(batch)

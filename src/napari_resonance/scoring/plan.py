@@ -193,11 +193,11 @@ def _items(outlines: Sequence[Outline], keys: _Keys) -> list[Item]:
     for outline, names in zip(outlines, files, strict=True):
         number = seen.get(names, 0)
         seen[names] = number + 1
-        source = source_of(outline)
+        source = keys.relative(source_of(outline))
         items.append(
             Item(
-                keys.of(names, f"{keys.relative(source)}\0{number}"),
-                keys.relative(source),
+                keys.of(names, f"{source}\0{number}"),
+                source,
                 names,
                 number,
                 count[names],
@@ -224,6 +224,9 @@ class _Keys:
         self._lines: dict[str, bytes] = {}
 
     def relative(self, path: str) -> str:
+        start = f"{self._root}{os.sep}"
+        if path.startswith(start):  # nearly always, and much faster
+            return path[len(start) :].replace(os.sep, "/")
         return Path(os.path.relpath(path, self._root)).as_posix()
 
     def of(self, files: Sequence[str], more: str) -> str:
@@ -273,7 +276,8 @@ def _on_disk(path: Path) -> Path:
 
 
 def _is_in(path: Path, folder: Path) -> bool:
-    return folder in path.parents or path == folder
+    inside = f"{folder}{os.sep}"
+    return path == folder or str(path).startswith(inside)
 
 
 def _holds_an_image(path: Path, reason: str) -> bool:

@@ -6,6 +6,7 @@ Nothing here imports torch: a reading process is small, and starts fast.
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,9 @@ from napari_resonance.scan import Scan, source_of
 from napari_resonance.scoring.journal import FAILED, SCORED, SKIPPED
 from napari_resonance.scoring.options import Scorer
 from napari_resonance.scoring.plan import Item
+
+GONE = "gone"
+"""Status of a scan whose files are not there any more; never kept in the journal."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +124,11 @@ def prepared(job: Job, scorers: Sequence[Scorer]) -> Iterator[Ready | Ended]:
     for item, models in job.wanted:
         scan = scans.pop(item.key)
         if isinstance(scan, ResonanceError):
+            # A share that is gone is no fault of the scan: it will be asked again.
+            is_there = os.path.exists(item.files[0])
             for number in models:
-                yield Ended(item.key, number, FAILED, error_entry(scan))
+                status = FAILED if is_there else GONE
+                yield Ended(item.key, number, status, error_entry(scan))
             continue
         content = content_of(scan)
         for number in models:

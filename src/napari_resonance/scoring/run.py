@@ -79,7 +79,7 @@ def score(  # noqa: PLR0913 - the contract of the Python interface
         If another run writes to the folder, the readers cannot start, or the scheduler
         does not answer.
     ReadError
-        If an input does not exist, or holds no scan.
+        If an input does not exist, holds no scan, or vanishes meanwhile.
     ModelError
         If a model cannot be loaded.
     ExportError

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 
-from napari_resonance.errors import CancelledError
+from napari_resonance.errors import CancelledError, ReadError
 from napari_resonance.progress import Progress, ShouldStop
 from napari_resonance.scoring.cluster import Cluster, Tasks
 from napari_resonance.scoring.journal import (
@@ -28,13 +28,13 @@ from napari_resonance.scoring.reader import Models
 from napari_resonance.scoring.readers import Inline, Readers, Source
 from napari_resonance.scoring.summary import Summary
 
-# The first time it may have been another scan that ended the run, or a power cut. The
-# second time it is read alone, after all others.
-_MOST_TRIES = 2
+# A process that ends over one scan, twice, is the scan's doing (see `Readers`). A whole
+# run that ends over it may be anybody's: a power cut, or a shell that was closed.
+_MOST_RUNS = 5
 _TRIED = (
-    f"{_MOST_TRIES} runs ended while it was read, the last time with nothing else at "
-    "work: it may need more memory than there is. It is left alone from now on; look "
-    "at it with another program, or try again with --retry-failed"
+    f"{_MOST_RUNS} runs ended while it was read, nothing else being at work: it may "
+    "need more memory than there is. It is left alone from now on; look at it with "
+    "another program, or try again with --retry-failed"
 )
 _AT_A_TIME = 256  # scans whose files are looked up in the journal at once
 
@@ -92,6 +92,8 @@ class Work:
         ------
         CancelledError
             If it was stopped.
+        ReadError
+            If files vanished while it ran.
 
         """
         todo = self._todo()
@@ -108,6 +110,14 @@ class Work:
             raise CancelledError(
                 f"the run was stopped; {self._counts.total()} results are kept",
                 remedy="Run the same command again to go on",
+            )
+
+        if self.pipeline.n_gone:
+            raise ReadError(
+                f"the files of {self.pipeline.n_gone} scans vanished while they were "
+                f"scored; {self._counts.total()} results are kept",
+                remedy="See that the disk or share is there, and run the same command "
+                "again",
             )
 
     def end(self) -> None:
@@ -185,7 +195,7 @@ class Work:
                     continue
                 tries = max(states[n][1] for n in wanted)
                 kind = todo.suspect if tries else fresh
-                kind = todo.tried if tries >= _MOST_TRIES else kind
+                kind = todo.tried if tries >= _MOST_RUNS else kind
                 (todo.refused if refused else kind).append((place, tuple(wanted)))
             if fresh:
                 todo.fresh.append(fresh)
