@@ -15,7 +15,7 @@ from support.phantoms import phantom, time_phantom
 from napari_resonance.classifier import predict
 from napari_resonance.classifier.bundle import Bundle, load_bundle
 from napari_resonance.classifier.calibration import Calibration
-from napari_resonance.classifier.engines import DeviceLimitError
+from napari_resonance.classifier.engines import DeviceLimitError, DeviceMemoryError
 from napari_resonance.classifier.predict import Classifier, load_classifier
 from napari_resonance.classifier.prediction import OutOfDistribution
 from napari_resonance.errors import (
@@ -250,6 +250,39 @@ def test_a_full_graphics_card_falls_back_to_the_cpu(bundle, monkeypatch):
         assert prediction.label == "b"
         assert prediction.warnings == ("the network ran on the CPU: fake is full",)
     assert full._engine is spare
+
+
+class _SmallCard(_Engine):
+    """Takes up to two inputs at a time, of values up to 9."""
+
+    def __init__(self):
+        super().__init__([1.0, 0.0, 0.0])
+        self.sizes = []
+
+    def run(self, batch):
+        self.sizes.append(len(batch))
+        if len(batch) > 2 or batch.max() > 9:
+            raise DeviceMemoryError("has too little memory")
+        return super().run(batch)
+
+
+def test_a_batch_that_is_too_large_is_halved_then_goes_to_the_cpu(bundle, monkeypatch):
+    spare = _Engine([0.0, 1.0, 0.0])
+    monkeypatch.setattr(predict, "make_engine", lambda _bundle, device: spare)
+    card = _SmallCard()
+    classifier = _with_engine(bundle, card)
+    batch = np.zeros((4, 1, 8, 8, 8), np.float32)
+    answer = classifier.run(batch)
+    assert card.sizes == [4, 2, 2]
+    assert answer.logits.argmax(axis=1).tolist() == [0] * 4
+    assert answer.notes == ()
+    batch[3] = 10
+    answer = classifier.run(batch)
+    assert answer.logits.argmax(axis=1).tolist() == [0, 0, 0, 1]
+    assert answer.notes == ("the network ran on the CPU: fake has too little memory",)
+    # The card takes the next scans.
+    assert classifier.run(batch[:1]).notes == ()
+    assert classifier._engine is card
 
 
 def test_warnings_of_model_and_scan_are_passed_on(bundle):

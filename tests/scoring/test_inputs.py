@@ -43,8 +43,9 @@ def test_a_list_names_paths_beside_it(here):
     assert inputs_of([here / "far.txt"]) == [Input(Path("/elsewhere/scan.nii"))]
 
 
-@pytest.mark.parametrize("sign", [",", ";"])
-def test_a_table_names_regions(here, sign):
+@pytest.mark.parametrize("sign", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("before", ["", "sep={}\n", "\n\n"])
+def test_a_table_names_regions(here, sign, before):
     rows = [
         "note,Path,center_x,center_y,center_z",
         "left,a/1.nii,-12.5,30,8",
@@ -52,7 +53,8 @@ def test_a_table_names_regions(here, sign):
         "all,b/1.nii,,,",
     ]
     table = here / "regions.csv"
-    table.write_text("\n".join(rows).replace(",", sign))
+    text = "\n".join(rows).replace(",", sign)
+    table.write_text(before.format(sign) + text)
     assert inputs_of([table]) == [
         Input(here / "a/1.nii", (-12.5, 30.0, 8.0)),
         Input(here / "a/1.nii", (14.0, 30.0, 8.0)),

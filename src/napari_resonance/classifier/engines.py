@@ -35,6 +35,10 @@ class DeviceLimitError(Exception):
     """A graphics card cannot run this batch; the message says what it lacks."""
 
 
+class DeviceMemoryError(DeviceLimitError):
+    """A graphics card has too little memory for this batch; a smaller one may fit."""
+
+
 class Engine(Protocol):
     """A network ready to run.
 
@@ -209,7 +213,7 @@ class TorchEngine:
             if not _is_memory(error):
                 raise
             torch.cuda.empty_cache()
-            raise DeviceLimitError("has too little memory") from error
+            raise DeviceMemoryError("has too little memory") from error
         return logits, features
 
     def _forward(

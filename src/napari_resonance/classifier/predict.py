@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from napari_resonance.classifier.bundle import Bundle, load_bundle
 from napari_resonance.classifier.engines import (
     DeviceLimitError,
+    DeviceMemoryError,
     Engine,
     TorchEngine,
     choose_device,
@@ -93,6 +94,7 @@ class Classifier:
         self.bundle = bundle
         self._requested = device if device == "auto" else choose_device(device)
         self._engine: Engine | None = None
+        self._spare: Engine | None = None  # on the CPU, for what a card cannot
         self._network: Network | None = None
         self._lock = threading.Lock()
         self._notes: tuple[str, ...] = ()
@@ -285,7 +287,8 @@ class Classifier:
             If the network cannot run, or answers with NaN.
 
         """
-        return joined([self._forward(part) for part in parts_of(array)])
+        notes: dict[str, None] = {}
+        return joined([self._forward(part, notes) for part in parts_of(array)], notes)
 
     def _network_input(
         self,
@@ -317,28 +320,45 @@ class Classifier:
         parts = parts_of(case.network_input.array)
         steps.total += len(parts) - 1
         outputs = []
+        notes: dict[str, None] = {}
         try:
             for part in parts:
                 steps.begin("running the network")
-                outputs.append(self._forward(part))
-            return joined(outputs)
+                outputs.append(self._forward(part, notes))
+            return joined(outputs, notes)
         except ModelError as error:
             error.source = error.source or source_of(case.scan) or None
             raise
 
     def _forward(
-        self, batch: NDArray[np.float32]
+        self, batch: NDArray[np.float32], notes: dict[str, None]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         with self._lock:
             if self._engine is None:
                 self._engine = make_engine(self.bundle, self._requested)
-            try:
-                return self._engine.run(batch)
-            except DeviceLimitError as error:
-                note = f"the network ran on the CPU: {self._engine.name} {error}"
-                self._notes = (note,)
-                self._engine = make_engine(self.bundle, "cpu")
-                return self._engine.run(batch)
+            return self._on_engine(self._engine, batch, notes)
+
+    def _on_engine(
+        self, engine: Engine, batch: NDArray[np.float32], notes: dict[str, None]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Run a batch: in halves where it is too large for a card, then on the CPU."""
+        notes |= dict.fromkeys(self._notes)
+        try:
+            return engine.run(batch)
+        except DeviceLimitError as error:
+            is_memory = isinstance(error, DeviceMemoryError)
+            note = f"the network ran on the CPU: {engine.name} {error}"
+        if is_memory and len(batch) > 1:
+            halves = np.array_split(batch, 2)
+            both = [self._on_engine(engine, half, notes) for half in halves]
+            logits, features = map(np.concatenate, zip(*both, strict=True))
+            return logits, features
+        if self._spare is None:
+            self._spare = make_engine(self.bundle, "cpu")
+        notes[note] = None
+        if not is_memory:  # nor would it be able to next time
+            self._engine, self._notes = self._spare, (note,)
+        return self._spare.run(batch)
 
     def judge(self, case: PreparedCase, answer: Answer) -> Prediction:
         """Say what an answer means: the last stage of `classify`, without a map.
@@ -371,7 +391,7 @@ class Classifier:
             sure=calibration.is_sure(probabilities) and not is_odd,
             prediction_set=calibration.prediction_set(probabilities, self.labels),
             out_of_distribution=odd,
-            warnings=tuple(dict.fromkeys((*case.warnings, *self._notes))),
+            warnings=tuple(dict.fromkeys((*case.warnings, *answer.notes))),
             seconds=0.0,
             source=source_of(case.scan),
             model=bundle.card.name,

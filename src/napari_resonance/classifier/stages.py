@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,11 +60,14 @@ class Answer:
         float32 ``(N, labels)``: N = 1 of a 3D network, one row a slice of a 2D one.
     features
         float32 ``(N, F, *cells)``: the last feature map.
+    notes
+        What was odd about the run, in sentences.
 
     """
 
     logits: NDArray[np.float32]
     features: NDArray[np.float32]
+    notes: tuple[str, ...] = ()
 
     @property
     def pooled(self) -> NDArray[np.float32]:
@@ -118,8 +121,9 @@ def parts_of(array: NDArray[np.float32]) -> list[NDArray[np.float32]]:
 
 def joined(
     outputs: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]],
+    notes: Iterable[str] = (),
 ) -> Answer:
-    """Return the answers to all parts as one.
+    """Return the answers to all parts as one, with notes about the run.
 
     Raises
     ------
@@ -134,7 +138,7 @@ def joined(
             "the network answered with values that are not finite",
             remedy="Its weights are damaged, or the scan holds absurd values",
         )
-    return Answer(logits, features)
+    return Answer(logits, features, tuple(notes))
 
 
 def millimetres(values: Sequence[float] | None) -> Millimetres | None:

@@ -12,6 +12,7 @@ from os import PathLike
 from pathlib import Path
 
 from napari_resonance.errors import ReadError
+from napari_resonance.tables import delimiter_of, header_at
 
 _PATTERN = "*?["
 _LISTS, _TABLES = (".txt", ".lst"), (".csv", ".tsv")
@@ -102,9 +103,10 @@ def _lines(path: Path, lines: Sequence[str]) -> Iterator[Input]:
             yield Input(_beside(path, name))
 
 
-def _table(path: Path, lines: Sequence[str]) -> Iterator[Input]:
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else _delimiter(lines)
-    table = csv.DictReader(lines, delimiter=delimiter)
+def _table(path: Path, lines: list[str]) -> Iterator[Input]:
+    head = header_at(lines) or 0
+    delimiter = delimiter_of(lines[head]) if lines else ","
+    table = csv.DictReader(lines[head:], delimiter=delimiter)
     columns = {(name or "").strip().lower(): name for name in table.fieldnames or ()}
     if "path" not in columns:
         raise ReadError(
@@ -123,13 +125,8 @@ def _table(path: Path, lines: Sequence[str]) -> Iterator[Input]:
         name = (row[columns["path"]] or "").strip()
         if name:
             texts = [(row[columns[column]] or "").strip() for column in there]
-            center = _center(path, table.line_num, texts)
+            center = _center(path, head + table.line_num, texts)
             yield Input(_beside(path, name), center)
-
-
-def _delimiter(lines: Sequence[str]) -> str:
-    first = lines[0] if lines else ""
-    return ";" if first.count(";") > first.count(",") else ","
 
 
 def _center(path: Path, line: int, texts: Sequence[str]) -> Center | None:

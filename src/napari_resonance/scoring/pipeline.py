@@ -215,7 +215,9 @@ class Pipeline:
 def _parted(answer: Answer) -> list[Answer]:
     """Return the answers to the cases of a batch of a 3D network."""
     pairs = zip(answer.logits, answer.features, strict=True)
-    return [Answer(logits[None], features[None]) for logits, features in pairs]
+    return [
+        Answer(logits[None], features[None], answer.notes) for logits, features in pairs
+    ]
 
 
 def _failed(ready: Ready, error: ModelError) -> Ended:

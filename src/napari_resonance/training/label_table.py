@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_resonance.errors import TrainingError
+from napari_resonance.tables import delimiter_of, header_at
 from napari_resonance.training.cases import SIDES
 
-_DELIMITERS = (",", ";", "\t", "|")
 _CENTER = ("center_x", "center_y", "center_z")
 _KNOWN = ("path", "label", "patient", "split", "weight", *_CENTER, "series")
 # What other tools call our columns and sides.
@@ -59,13 +59,10 @@ def read_table(source: Path) -> list[Row]:
     """
     text = _text(source)
     lines = text.splitlines()
-    start = 0
-    if lines and lines[0].lower().startswith("sep="):
-        start = 1  # Excel's own way to name the delimiter.
-    head = next((n for n in range(start, len(lines)) if lines[n].strip()), None)
+    head = header_at(lines)
     if head is None:
         raise TrainingError("there are no labelled scans in it", source=source)
-    delimiter = max(_DELIMITERS, key=lines[head].count)
+    delimiter = delimiter_of(lines[head])
     stream = io.StringIO("\n".join(lines[head:]), newline="")
     try:
         reader = csv.reader(stream, delimiter=delimiter, skipinitialspace=True)
