@@ -4,11 +4,10 @@ import base64
 import html.parser
 import json
 import re
-import shutil
-import subprocess
 import zlib
 
 import pytest
+from support.browser import browser
 
 from napari_resonance.scoring import report
 from napari_resonance.scoring.report import write_report
@@ -46,7 +45,7 @@ def failed(source, error):
 
 
 ROWS = [
-    row("p1/t1"),
+    row("p1/t1", picture="saliency/1.png"),
     row("p10/t1", probability=0.55, sure=False, label="T2w"),
     row("p2/t1", out_of_distribution=1.8, out_of_distribution_why="it is too dark"),
     row("p3/t1", duplicate_of="p1/t1"),
@@ -86,9 +85,9 @@ class Page(html.parser.HTMLParser):
 
 @pytest.fixture
 def page(tmp_path):
-    path = write_report(
-        ROWS, RECORD, tmp_path / "report.html", pictures={"p1/t1": square(90)}
-    )
+    (tmp_path / "saliency").mkdir()
+    (tmp_path / "saliency/1.png").write_bytes(square(90))
+    path = write_report(ROWS, RECORD, tmp_path / "report.html")
     return path.read_text("utf-8")
 
 
@@ -115,7 +114,7 @@ def test_text_from_files_stays_text(page):
     # The rows are all there, the dangerous one unchanged.
     data = json.loads(parsed.scripts[0])
     assert data["rows"][5][0] == EVIL
-    assert base64.b64decode(data["pictures"]["p1/t1"]) == square(90)
+    assert base64.b64decode(data["pictures"]["0"]) == square(90)
 
 
 def test_nothing_is_loaded_from_elsewhere(page):
@@ -132,16 +131,6 @@ def test_a_report_of_many_rows_says_what_it_leaves_out(tmp_path, monkeypatch):
     text = path.read_text("utf-8")
     assert "The first 3 of 6 rows; scores.csv holds all." in text
     assert len(json.loads(Page(text).scripts[0])["rows"]) == 3
-
-
-def browser(*arguments):
-    found = shutil.which("chromium") or shutil.which("google-chrome")
-    if found is None:
-        pytest.skip("no chromium here")
-    command = [found, "--headless", "--no-sandbox", "--disable-gpu", *arguments]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=240, check=True
-    )
 
 
 def test_a_browser_shows_the_table_and_nothing_in_it_runs(page, tmp_path):

@@ -81,6 +81,9 @@ def score(  # noqa: PLR0913, PLR0917 - one parameter an option
     identifiers: Annotated[
         bool, typer.Option("--identifiers", help="Write names and ids as they are.")
     ] = False,
+    maps: Annotated[
+        bool, typer.Option("--maps", help="Write saliency maps and thumbnails too.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")
     ] = False,
@@ -114,6 +117,7 @@ def score(  # noqa: PLR0913, PLR0917 - one parameter an option
         time_limit=time_limit,
         retry_failed=retry_failed,
         identifiers=identifiers,
+        maps=maps,
         series=series,
         workers=workers,
         scheduler=scheduler,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -101,6 +102,31 @@ def write_picture(
         figure.savefig(
             temporary, format="png", metadata={"Software": "napari-resonance"}
         )
+
+
+def thumbnail(scan: Scan, prediction: Prediction, longest_px: int) -> bytes:
+    """Return a small PNG: the first plane through the peak of the map, no words.
+
+    Parameters
+    ----------
+    scan, prediction
+        As `write_picture` takes them.
+    longest_px
+        Of the picture's sides.
+
+    """
+    from matplotlib.image import imsave
+
+    overlay = Overlay.of(prediction.saliency)
+    point = center_of(scan)
+    if prediction.saliency is not None and overlay is not None:
+        point = inside(scan, prediction.saliency.peak_mm)
+    planes = planes_through(scan, point, longest_px)[:1]
+    ((image, _),) = _drawn(scan, prediction, planes, overlay)
+    file = io.BytesIO()
+    software = {"Software": "napari-resonance"}
+    imsave(file, np.clip(image, 0, 1), format="png", metadata=software)
+    return file.getvalue()
 
 
 def _drawn(

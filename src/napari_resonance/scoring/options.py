@@ -91,6 +91,8 @@ class ScoreOptions:
         0 for `readers` ahead of one network.
     scheduler
         Address of a dask scheduler whose workers do so, such as ``tcp://host:8786``.
+    maps
+        Write a saliency map and a thumbnail of each scan, in a folder ``saliency``.
 
     """
 
@@ -105,9 +107,11 @@ class ScoreOptions:
     study: str = ""
     workers: int = 0
     scheduler: str = ""
+    maps: bool = False
 
     @property
     def sha256(self) -> str:
-        """Hash of those options that change an answer."""
-        text = json.dumps({"force": self.force}, sort_keys=True)
+        """Hash of those options that change what comes of a scan."""
+        asked = {"force": self.force} | ({"maps": True} if self.maps else {})
+        text = json.dumps(asked, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()

@@ -12,6 +12,7 @@ from napari_resonance.classifier.stages import Answer
 from napari_resonance.errors import ModelError
 from napari_resonance.progress import ShouldStop
 from napari_resonance.scoring.journal import FAILED, SCORED, Journal, Result, Task
+from napari_resonance.scoring.maps import Maps, judged
 from napari_resonance.scoring.options import Scorer
 from napari_resonance.scoring.preparing import GONE, Ended, Ready, error_entry
 from napari_resonance.scoring.readers import Message, Source
@@ -107,6 +108,8 @@ class Pipeline:
         Where results go, and under which hash of the options.
     ended
         Called with each result once it is on the disk.
+    maps
+        Writes saliency maps; None where none are asked for.
 
     """
 
@@ -116,6 +119,7 @@ class Pipeline:
         journal: Journal,
         options: str,
         ended: Callable[[Result], None],
+        maps: Maps | None = None,
     ) -> None:
         self.stages = Stages()
         self.n_gone = 0  # scans whose files vanished while it ran
@@ -123,6 +127,7 @@ class Pipeline:
         self._journal = journal
         self._options = options
         self._ended = ended
+        self._maps = maps
         self._sizes: dict[tuple[int, tuple[int, ...]], BatchSize] = {}
 
     def task(self, item: str, model: int) -> Task:
@@ -192,14 +197,19 @@ class Pipeline:
         rows = [answer] if len(batch) == 1 else _parted(answer)
         for ready, row in zip(batch, rows, strict=True):
             own = sum(ready.seconds) + seconds / len(batch)
-            entry = scorer.judge(ready.case, row).to_json() | {"seconds": own}
-            yield Result(
-                self.task(ready.item, ready.model), SCORED, entry, ready.content
+            entry, drawn = judged(scorer, ready.case, row, maps=self._maps is not None)
+            entry["seconds"] = own
+            ended = Ended(
+                ready.item, ready.model, SCORED, entry, ready.content, drawn=drawn
             )
+            yield self._result(ended)
 
     def _result(self, ended: Ended) -> Result:
         task = self.task(ended.item, ended.model)
-        return Result(task, ended.status, ended.answer, ended.content)
+        answer = ended.answer
+        if self._maps is not None and ended.drawn is not None:
+            answer = answer | self._maps.write(task.item, task.model, ended.drawn)
+        return Result(task, ended.status, answer, ended.content)
 
     def keep(self, results: Sequence[Result]) -> None:
         """Put results into the journal, then tell of them."""

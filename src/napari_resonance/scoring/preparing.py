@@ -24,6 +24,7 @@ from napari_resonance.errors import (
 )
 from napari_resonance.scan import Scan, source_of
 from napari_resonance.scoring.journal import FAILED, SCORED, SKIPPED
+from napari_resonance.scoring.maps import Drawn, judged
 from napari_resonance.scoring.options import Scorer
 from napari_resonance.scoring.plan import Item
 
@@ -39,7 +40,7 @@ class Job:
     ----------
     wanted
         Each scan, and the numbers of the models that are to score it.
-    force
+    force, maps
         As in `ScoreOptions`.
     whole
         Whether the reading process is to run the network too.
@@ -52,6 +53,7 @@ class Job:
     force: bool = False
     whole: bool = False
     last: bool = False
+    maps: bool = False
 
     def alone(self) -> list[Job]:
         """Return a job for each scan, to be done one at a time after all others."""
@@ -105,6 +107,7 @@ class Ended:
     content: str = ""
     seconds: tuple[float, float, float] = (0.0, 0.0, 0.0)
     n_bytes: int = 0
+    drawn: Drawn | None = None
 
 
 def prepared(job: Job, scorers: Sequence[Scorer]) -> Iterator[Ready | Ended]:
@@ -171,15 +174,16 @@ def _one(
         seconds = (read, ready - started, 0.0)
         if not job.whole:
             return Ready(item, number, _light(case), content, seconds)
-        prediction = scorer.judge(case, scorer.run(case.network_input.array))
+        network = scorer.run(case.network_input.array)
+        answer, drawn = judged(scorer, _light(case), network, maps=job.maps)
     except UnsuitableScanError as error:
         return Ended(item, number, SKIPPED, error_entry(error), content)
     # Whatever a scan brings about ends this scan, not the run over all the others.
     except Exception as error:  # noqa: BLE001
         return Ended(item, number, FAILED, error_entry(error), content)
     seconds = (read, ready - started, time.perf_counter() - ready)
-    answer = prediction.to_json() | {"seconds": sum(seconds)}
-    return Ended(item, number, SCORED, answer, content, seconds)
+    answer["seconds"] = sum(seconds)
+    return Ended(item, number, SCORED, answer, content, seconds, drawn=drawn)
 
 
 def _read(job: Job) -> dict[str, Scan | ResonanceError]:

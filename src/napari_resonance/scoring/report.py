@@ -78,8 +78,6 @@ def write_report(
     rows: Iterable[Mapping[str, Any]],
     record: Mapping[str, Any],
     path: str | PathLike[str],
-    *,
-    pictures: Mapping[str, bytes] | None = None,
 ) -> Path:
     """Write what came of a run as one HTML file that loads nothing; whole or not.
 
@@ -88,13 +86,12 @@ def write_report(
     Parameters
     ----------
     rows
-        Those of the table of scores, as values by column.
+        Those of the table of scores, as values by column; ``picture`` is the place of
+        a PNG file, relative to the folder of `path`.
     record
         What ``run.json`` holds: version, models, options, left_out.
     path
         The file; an existing one is replaced.
-    pictures
-        PNG files by ``source``: what each scan looks like.
 
     Raises
     ------
@@ -102,7 +99,8 @@ def write_report(
         If the file cannot be written.
 
     """
-    found = _Found(pictures or {})
+    final = Path(path)
+    found = _Found(final.parent)
     for row in rows:
         found.add(row)
     template = html_template("napari_resonance.scoring", "report.html")
@@ -114,7 +112,6 @@ def write_report(
         states=_STATE_NAMES,
         data=found.table(),
     )
-    final = Path(path)
     write_html(final, text)
     return final
 
@@ -122,13 +119,14 @@ def write_report(
 class _Found:
     """Adds up the rows, and keeps those that the report lists."""
 
-    def __init__(self, pictures: Mapping[str, bytes]) -> None:
+    def __init__(self, folder: Path) -> None:
         self.models: dict[str, _Model] = {}
         self.statuses: Counter[str] = Counter()
         self.causes: dict[tuple[str, str], _Cause] = {}
         self.duplicates = 0
         self.n_rows = 0
-        self._pictures = pictures
+        self._folder = folder
+        self._pictures: dict[int, str] = {}
         self._kept: list[list[Any]] = []
 
     def add(self, row: Mapping[str, Any]) -> None:
@@ -144,6 +142,7 @@ class _Found:
             key = (status, reason)
             self.causes.setdefault(key, _Cause(reason)).add(row["source"])
         if len(self._kept) < MOST_ROWS:
+            self._keep_picture(row.get("picture"))
             self._kept.append(self._listed(row))
 
     def of(self, status: str) -> list[_Cause]:
@@ -153,7 +152,7 @@ class _Found:
 
     def table(self) -> Mapping[str, Any]:
         """Return what the page's script makes the table of."""
-        return {"rows": self._kept, "pictures": self._encoded()}
+        return {"rows": self._kept, "pictures": self._pictures}
 
     def _listed(self, row: Mapping[str, Any]) -> list[Any]:
         """Return source, model, state, label, probability and remarks."""
@@ -174,13 +173,14 @@ class _Found:
             " · ".join(str(remark) for remark in remarks if remark),
         ]
 
-    def _encoded(self) -> dict[str, str]:
-        listed = dict.fromkeys(row[0] for row in self._kept)
-        shown = [source for source in listed if source in self._pictures]
-        return {
-            source: base64.b64encode(self._pictures[source]).decode("ascii")
-            for source in shown[:MOST_PICTURES]
-        }
+    def _keep_picture(self, picture: str | None) -> None:
+        """Keep the picture of the row that comes next, by its number."""
+        if not picture or len(self._pictures) >= MOST_PICTURES:
+            return
+        file = self._folder / picture
+        if file.is_file():
+            encoded = base64.b64encode(file.read_bytes()).decode("ascii")
+            self._pictures[len(self._kept)] = encoded
 
 
 def _texts(value: Sequence[str] | str | None) -> Sequence[str]:

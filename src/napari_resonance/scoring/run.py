@@ -96,7 +96,7 @@ def score(  # noqa: PLR0913 - the contract of the Python interface
         inputs = inputs_of(_listed(studies))
         make_plan(inputs, options.series, journal, should_stop)
         scorers = [load(name, options.device) for name in names]
-        kept = {"force": options.force, "study": options.study}
+        kept = {"force": options.force, "study": options.study, "maps": options.maps}
         journal.keep_fact("options", json.dumps(kept))
         for scorer in scorers:
             journal.keep_model(scorer.sha256, scorer.name, scorer.labels)

@@ -24,7 +24,15 @@ _PLACE = ("center_x", "center_y", "center_z")
 _FIRST = ("source", "study", "series", "model", "status", "label", "probability")
 _LAST = (
     *("sure", "prediction_set", "out_of_distribution", "out_of_distribution_why"),
-    *("warnings", "error", "error_type", "seconds", "duplicate_of"),
+    *(
+        "saliency",
+        "picture",
+        "warnings",
+        "error",
+        "error_type",
+        "seconds",
+        "duplicate_of",
+    ),
     *("model_sha256", "recipe_sha256", "content_sha256"),
     *_PLACE,
 )

@@ -20,6 +20,7 @@ from napari_resonance.scoring.journal import (
     Result,
     Task,
 )
+from napari_resonance.scoring.maps import Maps
 from napari_resonance.scoring.options import ScoreOptions, Scorer
 from napari_resonance.scoring.pipeline import Pipeline
 from napari_resonance.scoring.plan import Item
@@ -75,7 +76,8 @@ class Work:
         options: ScoreOptions,
         progress: Progress,
     ) -> None:
-        self.pipeline = Pipeline(scorers, journal, options.sha256, self._ended)
+        maps = Maps(journal.path.parent) if options.maps else None
+        self.pipeline = Pipeline(scorers, journal, options.sha256, self._ended, maps)
         self._scorers = scorers
         self._journal = journal
         self._options = options
@@ -209,7 +211,7 @@ class Work:
             items = self._at([place for group in part for place, _ in group])
             for group in part:
                 wanted = tuple((items[place], numbers) for place, numbers in group)
-                yield Job(wanted, self._options.force)
+                yield Job(wanted, self._options.force, maps=self._options.maps)
 
     def _at(self, places: Sequence[int]) -> dict[int, Item]:
         found = self._journal.items(places)
