@@ -66,7 +66,10 @@ def large_run(folder: Path, n_studies: int) -> None:
 
     started = time.perf_counter()
     scored(studies, out, FAST, progress=told)
-    print(f"whole run: {time.perf_counter() - started:.0f} s, rate and memory of all:")
+    print(
+        f"whole run: {time.perf_counter() - started:.0f} s, rate and memory of all:",
+        flush=True,
+    )
     for (_, before, _), (done, now, taken) in pairwise(seen):
         rate = n_studies / 10 / (now - before)
         print(f"  {done}: {rate:.0f} scans/s, {taken / 1e6:.0f} MB")

@@ -50,6 +50,19 @@ def test_memory_that_waits_is_bounded():
     assert not second.is_alive()
 
 
+def test_the_number_that_waits_is_bounded_too():
+    waiting = _Bytes(10**9)
+    for _ in range(64):
+        waiting.take(1)
+    late = threading.Thread(target=waiting.take, args=(1,))
+    late.start()
+    late.join(0.05)
+    assert late.is_alive()
+    waiting.give(1)
+    late.join(5)
+    assert not late.is_alive()
+
+
 def test_busy_is_a_share_of_the_time_of_all_readers():
     stages = Stages(read=4, prepare=2, network=9.7, write=0.1, wall=10, readers=2)
     assert str(stages) == (

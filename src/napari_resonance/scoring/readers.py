@@ -240,12 +240,18 @@ def given_up(job: Job, answer: dict[str, str]) -> Iterator[Ended]:
             yield Ended(item.key, model, FAILED, dict(answer))
 
 
+# Of small inputs, memory alone would let in thousands: all of them would be suspects
+# if the run were killed.
+_MOST_AHEAD = 64
+
+
 class _Bytes:
-    """Counts the memory that waits; one message is let in however large it is."""
+    """Counts what waits, and its memory; one message is let in however large it is."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._taken = 0
+        self._n_waiting = 0
         self._stopped = False
         self._change = threading.Condition()
 
@@ -254,15 +260,20 @@ class _Bytes:
             self._change.wait_for(
                 lambda: (
                     self._stopped
-                    or self._taken == 0
-                    or self._taken + n_bytes <= self._limit
+                    or self._n_waiting == 0
+                    or (
+                        self._n_waiting < _MOST_AHEAD
+                        and self._taken + n_bytes <= self._limit
+                    )
                 )
             )
             self._taken += n_bytes
+            self._n_waiting += 1
 
     def give(self, n_bytes: int) -> None:
         with self._change:
             self._taken -= n_bytes
+            self._n_waiting -= 1
             self._change.notify_all()
 
     def stop(self) -> None:
