@@ -260,3 +260,13 @@ def test_weights_of_volumes_do_not_become_those_of_images(tmp_path):
     options = FinetuneOptions(shape=(12, 12), device="cpu")
     with pytest.raises(TrainingError, match="3D network"):
         finetune(labels, tmp_path / "m", pretrained="medicalnet-10", options=options)
+
+
+def test_the_report_shows_where_the_network_looked_at_its_errors(labels, tmp_path):
+    # One step leaves a network that calls all scans the same.
+    options = dataclasses.replace(QUICK, epochs=1, rate=1e-6)
+    result = finetune(labels, tmp_path / "model", options=options)
+    page = result.report.read_text()
+    wrong = page.split("<h2>Worst errors</h2>")[1].split("<h2>")[0]
+    assert wrong.count("<b>Case") > 0
+    assert wrong.count('src="data:image/png;base64,') == wrong.count("<b>Case")

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_resonance.errors import ResonanceError
-from napari_resonance.reading import read_scan
 from napari_resonance.training.cases import SIDES, Case
 from napari_resonance.training.fingerprints import LENGTH, picture_of, turned
+from napari_resonance.training.one_case import scans_of
 from napari_resonance.training.second_look import TEXTURE, texture_in_common
 from napari_resonance.training.splits import Split
 
@@ -148,7 +148,7 @@ class _Pictures:
 
     def _read(self, case: int) -> NDArray[np.float32] | None:
         try:
-            return picture_of(read_scan(self.cases[case].paths[0]))
+            return picture_of(scans_of(self.cases[case])[0])
         except ResonanceError:
             return None
 

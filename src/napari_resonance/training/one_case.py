@@ -45,7 +45,7 @@ class LeftOut:
 def prepare_case(case: Case, recipe: Recipe) -> OneCase | LeftOut:
     """Read the scans of a case and apply a recipe, or say why that is not possible."""
     try:
-        scans = [_read(case), *(read_scan(path) for path in case.paths[1:])]
+        scans = scans_of(case)
         prepared = recipe.apply(
             scans if len(scans) > 1 else scans[0], center_mm=case.center_mm
         )
@@ -67,6 +67,18 @@ def prepare_case(case: Case, recipe: Recipe) -> OneCase | LeftOut:
     except (OSError, ValueError, ArithmeticError, MemoryError) as error:
         # One damaged file must not end a night's work.
         return LeftOut(f"{type(error).__name__}: {error}")
+
+
+def scans_of(case: Case) -> list[Scan]:
+    """Read the scans of a case, one of each channel.
+
+    Raises
+    ------
+    ReadError
+        If one cannot be read, or there is more than one where one is expected.
+
+    """
+    return [_read(case), *(read_scan(path) for path in case.paths[1:])]
 
 
 def _read(case: Case) -> Scan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from napari_resonance.training.judged import calibrated, statistics_of
 from napari_resonance.training.learn import curve_json
 from napari_resonance.training.metrics import operating_point
 from napari_resonance.training.options import Decision
+from napari_resonance.training.pictured import pictured
 from napari_resonance.training.seen_before import write_fingerprints
 
 if TYPE_CHECKING:
@@ -156,6 +158,10 @@ def conclude(  # noqa: PLR0913
     )
     learned_from = range(len(prepared)) if folds else _learned_from(splits[0])
     write_fingerprints(bundle.path, prepared.fingerprints[list(learned_from)])
+    if not folds:
+        # With folds, other networks made the errors than the one that is kept.
+        worst = pictured(evaluation.worst, result.classifier, cases, run.progress)
+        evaluation = replace(evaluation, worst=worst)
     return _stored(run, result, learned, evaluation, calibration)
 
 

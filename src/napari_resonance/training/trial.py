@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -26,13 +25,14 @@ from napari_resonance.training.evaluation import Evaluation, evaluate_answers
 from napari_resonance.training.fingerprints import fingerprint_of
 from napari_resonance.training.labels import read_labels
 from napari_resonance.training.metrics import operating_point
+from napari_resonance.training.one_case import scans_of
+from napari_resonance.training.pictured import pictured
 from napari_resonance.training.seen_before import seen_before
 from napari_resonance.training.subgroups import facts_of, groups_of
 
 if TYPE_CHECKING:
     from napari_resonance.classifier.predict import Classifier
     from napari_resonance.classifier.prediction import Prediction
-    from napari_resonance.scan import Scan
 
 REPORT, RECORD, TABLE = "report.html", "evaluation.json", "answers.csv"
 """Files of an evaluation."""
@@ -172,23 +172,6 @@ class _Trial:
         return np.array(kept, np.int64)
 
 
-def scans_of(case: Case) -> list[Scan]:
-    """Read the scans of a case.
-
-    Raises
-    ------
-    ReadError
-        If one cannot be read.
-
-    """
-    from napari_resonance.reading import read_scan, read_scans
-
-    first = read_scans(case.files) if case.files else [read_scan(case.paths[0])]
-    if len(first) != 1:
-        raise TrainingError(f"its files hold {len(first)} scans, not one")
-    return [*first, *(read_scan(path) for path in case.paths[1:])]
-
-
 def _evaluated(
     trial: _Trial, labelled: LabelledSet, sides: Sequence[str]
 ) -> Evaluation:
@@ -225,7 +208,10 @@ def _evaluated(
         sources=[case.source for case in cases],
         odd=odd,
     )
-    evaluation = replace(evaluation, worst=_pictured(evaluation, trial, judged))
+    worst = pictured(
+        evaluation.worst, trial.classifier, cases, trial.progress, trial.should_stop
+    )
+    evaluation = replace(evaluation, worst=worst)
     return replace(evaluation, details={"comparison": _compared(trial, judged)})
 
 
@@ -244,38 +230,6 @@ def _compared(trial: _Trial, judged: NDArray[np.int64]) -> dict[str, Any] | None
     targets = np.array([names.index(c.label) for c in cases], np.int64)
     patients = np.array([c.patient for c in cases])
     return compare_answers(both[0], both[1], targets, patients, names, (first, second))
-
-
-def _pictured(
-    evaluation: Evaluation, trial: _Trial, judged: NDArray[np.int64]
-) -> tuple[Any, ...]:
-    """Return the worst errors with pictures of what the network looked at."""
-    result = []
-    for number, wrong in enumerate(evaluation.worst, 1):
-        text = f"explaining error {number} of {len(evaluation.worst)}"
-        trial.progress(trial.total, trial.total, text)
-        if trial.should_stop():
-            raise CancelledError("the evaluation was stopped")
-        case = trial.cases[judged[wrong.case - 1]]
-        result.append(replace(wrong, picture=_picture(trial.classifier, case)))
-    return tuple(result)
-
-
-def _picture(classifier: Classifier, case: Case) -> bytes | None:
-    """Return a PNG with the saliency for what was answered, None if that fails."""
-    from napari_resonance.export.picture import write_picture
-
-    try:
-        scans = scans_of(case)
-        answer = classifier.classify(
-            scans, saliency="gradcam", center_mm=case.center_mm
-        )
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "picture.png"
-            write_picture(scans[0], replace(answer, warnings=()), path)
-            return path.read_bytes()
-    except ResonanceError:
-        return None
 
 
 def _details(
