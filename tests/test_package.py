@@ -230,11 +230,20 @@ def test_each_dependency_is_imported() -> None:
 
 def test_each_import_is_declared() -> None:
     extras = PROJECT["optional-dependencies"]
-    declared = _names(PROJECT["dependencies"] + extras["gui"] + extras["monai"])
+    optional = extras["gui"] + extras["monai"] + extras["cluster"]
+    declared = _names(PROJECT["dependencies"] + optional)
     modules = {MODULES.get(name, name) for name in declared}
-    # gdcm comes with python-gdcm, ignite with pytorch-ignite, dask with napari, and
-    # the telemetry module is named only to keep it from being loaded.
-    modules |= {"dask", "gdcm", "ignite", "napari_resonance", "openvino_telemetry"}
+    # gdcm comes with python-gdcm, ignite with pytorch-ignite, dask with napari,
+    # distributed with dask[distributed], and the telemetry module is named only to keep
+    # it from being loaded.
+    modules |= {
+        "dask",
+        "distributed",
+        "gdcm",
+        "ignite",
+        "napari_resonance",
+        "openvino_telemetry",
+    }
     foreign = _imported_modules() - set(sys.stdlib_module_names)
     assert foreign - modules - {"__future__", ""} == set()
 

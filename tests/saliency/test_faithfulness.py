@@ -72,7 +72,9 @@ def test_the_quick_version_takes_thirty_runs(asked):
     finder, explained = asked
     calls = []
     plain = finder._forward
-    finder._forward = lambda batch: calls.append(len(batch)) or plain(batch)
+    finder._forward = lambda batch, *more: (
+        calls.append(len(batch)) or plain(batch, *more)
+    )
     try:
         found = faithfulness(finder, explained)
     finally:

@@ -22,13 +22,11 @@ from napari_resonance.classifier.engines import (
     load_network,
     make_engine,
 )
+from napari_resonance.classifier.judging import judged
 from napari_resonance.classifier.openvino_engine import OpenVinoEngine
 from napari_resonance.classifier.parts import Chain, openvino_chains, torch_chains
 from napari_resonance.classifier.prediction import Prediction
-from napari_resonance.classifier.scan_checks import (
-    is_constant,
-    unsuitable,
-)
+from napari_resonance.classifier.scan_checks import is_constant, unsuitable
 from napari_resonance.classifier.stages import (
     Answer,
     PreparedCase,
@@ -363,45 +361,9 @@ class Classifier:
     def judge(self, case: PreparedCase, answer: Answer) -> Prediction:
         """Say what an answer means: the last stage of `classify`, without a map.
 
-        Parameters
-        ----------
-        case
-            What the network was asked.
-        answer
-            What it answered: of a 3D network, the one row of this case.
-
+        Of a 3D network, `answer` is the one row of this case.
         """
-        bundle = self.bundle
-        calibration = bundle.calibration
-        logits = answer.logits.mean(axis=0, dtype=np.float64)
-        probabilities = calibration.probabilities(logits)
-        best = int(probabilities.argmax())
-        odd = None
-        if bundle.statistics is not None:
-            odd = bundle.statistics.assess(answer.pooled, case.network_input, case.scan)
-        is_odd = odd is not None and odd.flag
-        slices = None
-        if len(answer.logits) > 1:
-            slices = calibration.probabilities(answer.logits).astype(np.float32)
-        return Prediction(
-            label=self.labels[best],
-            probability=float(probabilities[best]),
-            probabilities=dict(zip(self.labels, probabilities.tolist(), strict=True)),
-            logits=tuple(logits.tolist()),
-            sure=calibration.is_sure(probabilities) and not is_odd,
-            prediction_set=calibration.prediction_set(probabilities, self.labels),
-            out_of_distribution=odd,
-            warnings=tuple(dict.fromkeys((*case.warnings, *answer.notes))),
-            seconds=0.0,
-            source=source_of(case.scan),
-            model=bundle.card.name,
-            model_sha256=bundle.weights_sha256,
-            recipe_sha256=case.recipe_sha256,
-            per_slice=slices,
-            center_mm=case.center_mm,
-            box_mm=case.box_mm,
-            channels=case.channels,
-        )
+        return judged(self.bundle, case, answer)
 
     def torch_network(self) -> tuple[Network, str]:
         """Return the network in torch, for gradients, and the device it is on.

