@@ -97,13 +97,13 @@ def test_a_part_is_prepared_as_the_whole_is(name, antialias, fraction):
 
 def test_only_the_region_is_interpolated(monkeypatch):
     seen = []
-    true = geometry._by_axis
+    true = geometry.by_axis
 
     def by_axis(values, *others):
         seen.append(values.size)
         return true(values, *others)
 
-    monkeypatch.setattr(geometry, "_by_axis", by_axis)
+    monkeypatch.setattr(geometry, "by_axis", by_axis)
     scan = Scan(np.ones((160, 160, 160), np.int16), np.eye(4))
     box = {"step": "box", "shape": [16, 16, 16]}
     prepared = recipe(ORIENT, {**SPACING, "spacing": [1.5, 1.5, 1.5]}, box).apply(
