@@ -10,7 +10,15 @@ from pathlib import Path
 
 import pytest
 from support.disks import mounted, remount
-from support.scoring import DEADLY, ENDLESS, LABELS, load, run, write_scan
+from support.scoring import (
+    DEADLY,
+    ENDLESS,
+    LABELS,
+    load,
+    run,
+    started,
+    write_scan,
+)
 from support.tables import scores_of
 
 from napari_resonance.errors import (
@@ -322,12 +330,7 @@ def begun(out):
 
 def killed_by_a_scan(studies, out):
     """Score in a process that reads by itself, and goes down with the scan."""
-    child = os.fork()
-    if child == 0:
-        try:
-            run(studies, out)
-        finally:
-            os._exit(0)
+    child = started(studies, out)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 
 

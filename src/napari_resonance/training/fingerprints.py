@@ -154,19 +154,24 @@ def _moments(
     return np.array(center), np.array(spread)
 
 
-def turned(
-    fingerprints: NDArray[np.float32], dimensions: int
-) -> list[NDArray[np.float32]]:
-    """Return pictures ``(n, 4096)`` with axes exchanged and mirrored in all ways.
+def ways_to_turn(dimensions: int) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Return how axes can be exchanged (their order) and mirrored (1 or -1 each).
 
     48 ways for volumes, 8 for images; the first changes nothing.
     """
+    orders = permutations(range(dimensions))
+    return list(product(orders, product((1, -1), repeat=dimensions)))
+
+
+def turned(
+    fingerprints: NDArray[np.float32], dimensions: int
+) -> list[NDArray[np.float32]]:
+    """Return pictures ``(n, 4096)`` turned in each of `ways_to_turn`, in that order."""
     n = len(fingerprints)
     boxes = fingerprints.reshape(n, *(_SIZES[dimensions],) * dimensions)
     result = []
-    for order in permutations(range(1, dimensions + 1)):
-        exchanged = boxes.transpose(0, *order)
-        for mirrored in product((1, -1), repeat=dimensions):
-            view = exchanged[(slice(None), *(slice(None, None, m) for m in mirrored))]
-            result.append(view.reshape(n, -1))
+    for order, mirrored in ways_to_turn(dimensions):
+        exchanged = boxes.transpose(0, *(axis + 1 for axis in order))
+        view = exchanged[(slice(None), *(slice(None, None, m) for m in mirrored))]
+        result.append(view.reshape(n, -1))
     return result

@@ -8,8 +8,6 @@ contrast: strong edges, which different scans may share, then count by their sma
 
 from __future__ import annotations
 
-from itertools import permutations, product
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +15,7 @@ from napari_resonance.training.fingerprints import (
     center_and_spread,
     fingerprint,
     turned,
+    ways_to_turn,
 )
 
 Values = NDArray[np.float32]
@@ -87,11 +86,7 @@ def _turns(one: Values, other: Values) -> list[Values]:
     likeness = views @ prints[0]
     lengths = [float(np.linalg.norm(p)) for p in prints]
     likeness /= max(1e-6, lengths[0] * lengths[1])
-    ways = [
-        (order, mirrored)
-        for order in permutations(range(ndim))
-        for mirrored in product((1, -1), repeat=ndim)
-    ]
+    ways = ways_to_turn(ndim)
     chosen = np.argsort(-likeness)[:_MOST_TURNS]
     return [
         other.transpose(ways[n][0])[tuple(slice(None, None, m) for m in ways[n][1])]
