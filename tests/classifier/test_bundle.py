@@ -71,7 +71,7 @@ def test_survives_the_disk(tmp_path):
     assert bundle.statistics is None
     assert bundle.warnings == ()
     weights = network.fc.weight.detach().numpy()
-    np.testing.assert_array_equal(bundle.label_weights(), weights)
+    np.testing.assert_array_equal(bundle.heads().weights[0], weights)
 
 
 def _statistics(n_features: int) -> TrainingStatistics:
@@ -300,7 +300,7 @@ def test_weights_rounded_to_16_bits_take_half_the_room(tmp_path):
     loaded = load_network(half).state_dict()
     for name, tensor in network.state_dict().items():
         torch.testing.assert_close(loaded[name], tensor, rtol=0, atol=0)
-    assert half.label_weights().dtype == np.float32
+    assert half.heads().weights.dtype == np.float32
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file modes")

@@ -26,6 +26,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "2D": {"dimensions": 2},
     "members": {"members": 2},
     "mirrored": {"network": {"mirror_axis": [0, 2]}},
+    "hidden head": {"members": 2, "network": {"head_hidden": 12}},
     "dilated": {"network": {"dilations": [1, 1, 2, 4]}},
     "shortcut A": {"network": {"shortcut_type": "A"}},
     "pooled bottlenecks": {

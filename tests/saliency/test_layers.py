@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -93,7 +94,9 @@ def test_features_that_are_not_numbers_are_refused():
 def test_a_map_that_is_the_same_everywhere_is_said_to_be_so(tmp_path: Path):
     classifier = load_classifier(tiny_bundle(tmp_path / "b"))
     # Weights that look at nothing.
-    classifier.__dict__["label_weights"] = np.zeros_like(classifier.label_weights)
+    heads = classifier.heads
+    blind = replace(heads, weights=np.zeros_like(heads.weights))
+    classifier.__dict__["heads"] = blind
     found = explain(classifier, phantom("oblique")[0])
     assert "the map is the same everywhere" in found.notices[0]
     assert found.saliency.is_empty

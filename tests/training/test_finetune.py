@@ -270,3 +270,18 @@ def test_the_report_shows_where_the_network_looked_at_its_errors(labels, tmp_pat
     wrong = page.split("<h2>Worst errors</h2>")[1].split("<h2>")[0]
     assert wrong.count("<b>Case") > 0
     assert wrong.count('src="data:image/png;base64,') == wrong.count("<b>Case")
+
+
+def test_a_head_with_hidden_units_is_learned_and_can_be_taken_off(labels, tmp_path):
+    hidden = dataclasses.replace(QUICK, head="hidden")
+    result = finetune(labels, tmp_path / "m", options=hidden)
+    assert result.bundle.network_def["head_hidden"] == 256
+    classifier = load_classifier(result.bundle.path)
+    assert not classifier.heads.is_linear
+    # Its backbone is a start for a network with the usual head.
+    again = dataclasses.replace(QUICK, unfreeze="head")
+    after = finetune(
+        labels, tmp_path / "n", pretrained=str(result.bundle.path), options=again
+    )
+    assert "head_hidden" not in after.bundle.network_def
+    assert after.bundle.heads().is_linear

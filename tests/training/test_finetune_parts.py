@@ -6,6 +6,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from support.bundles import tiny_definition
 from support.trainings import tiny_samples, tiny_task
 
 from napari_resonance.classifier.definition import total_stride
@@ -18,9 +19,10 @@ from napari_resonance.training.callbacks import Averaging, Best, Surroundings
 from napari_resonance.training.contact_sheet import write_contact_sheet
 from napari_resonance.training.devices import bytes_of_a_case, memory_for_training
 from napari_resonance.training.judged import calibrated, statistics_of
-from napari_resonance.training.options import FinetuneOptions
+from napari_resonance.training.options import SCRATCH, FinetuneOptions
 from napari_resonance.training.plan import (
     Start,
+    augmentation_of,
     flip_axes,
     members_of,
     plan_training,
@@ -93,6 +95,36 @@ def test_a_shift_moves_whole_voxels_and_brings_background_in():
     assert float(moved.min()) == pytest.approx(-3)
     places = {int(m.flatten().argmax()) for m in moved}
     assert len(places) > 4
+
+
+def test_a_window_moves_both_ends_of_the_scale():
+    change = dataclasses.replace(STILL, window=0.1)
+    images = torch.linspace(0, 1, 101).reshape(1, 1, 101, 1).repeat(64, 1, 1, 1)
+    changed = change(images, generator(0, 0, 0, 0))
+    assert changed.min() >= 0
+    assert changed.max() <= 1
+    steps = changed[:, 0, 50, 0] - changed[:, 0, 49, 0]
+    widths = 0.01 / steps  # 0.8 to 1.2, of a scale that was 1 wide
+    assert widths.min() < 0.9
+    assert widths.max() > 1.1
+    assert widths.min() >= 0.79
+    assert widths.max() <= 1.21
+    middles = changed[:, 0, 50, 0]
+    assert middles.min() < 0.45
+    assert middles.max() > 0.55
+
+
+def test_only_ct_is_looked_at_through_other_windows():
+    inputs = np.random.default_rng(0).random((8, 1, 9, 9, 9), np.float32)
+    definition = tiny_definition(3, 2)
+    ct, words = augmentation_of(
+        FinetuneOptions(), Start(SCRATCH, definition, hounsfield=True), inputs
+    )
+    assert (ct.window, ct.bias, ct.gamma) == (0.1, 0, 0)
+    assert "window" in words.value
+    mr, _ = augmentation_of(FinetuneOptions(), Start(SCRATCH, definition), inputs)
+    assert mr.window == 0
+    assert mr.bias > 0
 
 
 def test_a_rotation_keeps_the_middle():

@@ -94,6 +94,8 @@ def _definition(shapes: Shapes, settings: Mapping[str, Any]) -> dict[str, Any]:
     if size != 7:
         given["conv1_t_size"] = size
     convolved = "layer2.0.downsample.0.weight" in shapes
+    if "fc.hidden.weight" in shapes:
+        given["head_hidden"] = shapes["fc.hidden.weight"][0]
     return resnet_definition(
         depth,
         dimensions=len(kernel),

@@ -15,15 +15,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from napari_resonance.classifier import bundle_config, bundle_text, openvino_engine
 from napari_resonance.classifier.bundle_checks import (
     ANEW,
     check_agreement,
     entry,
-    label_weights_shape,
+    head_shape,
     own_entry,
     read_json,
     read_statistics,
@@ -107,15 +104,8 @@ class Bundle:
             digest.update(file.read_bytes() if file.is_file() else b"")
         return digest.hexdigest()
 
-    def label_weights(self) -> NDArray[np.float32]:
-        """Return the last linear layer's weights, float32 ``(labels, features)``.
-
-        Those of an ensemble are its members' side by side, divided by their number.
-        """
-        return self.heads().side_by_side()
-
     def heads(self) -> Heads:
-        """Return the last linear layer of each member, for the logits of each."""
+        """Return what makes logits of the pooled features, of each member."""
         return read_heads(self.weights_path)
 
 
@@ -181,7 +171,7 @@ def _bundle(
     check_agreement(card, recipe, network_def)
     weights = path / WEIGHTS
     sha256 = verified_sha256(weights, own.get("weights_sha256"))
-    shape = label_weights_shape(weights)
+    shape = head_shape(weights)
     if shape[0] != len(card.labels):
         raise ModelError(
             f"the weights have {shape[0]} outputs, the card {len(card.labels)} labels"

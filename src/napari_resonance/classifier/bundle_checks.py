@@ -106,14 +106,17 @@ def verified_sha256(weights: Path, expected: object) -> str:
     return found
 
 
-def label_weights_shape(weights: Path) -> tuple[int, int]:
-    """Return (labels, features of all members) of the last layers in a file."""
+def head_shape(weights: Path) -> tuple[int, int]:
+    """Return (labels, features of all members) of the heads in a file."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(weights, framework="np") as file:
-            heads = head_names(set(file.keys())) or ["fc"]
+            names = set(file.keys())
+            heads = head_names(names) or ["fc"]
             labels, features = file.get_slice(f"{heads[0]}.weight").get_shape()
+            if (hidden := f"{heads[0]}.hidden.weight") in names:
+                features = file.get_slice(hidden).get_shape()[1]
     except (SafetensorError, ValueError) as error:
         raise ModelError(
             f"the weights cannot be read: {error}", source=weights, remedy=ANEW

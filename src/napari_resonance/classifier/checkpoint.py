@@ -278,11 +278,15 @@ def _common_prefix(tensors: Mapping[str, object]) -> str:
 def _common_head(names: Mapping[str, str]) -> dict[str, str]:
     """Give the last layer its common name where it is one layer, by original name.
 
+    A hidden layer of our own keeps its name.
+
     A stack of several layers is no last layer of ours: none of them is taken for it.
     """
     found = {
         name: match for name, inner in names.items() if (match := _HEAD.match(inner))
     }
+    if any(inner == "fc.hidden.weight" for inner in names.values()):
+        return {name: names[name] for name in found}
     places = {match[0].removesuffix(match[3]) for match in found.values()}
     if len(places) > 1 or any(m[3] not in ("weight", "bias") for m in found.values()):
         return dict.fromkeys(found, "")

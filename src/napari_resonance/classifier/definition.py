@@ -117,6 +117,22 @@ def member_definition(definition: Mapping[str, Any]) -> dict[str, Any]:
     return {**kept, "_target_": TARGET}
 
 
+def with_head(definition: Mapping[str, Any], units: int | None) -> dict[str, Any]:
+    """Return a definition of the same backbone with another head.
+
+    Parameters
+    ----------
+    definition
+        A literal ``network_def`` of one network.
+    units
+        Of a hidden layer with ReLU before the logits; None for logits that are linear
+        in the pooled features.
+
+    """
+    kept = {k: v for k, v in definition.items() if k != "head_hidden"}
+    return kept if units is None else {**kept, "_target_": TARGET, "head_hidden": units}
+
+
 def mirror_axes(definition: Mapping[str, Any]) -> tuple[int, ...]:
     """Return the spatial axes along which a network sees mirror images, too."""
     return as_axes(definition.get("mirror_axis"))

@@ -18,6 +18,25 @@ from napari_resonance.classifier.definition import (
 from napari_resonance.errors import ModelError
 
 
+class HiddenHead(torch.nn.Linear):
+    """A layer of hidden units with ReLU, then the linear layer that gives logits.
+
+    Parameters
+    ----------
+    features, units, labels
+        Numbers of what comes in, of hidden units and of what goes out.
+
+    """
+
+    def __init__(self, features: int, units: int, labels: int) -> None:
+        super().__init__(units, labels)
+        self.hidden = torch.nn.Linear(features, units)
+
+    def forward(self, pooled: torch.Tensor) -> torch.Tensor:
+        """Return logits ``(N, K)`` of pooled features ``(N, F)``."""
+        return super().forward(torch.relu(self.hidden(pooled)))
+
+
 class ResNet(MonaiResNet):
     """MONAI's ResNet that also returns its last feature map.
 
@@ -38,6 +57,9 @@ class ResNet(MonaiResNet):
         is seen: 8 images for three axes), or None. Where the number of voxels along it
         is one more than a multiple of the total stride, the feature cells of the
         mirror image fall onto those of the image; otherwise up to half a cell beside.
+    head_hidden
+        Units of a layer with ReLU between the pooled features and the logits, or None
+        for logits that are linear in them.
     **settings
         Arguments of ``monai.networks.nets.ResNet``.
 
@@ -48,11 +70,15 @@ class ResNet(MonaiResNet):
         *,
         dilations: Sequence[int] | None = None,
         mirror_axis: int | Sequence[int] | None = None,
+        head_hidden: int | None = None,
         **settings: Any,
     ) -> None:
         if not settings.get("feed_forward", True):
             raise ModelError("a classifier needs the last linear layer (feed_forward)")
         super().__init__(**settings)
+        if head_hidden is not None:
+            last: torch.nn.Linear = self.fc  # type: ignore[assignment]
+            self.fc = HiddenHead(last.in_features, head_hidden, last.out_features)
         self.mirrorings = mirrorings(as_axes(mirror_axis))
         for stage, dilation in enumerate(dilations or (), start=1):
             if dilation > 1:
@@ -81,7 +107,7 @@ class ResNet(MonaiResNet):
         return x
 
     def logits_and_features(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return logits ``(N, K)`` and the feature map whose mean they are linear in.
+        """Return logits ``(N, K)`` and the feature map whose mean they are made of.
 
         ``logits = fc(features.mean(over cells))`` holds exactly, which is what makes
         Grad-CAM of this map a by-product of one forward pass.
@@ -103,9 +129,8 @@ class ResNet(MonaiResNet):
 class Ensemble(torch.nn.Module):
     """Several ResNets that answer together: the mean of their logits.
 
-    Their last feature maps lie side by side as the channels of one, and so do the
-    weights of their linear layers, divided by their number: the mean of the logits is
-    linear in the mean of that map, as a single network's are.
+    Their last feature maps lie side by side as the channels of one, see
+    `members.Heads`.
 
     Parameters
     ----------

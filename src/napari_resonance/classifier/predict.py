@@ -23,6 +23,7 @@ from napari_resonance.classifier.engines import (
     make_engine,
 )
 from napari_resonance.classifier.judging import judged
+from napari_resonance.classifier.members import Heads
 from napari_resonance.classifier.openvino_engine import OpenVinoEngine
 from napari_resonance.classifier.parts import Chain, openvino_chains, torch_chains
 from napari_resonance.classifier.prediction import Prediction
@@ -391,6 +392,6 @@ class Classifier:
         return []
 
     @cached_property
-    def label_weights(self) -> NDArray[np.float32]:
-        """The last linear layer's weights, float32 ``(labels, features)``."""
-        return self.bundle.label_weights()
+    def heads(self) -> Heads:
+        """What makes logits of the pooled features, of each member."""
+        return self.bundle.heads()

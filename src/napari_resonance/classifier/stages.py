@@ -72,8 +72,14 @@ class Answer:
     @property
     def pooled(self) -> NDArray[np.float32]:
         """Features averaged over positions and slices, ``(F,)``."""
+        mean: NDArray[np.float32] = self.pooled_by_image.mean(axis=0)
+        return mean
+
+    @property
+    def pooled_by_image(self) -> NDArray[np.float32]:
+        """Features averaged over positions, ``(N, F)``."""
         space = tuple(range(2, self.features.ndim))
-        mean: NDArray[np.float32] = self.features.mean(axis=(0, *space))
+        mean: NDArray[np.float32] = self.features.mean(axis=space)
         return mean
 
 

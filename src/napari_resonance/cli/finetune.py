@@ -48,6 +48,13 @@ class Unfreeze(StrEnum):
     all = "all"
 
 
+class Head(StrEnum):
+    """What makes logits of the pooled features."""
+
+    linear = "linear"
+    hidden = "hidden"
+
+
 class Balance(StrEnum):
     """What is done about labels that are rare."""
 
@@ -87,6 +94,9 @@ def finetune(  # noqa: PLR0913, PLR0917 - one parameter an option
     unfreeze: Annotated[
         Unfreeze, typer.Option(help="First stage of the network that learns.")
     ] = Unfreeze.auto,
+    head: Annotated[
+        Head, typer.Option(help="Last layer; hidden: with 256 units before it.")
+    ] = Head.linear,
     gradual: Annotated[
         bool,
         typer.Option("--gradual", help="Let stages join one after the other."),
@@ -164,6 +174,7 @@ def finetune(  # noqa: PLR0913, PLR0917 - one parameter an option
     options = FinetuneOptions(
         preset=preset.value,
         unfreeze=unfreeze.value,
+        head=head.value,
         gradual=gradual,
         epochs=epochs,
         batch=batch,

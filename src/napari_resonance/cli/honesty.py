@@ -126,7 +126,7 @@ def _stable(
     maps |= of_methods(classifier, found, others, progress=progress("agreement: "))
     entries: dict[str, Any] = {"stability": repeats.to_json()}
     compared = {"agreement": agreement(maps)}
-    has_members = len(classifier.bundle.heads().weights) > 1
+    has_members = len(classifier.heads.weights) > 1
     if has_members and method == "gradcam" and layer is None:
         compared["members"] = agreement(of_members(classifier, found))
     entries |= {name: one.to_json() for name, one in compared.items()}

@@ -39,14 +39,16 @@ def class_activation(question: Question) -> Evidence:
 
 
 def last_gradients(question: Question) -> Array:
-    """Return the gradient of the score in the last feature map, ``(1, F, 1, ...)``.
+    """Return the gradient of the score in the last feature map, ``(N, F, 1, ...)``.
 
-    The network pools by the mean and ends in a linear layer: the same in every cell.
+    The network pools by the mean, so it is the same in every cell.
     """
-    features = question.answer.features
-    cells = features.size / features.shape[1]
-    weights = question.score @ question.classifier.label_weights / np.float32(cells)
-    return weights.reshape(1, -1, *[1] * (features.ndim - 2))
+    answer = question.answer
+    features = answer.features
+    heads = question.classifier.heads
+    cells = np.float32(features.size / features.shape[1])
+    gradients = heads.gradients(answer.pooled_by_image, question.score) / cells
+    return gradients.reshape(*features.shape[:2], *[1] * (features.ndim - 2))
 
 
 def check_cells(cells: tuple[int, ...], layer: str, earlier: str = "") -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_resonance.classifier.definition import PartShape, mirrorings, part_shapes
+from napari_resonance.classifier.members import Heads
 from napari_resonance.classifier.parts import Chain
 from napari_resonance.saliency.baseline import baseline_of
 from napari_resonance.saliency.question import Array, Question
@@ -80,12 +81,14 @@ class Covering:
             return []
         shapes = part_shapes(classifier.bundle.network_def)
         seen = mirrorings(question.mirror_axes)
-        share = np.float32(len(question.array) * len(seen))
-        weights = question.score @ classifier.label_weights / share
+        heads = classifier.heads
+        if len(seen) > 1 and not heads.is_linear:
+            return []  # what the mirror images change does not add up
+        share = np.float32(len(question.array) * len(seen) * len(chains))
         looks = []
-        for chain, own in zip(chains, np.split(weights, len(chains)), strict=True):
+        for chain, head in zip(chains, heads.apart(), strict=True):
             for axes in seen:
-                look = _Look(chain, shapes, own, axes)
+                look = _Look(chain, shapes, head, question.score / share, axes)
                 if not look.begin(question.array, self._baseline, window):
                     return []
                 looks.append(look)
@@ -98,7 +101,8 @@ class _Look:
 
     chain: Chain
     shapes: Sequence[PartShape]
-    weights: Array
+    head: Heads
+    score: Array
     axes: tuple[int, ...]
 
     def begin(self, images: Array, baseline: Array, window: Sequence[int]) -> bool:
@@ -174,10 +178,10 @@ class _Look:
         )
 
     def _score(self, features: Array) -> Array:
-        """Return each image's share of the score, without the network's bias."""
+        """Return each image's share of the score."""
         pooled = features.reshape(*features.shape[:2], -1).mean(axis=2)
-        score: Array = pooled @ self.weights
-        return score
+        logits = self.head.member_logits(pooled)[0]
+        return np.asarray(logits @ self.score, np.float32)
 
 
 def _surroundings(

@@ -9,13 +9,14 @@ are lesioned one at a time, as in Veit et al., NIPS 2016).
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_resonance.classifier.members import Heads, heads_of
 from napari_resonance.classifier.prediction import Saliency
 from napari_resonance.classifier.stages import Steps, parts_of
 from napari_resonance.progress import Progress, ShouldStop, never, no_progress
@@ -198,7 +199,7 @@ def _looked(
     import torch
 
     blocks = list(_blocks(network))
-    weights = torch.from_numpy(score).to(device) @ network.fc.weight  # type: ignore[union-attr]
+    head = heads_of(set(network.state_dict()), _on_cpu(network)).apart()[0]
     squares = np.zeros((len(blocks), 2))
     changes = []
     parts = parts_of(array)
@@ -206,14 +207,18 @@ def _looked(
     for part in parts:
         steps.begin("looking through the residual blocks")
         images = torch.from_numpy(part).to(device)
-        changed: list[Any] = []
+        seen: Any = 0
         for axes in network.mirrorings:
             places = [axis + 2 for axis in axes]
             with torch.inference_mode():
-                norms, maps = _through(network, blocks, images.flip(places), weights)
+                norms, maps = _through(network, blocks, images.flip(places))
+                seen = seen + maps.flip([axis + 3 for axis in axes])
             squares += norms
-            changed.append(maps.flip([axis + 2 for axis in axes]).cpu().numpy())
-        changes.append(np.mean(changed, axis=0))
+        # The head sees the mean over all mirror images.
+        features = seen.cpu().numpy() / np.float32(len(network.mirrorings))
+        changes.append(
+            [_evidence(features[-1], other, head, score) for other in features[:-1]]
+        )
     own, shortcut = np.sqrt(squares).T
     joined = np.concatenate(changes, axis=1)
     return _Look(
@@ -234,15 +239,14 @@ def _through(
     network: ResNet,
     blocks: list[tuple[str, Any]],
     images: torch.Tensor,
-    weights: torch.Tensor,
 ) -> tuple[NDArray[np.float64], torch.Tensor]:
     """Run the network once, and from each block on once more without that block.
 
     Returns
     -------
     ndarray, Tensor
-        Squared norms ``(blocks, 2)`` of F(x) and shortcut(x); and the change of the
-        map that each block made, ``(blocks, N, *cells)``.
+        Squared norms ``(blocks, 2)`` of F(x) and shortcut(x); and the last feature
+        map without each block, then as it is, ``(blocks + 1, N, F, *cells)``.
 
     """
     import torch
@@ -257,9 +261,8 @@ def _through(
         x = block.act(own + shortcut)
         for _, later in blocks[number + 1 :]:
             y = later(y)
-        without.append(_evidence(y, weights))
-    whole = _evidence(x, weights)
-    return np.array(norms), torch.stack([whole - y for y in without])
+        without.append(y)
+    return np.array(norms), torch.stack([*without, x])
 
 
 def branches(block: Any, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -272,9 +275,15 @@ def branches(block: Any, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return own, shortcut
 
 
-def _evidence(features: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Return what each cell adds to the score, ``(N, *cells)``."""
-    import torch
+def _evidence(whole: Array, other: Array, head: Heads, score: Array) -> Array:
+    """Return what each cell changes of the score between two maps, ``(N, *cells)``."""
+    space = tuple(range(2, whole.ndim))
+    ends = (other.mean(axis=space), whole.mean(axis=space))
+    weights = head.gradients_between(*ends, score) / np.float32(whole[0, 0].size)
+    change: Array = np.einsum("nf...,nf->n...", whole - other, weights)
+    return change
 
-    cells = features[0, 0].numel()
-    return torch.einsum("nf...,f->n...", features, weights) / cells
+
+def _on_cpu(network: ResNet) -> Callable[[str], Array]:
+    state = network.state_dict()
+    return lambda name: state[name].detach().float().cpu().numpy()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_resonance.classifier.members import heads_of
+from napari_resonance.classifier.members import Heads, heads_of
 from napari_resonance.classifier.parts import Chain, torch_chains
 from napari_resonance.classifier.predict import Classifier
 from napari_resonance.classifier.stages import Answer, Steps, joined, parts_of
@@ -209,7 +209,7 @@ class _StandIn(Classifier):
         return torch_chains(self._other)
 
     @property
-    def label_weights(self) -> Array:
-        """The last linear layer's weights; those of members side by side."""
+    def heads(self) -> Heads:
+        """What makes logits of the pooled features, of each member."""
         state: Mapping[str, Any] = self._other.state_dict()
-        return heads_of(set(state), state.__getitem__).side_by_side()
+        return heads_of(set(state), state.__getitem__)

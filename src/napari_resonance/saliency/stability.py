@@ -237,22 +237,24 @@ def of_members(classifier: Classifier, explained: Explanation) -> dict[str, Sali
 
     """
     options = explained.options
-    heads = classifier.bundle.heads().weights
+    heads = classifier.heads.apart()
     if options.method != "gradcam" or options.layer is not None or len(heads) < 2:
         raise SaliencyError(
             "only the Grad-CAM of an ensemble's last feature map has members",
             remedy="Compare methods instead",
         )
-    features = explained.answer.features
-    n, wide, *cells = features.shape
-    parts = features.reshape(n, len(heads), -1, *cells)
-    weights = np.einsum("mkf,k->mf", heads, explained.score)
-    weights /= np.float32(features.size / wide)
-    maps = np.einsum("mf,nmf...->mn...", weights, parts)
-    return {
-        f"member {number}": replace(explained.saliency, values=as_volume(values))
-        for number, values in enumerate(maps, 1)
-    }
+    answer = explained.answer
+    features = np.split(answer.features, len(heads), axis=1)
+    pooled = np.split(answer.pooled_by_image, len(heads), axis=1)
+    cells = np.float32(features[0].size / features[0].shape[1])
+    maps = {}
+    for number, head in enumerate(heads):
+        weights = head.gradients(pooled[number], explained.score) / cells
+        values = np.einsum("nf,nf...->n...", weights, features[number])
+        maps[f"member {number + 1}"] = replace(
+            explained.saliency, values=as_volume(values)
+        )
+    return maps
 
 
 def _shifted(case: NetworkInput) -> Iterator[tuple[str, NetworkInput]]:

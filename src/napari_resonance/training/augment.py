@@ -38,6 +38,10 @@ class Augmentation:
         Largest standard deviation of normal noise, relative to that of the input.
     coarsening
         Largest loss of resolution along one axis, as a factor; 1 for none.
+    window
+        Largest shift of either end of the window of values, which is 0..1, as a share
+        of its width: for CT, whose values have a scale of their own. Values that the
+        window had clipped stay as they are clipped.
 
     """
 
@@ -49,14 +53,25 @@ class Augmentation:
     gamma: float = 0.2
     noise: float = 0.1
     coarsening: float = 1.5
+    window: float = 0.0
 
     def __call__(self, images: Tensor, random: torch.Generator) -> Tensor:
         """Return a changed copy of a batch, on the device of `random`."""
+        images = self.windowed(images, random)
         floor = images.flatten(2).amin(dim=2)
         floor = floor.reshape(*floor.shape, *[1] * (images.ndim - 2))
         # What comes in from outside is the background.
         moved = self.moved(images - floor, random)
         return self.shone(self.coarsened(moved, random), random) + floor
+
+    def windowed(self, images: Tensor, random: torch.Generator) -> Tensor:
+        """Look at images of values 0..1 through other windows."""
+        if not self.window:
+            return images
+        n, ndim = len(images), images.ndim
+        low, high = uniform((2, n), -self.window, self.window, random)
+        width = expanded(1 + high - low, ndim)
+        return ((images - expanded(low, ndim)) / width).clamp(0, 1)
 
     def moved(self, images: Tensor, random: torch.Generator) -> Tensor:
         """Flip, rotate, scale and shift, in one interpolation."""

@@ -15,14 +15,15 @@ from napari_resonance.classifier.bundle import (
     load_bundle,
 )
 from napari_resonance.classifier.catalogue import CATALOGUE
+from napari_resonance.classifier.definition import with_head
 from napari_resonance.classifier.pretrained import load_pretrained
 from napari_resonance.errors import TrainingError
 from napari_resonance.preprocessing import Recipe
 from napari_resonance.progress import Progress
 from napari_resonance.training.cases import LabelledSet
-from napari_resonance.training.options import SCRATCH, Decision, FinetuneOptions
+from napari_resonance.training.options import HEADS, SCRATCH, Decision, FinetuneOptions
 from napari_resonance.training.plan import Start, scratch_definition
-from napari_resonance.training.survey import Survey, automatic_recipe, survey
+from napari_resonance.training.survey import WHITE, Survey, automatic_recipe, survey
 
 if TYPE_CHECKING:
     import torch
@@ -101,7 +102,9 @@ def start_of(
         definition, decision = scratch_definition(
             recipe, shape, n_labels, options.flip, n_patients
         )
-        return Start(SCRATCH, definition), {}, decision
+        definition = with_head(definition, HEADS[options.head])
+        start = Start(SCRATCH, definition, hounsfield=_is_hounsfield(recipe))
+        return start, {}, decision
     loaded = load_pretrained(
         pretrained,
         dimensions=recipe.dimensions,
@@ -113,4 +116,12 @@ def start_of(
     state = {k: v for k, v in loaded.state.items() if not k.startswith("fc.")}
     report = loaded.report.summary()
     decision = Decision("network", f"as {pretrained}", report)
-    return Start(pretrained, loaded.definition, report), state, decision
+    definition = with_head(loaded.definition, HEADS[options.head])
+    start = Start(pretrained, definition, report, _is_hounsfield(recipe))
+    return start, state, decision
+
+
+def _is_hounsfield(recipe: Recipe) -> bool:
+    """Tell whether the inputs are a window of CT, not a picture of 8 bits as it is."""
+    windows = [a for name, a in recipe.steps if name == "ct_window"]
+    return any((a["low"], a["high"]) != (0, WHITE) for a in windows)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from napari_resonance.classifier.bundle import Bundle
     from napari_resonance.classifier.predict import Classifier
     from napari_resonance.training.leaks import Leak
+    from napari_resonance.training.plan import Start
     from napari_resonance.training.prepared import PreparedSet
     from napari_resonance.training.samples import Samples
     from napari_resonance.training.splits import Split
@@ -255,7 +256,7 @@ def _finetune(labels: str | PathLike[str] | LabelledSet, run: Run) -> FinetuneRe
         options,
         run.progress,
     )
-    _write_sheet(samples, splits[0], labelled.labels, run)
+    _write_sheet(samples, splits[0], labelled.labels, start, run)
     learned, final, decided = learn_splits(run, start, state, samples, splits)
     return conclude(
         run,
@@ -307,13 +308,13 @@ def _refuse_leaks(
 
 
 def _write_sheet(
-    samples: Samples, split: Split, labels: tuple[str, ...], run: Run
+    samples: Samples, split: Split, labels: tuple[str, ...], start: Start, run: Run
 ) -> None:
     from napari_resonance.training.contact_sheet import write_contact_sheet
     from napari_resonance.training.plan import augmentation_of
 
     training = samples.chosen(split.train)
-    augmentation = augmentation_of(run.options, training.inputs)[0]
+    augmentation = augmentation_of(run.options, start, training.inputs)[0]
     path = run.work / "contact-sheet.png"
     write_contact_sheet(path, training, labels, augmentation, run.options.seed)
 

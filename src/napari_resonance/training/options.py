@@ -9,6 +9,9 @@ from typing import Any
 from napari_resonance.classifier.definition import MOST_MEMBERS
 from napari_resonance.errors import TrainingError
 
+HEADS: Mapping[str, int | None] = {"linear": None, "hidden": 256}
+"""Units of the hidden layer of each kind of head."""
+
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "quick": {
         "epochs": 24,
@@ -77,6 +80,8 @@ class FinetuneOptions:
         How much time to spend: ``"quick"``, ``"standard"`` or ``"thorough"``.
     unfreeze
         First stage that learns, with all that follow it: one of `UNFREEZE`.
+    head
+        ``"linear"``, or ``"hidden"`` for 256 units with ReLU before the logits.
     gradual
         Let the stages begin to learn one after the other, the last one first.
     epochs, batch, rate
@@ -121,6 +126,7 @@ class FinetuneOptions:
 
     preset: str = "standard"
     unfreeze: str = "auto"
+    head: str = "linear"
     gradual: bool = False
     epochs: int | None = None
     batch: int | None = None
@@ -158,6 +164,7 @@ class FinetuneOptions:
         """
         _one_of("preset", self.preset, tuple(PRESETS))
         _one_of("unfreeze", self.unfreeze, UNFREEZE)
+        _one_of("head", self.head, tuple(HEADS))
         _one_of("balance", self.balance, ("auto", "none", "weights", "sampling"))
         _one_of("precision", self.precision, PRECISIONS)
         _one_of("schedule", self.schedule, ("onecycle", "cosine"))

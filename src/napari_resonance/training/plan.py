@@ -59,12 +59,15 @@ class Start:
         The literal ``network_def``.
     report
         What became of the pretrained tensors, in one sentence; empty without any.
+    hounsfield
+        The inputs are a window of CT's own scale.
 
     """
 
     pretrained: str
     definition: Mapping[str, Any]
     report: str = ""
+    hounsfield: bool = False
 
     @property
     def scratch(self) -> bool:
@@ -178,7 +181,7 @@ def plan_training(
         0,
         "the weights are best where the learning rate has fallen to 0, at the end",
     )
-    augmentation, decision = augmentation_of(options, inputs)
+    augmentation, decision = augmentation_of(options, start, inputs)
     decisions.append(decision)
     settings = TrainSettings(
         epochs=epochs,
@@ -273,7 +276,7 @@ def _balance(targets: Any) -> tuple[str, str]:
 
 
 def augmentation_of(
-    options: FinetuneOptions, inputs: Any
+    options: FinetuneOptions, start: Start, inputs: Any
 ) -> tuple[Augmentation, Decision]:
     """Return the random changes that suit inputs ``(n, C, *spatial)``, and why."""
     axes = flip_axes(options.flip, inputs.ndim - 2)
@@ -294,5 +297,11 @@ def augmentation_of(
         return still, Decision(
             "augmentation", f"{flips}, shifts", "masks have neither noise nor contrast"
         )
+    if start.hounsfield:
+        # There is no coil whose sensitivity could shade a CT.
+        changed = replace(plain, bias=0, gamma=0, window=0.1)
+        text = f"{flips}, rotation, scale, shift, window, noise, resolution"
+        why = "CT has a scale of its own, and is looked at through many windows"
+        return changed, Decision("augmentation", text, why)
     text = f"{flips}, rotation, scale, shift, bias field, gamma, noise, resolution"
     return plain, Decision("augmentation", text, "the default")

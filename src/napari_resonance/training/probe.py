@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_resonance.classifier.network import ResNet
+from napari_resonance.classifier.network import HiddenHead, ResNet
 from napari_resonance.progress import Progress, ShouldStop, never, no_progress
 from napari_resonance.training.augment import Augmentation, generator
 from napari_resonance.training.layers import STAGES
@@ -197,9 +197,15 @@ def pooled_features(network: ResNet, samples: Samples, device: str) -> torch.Ten
     rows = np.arange(len(samples))
     chunks = [rows[s : s + _BATCH] for s in range(0, len(rows), _BATCH)]
     if not chunks:
-        return torch.zeros((0, network.fc.in_features))  # type: ignore[union-attr]
+        return torch.zeros((0, _features(network)))
     found = [_pooled(network, samples.images(chunk, device)) for chunk in chunks]
     return torch.cat(found)
+
+
+def _features(network: ResNet) -> int:
+    head: Any = network.fc
+    layer = head.hidden if isinstance(head, HiddenHead) else head
+    return int(layer.in_features)
 
 
 def _pooled(network: ResNet, images: torch.Tensor) -> torch.Tensor:

@@ -19,7 +19,8 @@ from napari_resonance.training.options import PRESETS, Decision, FinetuneOptions
 _LOOKED_AT = 24
 _KEPT_UP_TO = 64  # voxels along an axis that need not be made fewer
 _BOX_MM = 40.0
-_WHITE = 255  # of a picture of 8 bits
+WHITE = 255
+"""Of a picture of 8 bits."""
 
 
 @dataclass(frozen=True)
@@ -190,9 +191,9 @@ def _intensity(found: Survey, dimensions: int) -> tuple[str, dict[str, Any], Dec
         text = f"{window['low']} to {window['high']} HU"
         return "ct_window", window, Decision("intensity", text, why)
     if dimensions == 2 and _are_pictures(found):
-        window = {"low": 0, "high": _WHITE}
+        window = {"low": 0, "high": WHITE}
         why = "the images are pictures of 8 bits, made to be looked at as they are"
-        return "ct_window", window, Decision("intensity", f"0 to {_WHITE}", why)
+        return "ct_window", window, Decision("intensity", f"0 to {WHITE}", why)
     why = "values have no common scale between scanners"
     return (
         "percentile",
@@ -210,7 +211,7 @@ def _are_pictures(found: Survey) -> bool:
     if set(found.modalities) & {"MR", "PT", "NM"}:
         return False
     whole = bool((values == np.rint(values)).all())
-    return whole and values.min() >= 0 and 0.8 * _WHITE <= values.max() <= _WHITE
+    return whole and values.min() >= 0 and 0.8 * WHITE <= values.max() <= WHITE
 
 
 def _times(numbers: Any) -> str:
