@@ -1,4 +1,4 @@
-"""Classification of MedMNIST sets by `resonance finetune`, next to published figures.
+r"""Classification of MedMNIST sets by `resonance finetune`, next to published figures.
 
 Each set becomes NIfTI files and a ``labels.csv`` with the official split, and goes
 through the ordinary command. A run looks at the test cases once, at the end; choosing
@@ -6,7 +6,12 @@ options by the figures that it prints would be looking more often.
 
     python benchmarks/medmnist.py ../shared/data/medmnist/breastmnist.npz --seeds 3
 
-Options that are not its own are the command's, for example ``--members 3``.
+Options that are not its own are the command's, for example ``--members 3``. With
+``--train 200`` no more training cases than that are used, and ``--pretrained`` begins
+with weights from elsewhere:
+
+    python benchmarks/medmnist.py ../shared/data/medmnist/adrenalmnist3d_64.npz \
+        --seeds 1 --train 200 --pretrained astra-ct-152 --unfreeze head --shape 64,64,64
 """
 
 from __future__ import annotations
@@ -47,13 +52,22 @@ OPTIONS = {
 SIDES = {"train": "train", "val": "validation", "test": "test"}
 
 
-def write_set(source: Path, folder: Path) -> Path:
-    """Write images as NIfTI files of 1 mm, and their labels; return the table."""
+def write_set(source: Path, folder: Path, most: int | None = None) -> Path:
+    """Write images as NIfTI files of 1 mm, and their labels; return the table.
+
+    Of the training cases the first `most` of a seeded order, or all.
+    """
     rows = []
     with np.load(source) as arrays:
         for short, side in SIDES.items():
             images, targets = arrays[f"{short}_images"], arrays[f"{short}_labels"]
+            kept = set(range(len(images)))
+            if side == "train" and most is not None:
+                order = np.random.default_rng(0).permutation(len(images))
+                kept = set(order[:most].tolist())
             for n, (image, target) in enumerate(zip(images, targets, strict=True)):
+                if n not in kept:
+                    continue
                 name = f"{short}{n:04}.nii.gz"
                 # Rows of an image run down (to -y), columns to the right.
                 volume = image if image.ndim == 3 else image.T[:, ::-1, None]
@@ -70,10 +84,12 @@ def write_set(source: Path, folder: Path) -> Path:
     return table
 
 
-def finetune(table: Path, out: Path, seed: int, options: list[str]) -> dict[str, Any]:
+def finetune(
+    table: Path, out: Path, pretrained: str, seed: int, options: list[str]
+) -> dict[str, Any]:
     """Run the command; return its JSON document."""
     command = [sys.executable, "-m", "napari_resonance", "finetune", str(table)]
-    command += ["--out", str(out), "--pretrained", "none", "--seed", str(seed)]
+    command += ["--out", str(out), "--pretrained", pretrained, "--seed", str(seed)]
     done = subprocess.run(
         [*command, *options, "--json"], stdout=subprocess.PIPE, check=False
     )
@@ -89,6 +105,8 @@ def main() -> None:
     parser.add_argument("source", type=Path, help="a MedMNIST .npz")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--train", type=int, help="training cases to use")
+    parser.add_argument("--pretrained", default="none")
     parser.add_argument("--preset", default="quick")
     parser.add_argument("--keep", type=Path, help="folder for the classifiers")
     chosen, more = parser.parse_known_args()
@@ -98,11 +116,11 @@ def main() -> None:
     print(f"{name}: resonance finetune LABELS {' '.join(options)}")
     areas, accuracies = [], []
     with tempfile.TemporaryDirectory() as work:
-        table = write_set(chosen.source, Path(work))
+        table = write_set(chosen.source, Path(work), chosen.train)
         for seed in range(chosen.first_seed, chosen.first_seed + chosen.seeds):
             began, spent = time.perf_counter(), _processor_seconds()
             out = (chosen.keep or Path(work)) / f"{name}-{seed}"
-            metrics = finetune(table, out, seed, options)["metrics"]
+            metrics = finetune(table, out, chosen.pretrained, seed, options)["metrics"]
             minutes = (time.perf_counter() - began) / 60
             spent = (_processor_seconds() - spent) / 60
             area, accuracy = metrics["auroc"], metrics["accuracy"]

@@ -29,7 +29,8 @@ def mounted(folder, options):
     try:
         yield folder
     finally:
-        subprocess.run(["umount", str(folder)], check=True)
+        # Arrays that are mapped still may outlive the folder.
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def remount(folder, options):
