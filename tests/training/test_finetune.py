@@ -71,6 +71,14 @@ def test_the_bundle_classifies_scans(labels, from_scratch):
     assert np.mean([a == w for a, w in zip(answers, wanted, strict=True)]) > 0.8
 
 
+def test_it_learns_in_mixed_precision(labels, tmp_path):
+    options = dataclasses.replace(QUICK, precision="bf16-mixed")
+    result = finetune(labels, tmp_path / "m", options=options)
+    assert result.metrics["auroc"]["value"] > 0.8
+    record = json.loads((tmp_path / "m/training/record.json").read_text())
+    assert record["curves"][0][-1]["training_loss"] < 0.5
+
+
 def test_what_was_done_is_stored_with_it(from_scratch):
     folder = from_scratch.bundle.path / "training"
     names = {p.name for p in folder.iterdir()}

@@ -47,6 +47,41 @@ def test_augmentation_repeats_and_changes(shape):
     torch.testing.assert_close(STILL(images, generator(0, 0, 0, 0)), images)
 
 
+@pytest.mark.parametrize("shape", [(12, 10), (12, 10, 8)])
+def test_augmentation_is_the_same_in_mixed_precision(shape):
+    images = torch.rand(4, 1, *shape)
+    change = Augmentation(flip_axes=(0,))
+    plain = change(images, generator(0, 0, 0, 0))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = change(images, generator(0, 0, 0, 0))
+    assert mixed.dtype == torch.float32
+    torch.testing.assert_close(mixed, plain, rtol=0, atol=0)
+
+
+def test_features_are_made_of_fewer_cases_where_memory_is_short(monkeypatch):
+    task = tiny_task()
+    task.network.eval()
+    wanted = probe.pooled_features(task.network, task.training, "cpu")
+    read, parts = type(task.training).images, []
+
+    def limited(self, rows, device):
+        parts.append(len(rows))
+        if len(rows) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return read(self, rows, device)
+
+    monkeypatch.setattr(type(task.training), "images", limited)
+    most = 5
+    found = probe.pooled_features(task.network, task.training, "cpu")
+    torch.testing.assert_close(found, wanted)
+    assert parts == [16, 8, 4, 4, 4, 4]
+    stages = probe.stage_features(task.network, task.training)
+    np.testing.assert_allclose(stages["layer4"], wanted, rtol=1e-5)
+    most = 0
+    with pytest.raises(TrainingError, match="does not suffice for a single case"):
+        probe.pooled_features(task.network, task.training, "cpu")
+
+
 def test_a_shift_alone_moves_whole_voxels():
     images = torch.rand(64, 2, 9, 8, 7)
     change = dataclasses.replace(STILL, shift=0.4)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
+# What torch says of memory that it did not get.
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+
 # Where a driver that torch's CUDA or ROCm builds can use shows itself: NVIDIA on Linux,
 # under Windows' Linux subsystem, and AMD.
 _LINUX_DRIVERS = (
@@ -210,7 +213,7 @@ class TorchEngine:
             # MPS has no kernels for some operations in 3D.
             raise DeviceLimitError("lacks an operation of the network") from error
         except RuntimeError as error:
-            if not _is_memory(error):
+            if not is_out_of_memory(error):
                 raise
             torch.cuda.empty_cache()
             raise DeviceMemoryError("has too little memory") from error
@@ -231,12 +234,13 @@ class TorchEngine:
         return logits, features
 
 
-def _is_memory(error: RuntimeError) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether torch ran out of memory; only CUDA has an error class for that."""
     import torch
 
-    is_full = isinstance(error, torch.OutOfMemoryError)
-    return is_full or "out of memory" in str(error).lower()
+    text = str(error).lower()
+    named = any(words in text for words in _OUT_OF_MEMORY)
+    return named or isinstance(error, torch.OutOfMemoryError)
 
 
 def _on_device(network: Network, device: str) -> Any:

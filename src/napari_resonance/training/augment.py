@@ -56,13 +56,15 @@ class Augmentation:
     window: float = 0.0
 
     def __call__(self, images: Tensor, random: torch.Generator) -> Tensor:
-        """Return a changed copy of a batch, on the device of `random`."""
-        images = self.windowed(images, random)
-        floor = images.flatten(2).amin(dim=2)
-        floor = floor.reshape(*floor.shape, *[1] * (images.ndim - 2))
-        # What comes in from outside is the background.
-        moved = self.moved(images - floor, random)
-        return self.shone(self.coarsened(moved, random), random) + floor
+        """Return a changed copy of a batch, on the device of `random`, float32."""
+        # 16 bits do not suffice for places: matrices and grids would be all wrong.
+        with torch.autocast(images.device.type, enabled=False):
+            images = self.windowed(images.float(), random)
+            floor = images.flatten(2).amin(dim=2)
+            floor = floor.reshape(*floor.shape, *[1] * (images.ndim - 2))
+            # What comes in from outside is the background.
+            moved = self.moved(images - floor, random)
+            return self.shone(self.coarsened(moved, random), random) + floor
 
     def windowed(self, images: Tensor, random: torch.Generator) -> Tensor:
         """Look at images of values 0..1 through other windows."""

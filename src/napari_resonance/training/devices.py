@@ -10,6 +10,7 @@ import torch
 
 from napari_resonance.classifier.definition import member_definition
 from napari_resonance.classifier.network import build_resnet
+from napari_resonance.errors import TrainingError
 
 # Of the memory that a machine has, for what one batch keeps: the rest is for weights,
 # the optimizer, gradients on their way back, and everybody else.
@@ -28,6 +29,14 @@ def device_for(wanted: str) -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def too_large() -> TrainingError:
+    """Return the error that says that not even one case fits."""
+    return TrainingError(
+        "the memory does not suffice for a single case",
+        remedy="Choose a smaller input (--shape) or network",
+    )
 
 
 def bytes_of_a_case(definition: Mapping[str, Any], shape: tuple[int, ...]) -> int:

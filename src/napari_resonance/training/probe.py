@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_resonance.classifier.engines import is_out_of_memory
 from napari_resonance.classifier.network import HiddenHead, ResNet
 from napari_resonance.progress import Progress, ShouldStop, never, no_progress
 from napari_resonance.training.augment import Augmentation, generator
+from napari_resonance.training.devices import too_large
 from napari_resonance.training.layers import STAGES
 from napari_resonance.training.module import auroc, channels_last
 from napari_resonance.training.samples import FeatureViews, Samples
@@ -60,21 +62,50 @@ def stage_features(
     network.to(device).eval()
     found: dict[str, list[FloatArray]] = {stage: [] for stage in STAGES}
     rows = np.arange(len(samples))
+
+    def run(chunk: NDArray[np.int64]) -> list[FloatArray]:
+        _check(should_stop)
+        x = network.stem(channels_last(samples.images(chunk, device)))
+        parts = []
+        for stage in STAGES:
+            x = x if stage == "stem" else getattr(network, stage)(x)
+            parts.append(x.flatten(2).mean(dim=2).cpu().double().numpy())
+        return parts
+
     with torch.no_grad():
-        for start in range(0, len(rows), _BATCH):
-            _check(should_stop)
-            chunk = rows[start : start + _BATCH]
-            x = channels_last(samples.images(chunk, device))
-            x = network.act(network.bn1(network.conv1(x)))
-            if not network.no_max_pool:
-                x = network.maxpool(x)
-            for stage in STAGES:
-                x = x if stage == "stem" else getattr(network, stage)(x)
-                pooled = x.flatten(2).mean(dim=2).cpu().double().numpy()
+        for done, parts in _in_parts(rows, run):
+            for stage, pooled in zip(STAGES, parts, strict=True):
                 found[stage].append(pooled)
-            done = min(start + _BATCH, len(rows))
             progress(done, len(rows), "features of each stage")
     return {stage: np.concatenate(parts) for stage, parts in found.items()}
+
+
+def _in_parts(
+    rows: NDArray[np.int64], run: Callable[[NDArray[np.int64]], Any]
+) -> Iterator[tuple[int, Any]]:
+    """Yield how many rows are done, and what was made of some more of them.
+
+    Of fewer at once where the memory does not suffice.
+
+    Raises
+    ------
+    TrainingError
+        If it does not suffice for a single case.
+
+    """
+    done, size = 0, _BATCH
+    while done < len(rows):
+        try:
+            made = run(rows[done : done + size])
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            if size == 1:
+                raise too_large() from error
+            size //= 2
+            continue
+        done = min(done + size, len(rows))
+        yield done, made
 
 
 def probe_stages(
@@ -179,14 +210,14 @@ def feature_views(  # noqa: PLR0913
     parts = [pooled_features(network, samples, device)]
     rows = np.arange(len(samples))
     for view in range(1, views):
-        found = []
-        for start in range(0, len(rows), _BATCH):
+
+        def run(chunk: NDArray[np.int64], view: int = view) -> torch.Tensor:
             _check(should_stop)
-            chunk = rows[start : start + _BATCH]
-            random = generator(seed, view, start, 0, device)
+            random = generator(seed, view, int(chunk[0]), 0, device)
             images = augmentation(samples.images(chunk, device), random)
-            found.append(_pooled(network, images))
-        parts.append(torch.cat(found))
+            return _pooled(network, images)
+
+        parts.append(torch.cat([made for _, made in _in_parts(rows, run)]))
         progress(view + 1, views, f"features of view {view + 1} of {views}")
     return FeatureViews(torch.stack(parts))
 
@@ -195,11 +226,13 @@ def pooled_features(network: ResNet, samples: Samples, device: str) -> torch.Ten
     """Return the features ``(n, F)`` that the last layer is given."""
     network.to(device).eval()
     rows = np.arange(len(samples))
-    chunks = [rows[s : s + _BATCH] for s in range(0, len(rows), _BATCH)]
-    if not chunks:
+    if not len(rows):
         return torch.zeros((0, _features(network)))
-    found = [_pooled(network, samples.images(chunk, device)) for chunk in chunks]
-    return torch.cat(found)
+
+    def run(chunk: NDArray[np.int64]) -> torch.Tensor:
+        return _pooled(network, samples.images(chunk, device))
+
+    return torch.cat([made for _, made in _in_parts(rows, run)])
 
 
 def _features(network: ResNet) -> int:

@@ -16,6 +16,7 @@ import pytorch_lightning as lightning
 import torch
 from torch.utils.data import DataLoader
 
+from napari_resonance.classifier.engines import is_out_of_memory
 from napari_resonance.classifier.network import Network, ResNet
 from napari_resonance.errors import ResonanceError, TrainingError
 from napari_resonance.training import layers
@@ -26,6 +27,7 @@ from napari_resonance.training.callbacks import (
     Report,
     Surroundings,
 )
+from napari_resonance.training.devices import too_large
 from napari_resonance.training.module import (
     FineTuning,
     NonFiniteLossError,
@@ -36,7 +38,6 @@ from napari_resonance.training.samples import FeatureViews, Samples
 if TYPE_CHECKING:
     from pytorch_lightning.callbacks import Callback
 
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 # What a batch may be split into for want of memory.
 _MOST_PARTS = 64
 
@@ -127,7 +128,7 @@ def train(task: Task, around: Surroundings) -> Trained:
             trained = _one_or_more(task, around, split)
         except (torch.OutOfMemoryError, RuntimeError) as error:
             whole = task.settings.batch
-            if not _is_out_of_memory(error) or split * 2 > min(whole, _MOST_PARTS):
+            if not is_out_of_memory(error) or split * 2 > min(whole, _MOST_PARTS):
                 raise _as_ours(error) from error
             split *= 2
             notes.append(
@@ -152,19 +153,8 @@ def _one_or_more(task: Task, around: Surroundings, split: int) -> Trained:
     return train_together(task, around, split)
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
-    text = str(error).lower()
-    named = any(words in text for words in _OUT_OF_MEMORY)
-    return isinstance(error, torch.OutOfMemoryError) or named
-
-
 def _as_ours(error: BaseException) -> BaseException:
-    if _is_out_of_memory(error):
-        return TrainingError(
-            "the memory does not suffice for a single case",
-            remedy="Choose a smaller input (--shape) or network",
-        )
-    return error
+    return too_large() if is_out_of_memory(error) else error
 
 
 def attempt(task: Task, around: Surroundings, split: int) -> Trained:
