@@ -153,13 +153,33 @@ def test_only_ct_is_looked_at_through_other_windows():
     inputs = np.random.default_rng(0).random((8, 1, 9, 9, 9), np.float32)
     definition = tiny_definition(3, 2)
     ct, words = augmentation_of(
-        FinetuneOptions(), Start(SCRATCH, definition, hounsfield=True), inputs
+        FinetuneOptions(), Start(SCRATCH, definition, values="ct"), inputs
     )
     assert (ct.window, ct.bias, ct.gamma) == (0.1, 0, 0)
     assert "window" in words.value
     mr, _ = augmentation_of(FinetuneOptions(), Start(SCRATCH, definition), inputs)
     assert mr.window == 0
     assert mr.bias > 0
+
+
+def test_masks_are_masks_when_they_were_interpolated():
+    inputs = np.random.default_rng(0).random((8, 1, 9, 9, 9), np.float32)
+    start = Start(SCRATCH, tiny_definition(3, 2), values="mask")
+    change, words = augmentation_of(FinetuneOptions(), start, inputs)
+    assert (change.rotation, change.gamma, change.noise, change.coarsening) == (
+        (0, 0, 0, 1)
+    )
+    assert change.shift > 0
+    assert "masks" in words.reason
+
+
+def test_images_are_changed_more_than_volumes():
+    inputs = np.random.default_rng(0).random((8, 1, 9, 9), np.float32)
+    start = Start(SCRATCH, tiny_definition(2, 2))
+    change, _ = augmentation_of(FinetuneOptions(), start, inputs)
+    assert change == Augmentation().times(1.5)
+    assert change.rotation == pytest.approx(0.15)
+    assert change.coarsening == pytest.approx(1.75)
 
 
 def test_a_rotation_keeps_the_middle():

@@ -131,6 +131,14 @@ class Augmentation:
             images = images + sigma * noise
         return images
 
+    def times(self, factor: float) -> Augmentation:
+        """Return the same changes, stronger or weaker."""
+        strengths = asdict(self)
+        del strengths["flip_axes"]
+        coarsening = 1 + factor * (strengths.pop("coarsening") - 1)
+        changed = {name: factor * value for name, value in strengths.items()}
+        return Augmentation(self.flip_axes, coarsening=coarsening, **changed)
+
     def to_json(self) -> dict[str, Any]:
         """Return the strengths by name."""
         return asdict(self) | {"flip_axes": list(self.flip_axes)}

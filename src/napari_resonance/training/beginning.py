@@ -89,13 +89,14 @@ def _check_dimensions(pretrained: str, bundle: Bundle | None, recipe: Recipe) ->
 
 def start_of(
     pretrained: str,
-    recipe: Recipe,
+    beginning: Beginning,
     samples: Samples,
     n_labels: int,
     options: FinetuneOptions,
     progress: Progress,
 ) -> tuple[Start, Mapping[str, torch.Tensor], Decision]:
     """Return the network's definition, its first weights, and what became of them."""
+    recipe = beginning.recipe
     if pretrained == SCRATCH:
         shape = tuple(int(n) for n in samples.inputs.shape[2:])
         n_patients = len(np.unique(samples.patients))
@@ -103,7 +104,7 @@ def start_of(
             recipe, shape, n_labels, options.flip, n_patients
         )
         definition = with_head(definition, HEADS[options.head])
-        start = Start(SCRATCH, definition, hounsfield=_is_hounsfield(recipe))
+        start = Start(SCRATCH, definition, values=_values(beginning))
         return start, {}, decision
     loaded = load_pretrained(
         pretrained,
@@ -117,11 +118,15 @@ def start_of(
     report = loaded.report.summary()
     decision = Decision("network", f"as {pretrained}", report)
     definition = with_head(loaded.definition, HEADS[options.head])
-    start = Start(pretrained, definition, report, _is_hounsfield(recipe))
+    start = Start(pretrained, definition, report, _values(beginning))
     return start, state, decision
 
 
-def _is_hounsfield(recipe: Recipe) -> bool:
-    """Tell whether the inputs are a window of CT, not a picture of 8 bits as it is."""
-    windows = [a for name, a in recipe.steps if name == "ct_window"]
-    return any((a["low"], a["high"]) != (0, WHITE) for a in windows)
+def _values(beginning: Beginning) -> str:
+    """Tell what the network will see: masks, a window of CT, or something else."""
+    if beginning.found.are_masks:
+        return "mask"
+    windows = [a for name, a in beginning.recipe.steps if name == "ct_window"]
+    # A picture of 8 bits as it is has no scale of its own.
+    is_ct = any((a["low"], a["high"]) != (0, WHITE) for a in windows)
+    return "ct" if is_ct else "other"

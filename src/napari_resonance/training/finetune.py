@@ -250,7 +250,7 @@ def _finetune(labels: str | PathLike[str] | LabelledSet, run: Run) -> FinetuneRe
     samples = samples_of(prepared)
     start, state, decision = start_of(
         run.pretrained,
-        beginning.recipe,
+        beginning,
         samples,
         len(labelled.labels),
         options,

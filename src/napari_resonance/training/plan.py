@@ -59,15 +59,16 @@ class Start:
         The literal ``network_def``.
     report
         What became of the pretrained tensors, in one sentence; empty without any.
-    hounsfield
-        The inputs are a window of CT's own scale.
+    values
+        What the inputs hold: ``"mask"``, ``"ct"`` (a window of CT's own scale), or
+        ``"other"``.
 
     """
 
     pretrained: str
     definition: Mapping[str, Any]
     report: str = ""
-    hounsfield: bool = False
+    values: str = "other"
 
     @property
     def scratch(self) -> bool:
@@ -283,7 +284,8 @@ def augmentation_of(
     some = np.asarray(inputs[np.arange(0, len(inputs), max(1, len(inputs) // 8))])
     flips = f"flips along {options.flip}" if axes else "no flips (left is not right)"
     plain = Augmentation(flip_axes=axes)
-    if len(np.unique(some)) <= 2:
+    # Interpolated, masks have values in between and are masks still.
+    if start.values == "mask" or len(np.unique(some)) <= 2:
         still = replace(
             plain,
             rotation=0,
@@ -297,7 +299,9 @@ def augmentation_of(
         return still, Decision(
             "augmentation", f"{flips}, shifts", "masks have neither noise nor contrast"
         )
-    if start.hounsfield:
+    if inputs.ndim == 4:
+        plain = plain.times(1.5)
+    if start.values == "ct":
         # There is no coil whose sensitivity could shade a CT.
         changed = replace(plain, bias=0, gamma=0, window=0.1)
         text = f"{flips}, rotation, scale, shift, window, noise, resolution"

@@ -52,6 +52,11 @@ class Survey:
     n_scans: int
     regions: bool
 
+    @property
+    def are_masks(self) -> bool:
+        """Whether the scans hold two values."""
+        return len(np.unique(self.values)) <= 2
+
 
 def survey(cases: Sequence[Case]) -> Survey:
     """Look at some of the cases, spread over all of them.
@@ -177,7 +182,7 @@ def _kept(
 
 def _intensity(found: Survey, dimensions: int) -> tuple[str, dict[str, Any], Decision]:
     values = found.values
-    if len(np.unique(values)) <= 2:
+    if found.are_masks:
         low, high = float(values.min()), float(values.max())
         if high <= low:
             raise PreprocessingError("all voxels of all scans have the same value")
