@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -105,7 +106,7 @@ def start_of(
         )
         definition = with_head(definition, HEADS[options.head])
         start = Start(SCRATCH, definition, values=_values(beginning))
-        return start, {}, decision
+        return start, {}, _with_head(decision, options)
     loaded = load_pretrained(
         pretrained,
         dimensions=recipe.dimensions,
@@ -119,7 +120,17 @@ def start_of(
     decision = Decision("network", f"as {pretrained}", report)
     definition = with_head(loaded.definition, HEADS[options.head])
     start = Start(pretrained, definition, report, _values(beginning))
-    return start, state, decision
+    return start, state, _with_head(decision, options)
+
+
+def _with_head(decision: Decision, options: FinetuneOptions) -> Decision:
+    """Name the head where it was chosen."""
+    units = HEADS[options.head]
+    if units is None:
+        return decision
+    return replace(
+        decision, value=f"{decision.value}, {units} hidden units in the head"
+    )
 
 
 def _values(beginning: Beginning) -> str:
