@@ -92,6 +92,36 @@ def test_an_unknown_device_is_refused(bundle):
     assert "auto, cpu, cuda, mps" in str(caught.value)
 
 
+def test_a_precision_that_the_device_lacks_is_refused(bundle):
+    assert make_engine(bundle, "cpu", "32-true").name == "openvino"
+    for precision in ("16-mixed", "bf16"):
+        with pytest.raises(ModelError, match=f"no precision '{precision}'") as caught:
+            make_engine(bundle, "cpu", precision)
+        assert "Use auto or 32-true" in str(caught.value)
+    assert engines.precisions_of("cuda") == engines.PRECISIONS
+
+
+def test_precision_decides_what_is_cast(bundle, monkeypatch):
+    """On a processor in the guise of a card: which casts are asked for, not done."""
+    asked = []
+
+    def forward(_self: Any, batch: Any, *, mixed: bool) -> Any:
+        asked.append(mixed)
+        return np.zeros((len(batch), 3)), np.zeros((len(batch), 16, 2, 2, 2))
+
+    monkeypatch.setattr(TorchEngine, "_forward", forward)
+    for precision in engines.PRECISIONS:
+        engine = TorchEngine(bundle, "cpu", precision)
+        engine.run(np.zeros((1, 1, 33, 33, 33), np.float32))
+    assert asked == [False, False, False]
+    asked.clear()
+    monkeypatch.setattr(engines, "_on_device", lambda network, _device: network)
+    for precision in engines.PRECISIONS:
+        engine = TorchEngine(bundle, "cuda", precision)
+        engine.run(np.zeros((1, 1, 33, 33, 33), np.float32))
+    assert asked == [True, False, True]
+
+
 @pytest.mark.parametrize("device", ["cuda", "mps"])
 def test_a_missing_device_is_refused(monkeypatch, device):
     monkeypatch.setattr(engines, "_is_there", lambda _device: False)
@@ -181,6 +211,22 @@ def test_cuda_agrees_within_mixed_precision(tmp_path, name):
     for ours, theirs in zip(fast.run(batch), plain.run(batch), strict=True):
         spread = np.abs(theirs).max()
         np.testing.assert_allclose(ours, theirs, atol=1e-2 * spread)
+
+
+@pytest.mark.skipif(not _has_cuda(), reason="needs a graphics card")
+@pytest.mark.parametrize("name", NETWORKS)
+def test_cuda_agrees_in_32_bits_and_leaves_the_settings(tmp_path, name):
+    import torch
+
+    settings = NETWORKS[name]
+    bundle = _bundle(tmp_path, settings)
+    exact, plain = make_engine(bundle, "cuda", "32-true"), TorchEngine(bundle, "cpu")
+    shape = (3, settings.get("in_channels", 1), *[48] * settings["dimensions"])
+    batch = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    before = torch.backends.cudnn.allow_tf32
+    for ours, theirs in zip(exact.run(batch), plain.run(batch), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+    assert torch.backends.cudnn.allow_tf32 == before
 
 
 @pytest.mark.skipif(not _has_cuda(), reason="needs a graphics card")

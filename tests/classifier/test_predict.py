@@ -243,7 +243,7 @@ def test_a_conformal_rule_gives_a_set(bundle):
 
 def test_a_full_graphics_card_falls_back_to_the_cpu(bundle, monkeypatch):
     spare = _Engine([0.0, 1.0, 0.0])
-    monkeypatch.setattr(predict, "make_engine", lambda _bundle, device: spare)
+    monkeypatch.setattr(predict, "make_engine", lambda *_: spare)
     full = _with_engine(bundle, _Engine(DeviceLimitError("is full")))
     for _ in range(2):
         prediction = full.classify(_scan())
@@ -268,7 +268,7 @@ class _SmallCard(_Engine):
 
 def test_a_batch_that_is_too_large_is_halved_then_goes_to_the_cpu(bundle, monkeypatch):
     spare = _Engine([0.0, 1.0, 0.0])
-    monkeypatch.setattr(predict, "make_engine", lambda _bundle, device: spare)
+    monkeypatch.setattr(predict, "make_engine", lambda *_: spare)
     card = _SmallCard()
     classifier = _with_engine(bundle, card)
     batch = np.zeros((4, 1, 8, 8, 8), np.float32)

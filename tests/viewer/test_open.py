@@ -34,7 +34,7 @@ def test_paths_open_with_the_panel(window: Any, qtbot: Any, tmp_path: Path) -> N
     # The models are there too, although the scan was asked for at once.
     panel = panel_of(window)
     qtbot.waitUntil(lambda: not panel.model_search.is_busy, timeout=TIMEOUT)
-    assert panel.model_picker.device_box.count() > 1
+    assert panel.model_picker.device_picker.device_box.count() > 1
 
 
 def test_a_path_that_is_not_there_opens_no_window(window: Any, tmp_path: Path) -> None:

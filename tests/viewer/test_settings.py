@@ -84,7 +84,7 @@ def test_own_models_and_the_device_come_back(
     for folder in folders:
         panel.model_picker.folder_chosen.emit(folder)
         qtbot.waitUntil(lambda: not panel.runner.is_busy, timeout=TIMEOUT)
-    pick(panel.model_picker.device_box, "cpu")
+    pick(panel.model_picker.device_picker.device_box, "cpu")
     viewer.close()
     shutil.rmtree(folders[0])
     again = open_panel(make_viewer(), qtbot)
@@ -93,5 +93,5 @@ def test_own_models_and_the_device_come_back(
     # One is gone; the other was used last.
     assert names == [str(load_bundle("mr-sequence").path), str(folders[1])]
     assert picker.model.path == folders[1]
-    assert picker.device == "cpu"
+    assert picker.device_picker.device == "cpu"
     wait_for_threads(qtbot)

@@ -211,13 +211,13 @@ def test_a_model_comes_with_its_card(qtbot: Any, bundle: Path) -> None:
     picker = ModelPicker()
     qtbot.addWidget(picker)
     assert picker.model is None
-    assert picker.device == "auto"
+    assert picker.device_picker.device == "auto"
     assert picker.card.isHidden()
     chosen: list[Any] = []
     picker.changed.connect(chosen.append)
     own = load_bundle("mr-sequence")
     picker.set_models((own, load_bundle(bundle)))
-    picker.set_devices(find_devices())
+    picker.device_picker.set_devices(find_devices())
     assert picker.model is own
     assert picker.about.text() == own.card.task
     text = picker.card.label.text()
@@ -225,9 +225,11 @@ def test_a_model_comes_with_its_card(qtbot: Any, bundle: Path) -> None:
     assert "28 volumes of 8 patients" in text
     assert "Accuracy left out patient as acquired: 0.976 (0.926 to 1)" in text
     assert "Licence: CC-BY-4.0" in text
-    picker.device_box.setCurrentIndex(picker.device_box.findData("cpu"))
-    assert picker.device == "cpu"
-    assert picker.device_box.currentText().endswith("GB free")
+    picker.device_picker.device_box.setCurrentIndex(
+        picker.device_picker.device_box.findData("cpu")
+    )
+    assert picker.device_picker.device == "cpu"
+    assert picker.device_picker.device_box.currentText().endswith("GB free")
     picker.box.setCurrentIndex(1)
     assert chosen[-1].path == bundle
     picker.box.setCurrentIndex(-1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -23,6 +24,10 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 
 # What torch says of memory that it did not get.
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+
+PRECISIONS = ("auto", "32-true", "16-mixed")
+"""Of the arithmetic, named as in training: all in float32, or float16 where it is safe;
+"auto" is the fastest of these that a device has."""
 
 # Where a driver that torch's CUDA or ROCm builds can use shows itself: NVIDIA on Linux,
 # under Windows' Linux subsystem, and AMD.
@@ -68,7 +73,9 @@ class Engine(Protocol):
         """
 
 
-def make_engine(bundle: Bundle, device: str = "auto") -> Engine:
+def make_engine(
+    bundle: Bundle, device: str = "auto", precision: str = "auto"
+) -> Engine:
     """Return the fastest engine of a device for a bundle's network.
 
     Parameters
@@ -78,16 +85,20 @@ def make_engine(bundle: Bundle, device: str = "auto") -> Engine:
     device
         "cuda", "mps" or "cpu" (OpenVINO, or torch where OpenVINO is not installed);
         "auto" takes the first of these that is there.
+    precision
+        One of `PRECISIONS`.
 
     Raises
     ------
     ModelError
-        If the device is unknown or not there, or the weights do not fit the network.
+        If the device is unknown or not there, has no such precision, or the weights do
+        not fit the network.
 
     """
     chosen = choose_device(device)
+    check_precision(precision, chosen)
     if chosen != "cpu":
-        return TorchEngine(bundle, chosen)
+        return TorchEngine(bundle, chosen, precision)
     if openvino_engine.is_installed():
         return openvino_engine.load_engine(bundle)
     return TorchEngine(bundle, "cpu")
@@ -116,6 +127,32 @@ def choose_device(device: str) -> str:
             remedy="Use the device 'auto' or 'cpu'",
         )
     return device
+
+
+def precisions_of(device: str) -> tuple[str, ...]:
+    """Return what `PRECISIONS` a device has, which may not be "auto".
+
+    16 bits pay on CUDA cards alone: OpenVINO is kept at 32 bits on processors, since
+    theirs (bfloat16) leave two to three digits.
+    """
+    return PRECISIONS if device == "cuda" else ("auto", "32-true")
+
+
+def check_precision(precision: str, device: str) -> None:
+    """Refuse a precision that is unknown, or that a device does not have.
+
+    Raises
+    ------
+    ModelError
+        With the precisions that can be used.
+
+    """
+    known = precisions_of(device)
+    if precision not in known:
+        raise ModelError(
+            f"the device {device!r} has no precision {precision!r}",
+            remedy=f"Use {' or '.join(known)}",
+        )
 
 
 def _is_there(device: str) -> bool:
@@ -182,7 +219,7 @@ def load_network(bundle: Bundle) -> Network:
 
 
 class TorchEngine:
-    """The network in torch on one device; mixed precision on CUDA.
+    """The network in torch on one device.
 
     Parameters
     ----------
@@ -190,12 +227,15 @@ class TorchEngine:
         The classifier whose network is to run.
     device
         "cpu", "cuda" or "mps".
+    precision
+        One of `PRECISIONS` that the device has; "auto" is mixed on CUDA.
 
     """
 
-    def __init__(self, bundle: Bundle, device: str) -> None:
+    def __init__(self, bundle: Bundle, device: str, precision: str = "auto") -> None:
         self.name = f"torch {device}"
         self.device = device
+        self._mixed = device == "cuda" and precision != "32-true"
         self.network = _on_device(load_network(bundle), device)
 
     def run(
@@ -205,8 +245,8 @@ class TorchEngine:
         import torch
 
         try:
-            logits, features = self._forward(batch, mixed=self.device == "cuda")
-            if self.device == "cuda" and not np.isfinite(logits).all():
+            logits, features = self._forward(batch, mixed=self._mixed)
+            if self._mixed and not np.isfinite(logits).all():
                 # float16 ends at 65504; some networks go beyond it on the way.
                 logits, features = self._forward(batch, mixed=False)
         except NotImplementedError as error:
@@ -227,11 +267,23 @@ class TorchEngine:
         with (
             torch.inference_mode(),
             torch.autocast(self.device, torch.float16, enabled=mixed),
+            nullcontext() if mixed or self.device != "cuda" else _without_tf32(),
         ):
             images = torch.from_numpy(batch).to(self.device)
             outputs = self.network.logits_and_features(images)
         logits, features = (o.float().cpu().contiguous().numpy() for o in outputs)
         return logits, features
+
+
+def _without_tf32() -> AbstractContextManager[None]:
+    """Compute convolutions in 32 bits: cards round them to TF32's 10 bits otherwise.
+
+    All other settings stay as they are (None), for a training beside this.
+    """
+    import torch
+
+    kept = dict.fromkeys(("enabled", "benchmark", "benchmark_limit", "deterministic"))
+    return torch.backends.cudnn.flags(**kept, allow_tf32=False)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

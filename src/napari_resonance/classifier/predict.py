@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 
 def load_classifier(
-    name_or_path: str | PathLike[str], device: str = "auto"
+    name_or_path: str | PathLike[str], device: str = "auto", precision: str = "auto"
 ) -> Classifier:
     """Load a classifier by name, if it comes with the package, or from its folder.
 
@@ -64,14 +64,16 @@ def load_classifier(
         For example ``"mr-sequence"``, or the folder of a bundle.
     device
         "auto", "cpu", "cuda" or "mps".
+    precision
+        "auto", "32-true" or, on CUDA, "16-mixed".
 
     Raises
     ------
     ModelError
-        If the model cannot be read, or the device is not there.
+        If the model cannot be read, or there is no such device or precision.
 
     """
-    return Classifier(load_bundle(name_or_path), device)
+    return Classifier(load_bundle(name_or_path), device, precision)
 
 
 class Classifier:
@@ -84,14 +86,16 @@ class Classifier:
     ----------
     bundle
         What the classifier is made of.
-    device
-        "auto", "cpu", "cuda" or "mps".
+    device, precision
+        As `load_classifier` takes them.
 
     """
 
-    def __init__(self, bundle: Bundle, device: str = "auto") -> None:
+    def __init__(
+        self, bundle: Bundle, device: str = "auto", precision: str = "auto"
+    ) -> None:
         self.bundle = bundle
-        self._requested = device if device == "auto" else choose_device(device)
+        self._wanted = device if device == "auto" else choose_device(device), precision
         self._engine: Engine | None = None
         self._spare: Engine | None = None  # on the CPU, for what a card cannot
         self._network: Network | None = None
@@ -121,7 +125,7 @@ class Classifier:
     @property
     def device(self) -> str:
         """The engine's name ("openvino", "torch cuda", ...); before, what was asked."""
-        return self._requested if self._engine is None else self._engine.name
+        return self._wanted[0] if self._engine is None else self._engine.name
 
     def classify(  # noqa: PLR0913 - the contract of the Python interface
         self,
@@ -334,7 +338,7 @@ class Classifier:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         with self._lock:
             if self._engine is None:
-                self._engine = make_engine(self.bundle, self._requested)
+                self._engine = make_engine(self.bundle, *self._wanted)
             return self._on_engine(self._engine, batch, notes)
 
     def _on_engine(

@@ -32,8 +32,8 @@ class Asked:
     Parameters
     ----------
     key
-        Hash of the model, device, region and channels: with others the answer is
-        another.
+        Hash of the model, device, precision, region and channels: with others the
+        answer is another.
     stages
         The prepared case, the raw answer, and the prediction without a map.
 
@@ -58,6 +58,8 @@ class ClassifyOptions:
         Folder of the model.
     device
         "auto", "cpu", "cuda" or "mps".
+    precision
+        "auto", "32-true" or "16-mixed".
     explain
         Which map is wanted, of which region, and whether a scan of the wrong kind is
         taken too.
@@ -72,6 +74,7 @@ class ClassifyOptions:
     scan_is_new: bool
     model: Path
     device: str = "auto"
+    precision: str = "auto"
     explain: ExplainOptions = field(default_factory=ExplainOptions)
     channels: tuple[Scan, ...] = ()
     asked: Asked | None = None
@@ -80,7 +83,8 @@ class ClassifyOptions:
         """Return what decides the answer, the map aside."""
         wanted = self.explain
         where = (wanted.center_mm, wanted.box_mm, wanted.force)
-        return model_sha256, self.device, where, tuple(id(c) for c in self.channels)
+        engine = model_sha256, self.device, self.precision
+        return engine, where, tuple(id(c) for c in self.channels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +133,7 @@ def classify(
     started = time.perf_counter()
     progress(0, 0, "Loading the model")
     scan = options.scan()
-    classifier = kept_classifier(options.model, options.device)
+    classifier = kept_classifier(options.model, options.device, options.precision)
     wanted = options.explain
     wanted.check(classifier.labels)
     steps = Steps(3, progress, should_stop)

@@ -145,9 +145,9 @@ class ClassifyPanel(QWidget):
             box_mm=None if region is None else region.box_mm,
             force=self.scan_picker.anyway.isChecked(),
         )
-        return Asking(
-            model.path, self.model_picker.device, explain, self.channel_row.layers()
-        )
+        runs = self.model_picker.device_picker
+        channels = self.channel_row.layers()
+        return Asking(model.path, runs.device, runs.precision, explain, channels)
 
     def _missing(self, layer: Any) -> str:
         """Return what has to be chosen before the scan can be classified."""
@@ -210,7 +210,7 @@ class ClassifyPanel(QWidget):
 
     def _on_choices(self, choices: Choices) -> None:
         self.model_picker.set_models(choices.models)
-        self.model_picker.set_devices(choices.devices)
+        self.model_picker.device_picker.set_devices(choices.devices)
 
     def _on_model(self, model: Bundle | None) -> None:
         self.scan_picker.follow_model(None if model is None else model.card)

@@ -15,10 +15,20 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class DeviceChoice:
-    """A device as a classifier takes it, and what it is called in the list."""
+    """A device as a classifier takes it, and what it is called in the list.
+
+    Parameters
+    ----------
+    name, text
+        For the classifier, and for people.
+    precisions
+        Those of its arithmetic, "auto" first.
+
+    """
 
     name: str
     text: str
+    precisions: tuple[str, ...] = ("auto",)
 
 
 def find_devices() -> tuple[DeviceChoice, ...]:
@@ -27,7 +37,11 @@ def find_devices() -> tuple[DeviceChoice, ...]:
     Looking at graphics cards imports torch, which takes seconds: not for the window's
     own thread.
     """
-    from napari_resonance.classifier.engines import DEVICES, choose_device
+    from napari_resonance.classifier.engines import (
+        DEVICES,
+        choose_device,
+        precisions_of,
+    )
 
     there = []
     for name in DEVICES:
@@ -39,6 +53,7 @@ def find_devices() -> tuple[DeviceChoice, ...]:
         DeviceChoice(
             name,
             f"Automatic ({_KINDS[device].lower()})" if name == "auto" else _text(name),
+            precisions_of(device),
         )
         for name, device in there
     )

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 # An engine takes seconds to make, and the memory of its weights while it is kept.
 _MOST = 2
 
-_KEPT: OrderedDict[tuple[str, str], Classifier] = OrderedDict()
+_KEPT: OrderedDict[tuple[str, str, str], Classifier] = OrderedDict()
 _LOCK = Lock()
 
 
-def kept_classifier(folder: Path, device: str) -> Classifier:
+def kept_classifier(folder: Path, device: str, precision: str = "auto") -> Classifier:
     """Return the classifier that a folder holds now, whatever it held before.
 
     Kept by the hash of all that its answers depend on: a model may be trained again
@@ -29,6 +29,8 @@ def kept_classifier(folder: Path, device: str) -> Classifier:
         Of the model.
     device
         "auto", "cpu", "cuda" or "mps".
+    precision
+        "auto", "32-true" or "16-mixed".
 
     Raises
     ------
@@ -40,10 +42,10 @@ def kept_classifier(folder: Path, device: str) -> Classifier:
     from napari_resonance.classifier.predict import Classifier
 
     bundle = load_bundle(folder)
-    key = bundle.sha256, device
+    key = bundle.sha256, device, precision
     with _LOCK:
         if key not in _KEPT:
-            _KEPT[key] = Classifier(bundle, device)
+            _KEPT[key] = Classifier(bundle, device, precision)
         _KEPT.move_to_end(key)
         while len(_KEPT) > _MOST:
             _KEPT.popitem(last=False)

@@ -70,7 +70,7 @@ def measure(
     from napari_resonance.saliency.residual import residual_lens
 
     progress(0, 0, "Loading the model")
-    classifier = kept_classifier(options.model, options.device)
+    classifier = kept_classifier(options.model, options.device, options.precision)
     asked, saliency = options.asked, prediction.saliency
     if (
         asked is None

@@ -1,4 +1,4 @@
-"""Which model, and on which device."""
+"""Which model, and where it runs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_resonance.classifier.card_facts import card_facts
-from napari_resonance.viewer.devices import DeviceChoice
+from napari_resonance.viewer.device_picker import DevicePicker
 from napari_resonance.viewer.dialogs import ask_folder
-from napari_resonance.viewer.fold import Fold
 from napari_resonance.viewer.forms import add_field, narrow_box, new_form
 from napari_resonance.viewer.model_card import ModelCard
 from napari_resonance.viewer.settings import (
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 IMPORTED = "models/imported"
 """Setting that names the folders of the user's own models."""
 
-_MODEL, _DEVICE = "models/chosen", "device"
+_MODEL = "models/chosen"
 
 
 class ModelPicker(QWidget):
@@ -57,8 +56,7 @@ class ModelPicker(QWidget):
         self.about = QLabel()
         self.about.setWordWrap(True)
         self.card = ModelCard()
-        self.device_box = narrow_box()
-        self.device_box.setToolTip("Automatic takes the fastest one there is")
+        self.device_picker = DevicePicker()
         row = QHBoxLayout()
         row.addWidget(self.box, 1)
         row.addWidget(self.browse)
@@ -66,14 +64,8 @@ class ModelPicker(QWidget):
         add_field(form, "Model", row)
         form.addRow(self.about)
         form.addRow(self.card)
-        # Below a heading that names the choice: hardly anybody makes another.
-        self.device_fold = Fold("Device", self.device_box)
-        self.device_box.setAccessibleName("Device")
-        self.device_box.currentTextChanged.connect(self._on_device)
-        form.addRow(self.device_fold)
-        self.set_devices((DeviceChoice("auto", "Automatic"),))
+        form.addRow(self.device_picker)
         remember_choice(self.box, _MODEL)
-        remember_choice(self.device_box, _DEVICE)
         self._on_model()
 
     @property
@@ -81,18 +73,6 @@ class ModelPicker(QWidget):
         """The model that is chosen."""
         index = self.box.currentIndex()
         return self._models[index] if 0 <= index < len(self._models) else None
-
-    @property
-    def device(self) -> str:
-        """The device that is chosen, as a classifier takes it."""
-        return str(self.device_box.currentData())
-
-    def set_devices(self, devices: tuple[DeviceChoice, ...]) -> None:
-        """Offer these devices."""
-        self.device_box.clear()
-        for device in devices:
-            self.device_box.addItem(device.text, device.name)
-        choose_remembered(self.device_box, _DEVICE)
 
     def add_model(self, model: Bundle) -> None:
         """Offer one more model, or anew one that was trained again, and choose it."""
@@ -127,9 +107,6 @@ class ModelPicker(QWidget):
         folder = ask_folder(self, "Open the folder of a model", "models")
         if folder is not None:
             self.folder_chosen.emit(folder)
-
-    def _on_device(self, text: str) -> None:
-        self.device_fold.setText(f"Device: {text}" if text else "Device")
 
     def _on_model(self, index: int = -1) -> None:
         model = self.model

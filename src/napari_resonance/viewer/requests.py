@@ -22,8 +22,8 @@ class Asking:
     ----------
     model
         Folder of the model.
-    device
-        As a classifier takes it.
+    device, precision
+        As a classifier takes them.
     explain
         The map that is wanted, and of which region.
     channels
@@ -33,6 +33,7 @@ class Asking:
 
     model: Path
     device: str
+    precision: str
     explain: ExplainOptions
     channels: Sequence[Any] = ()
 
@@ -59,6 +60,7 @@ def options_of(layer: Any, answers: PlainAnswers, asking: Asking) -> ClassifyOpt
         scan_is_new=record is None,
         model=asking.model,
         device=asking.device,
+        precision=asking.precision,
         explain=asking.explain,
         channels=tuple(other.scan for other in found if other is not None),
         asked=None if record is None else record.asked,
