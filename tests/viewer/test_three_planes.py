@@ -133,3 +133,58 @@ def test_planes_wait_for_a_scan_and_take_a_series_of_volumes(viewer: Any) -> Non
     viewer.layers.clear()
     assert len(first.model.layers) == 0
     show_planes(viewer)
+
+
+def _fitted(model: Any) -> float:
+    """Return the zoom at which a canvas shows all, and leave it as it is."""
+    camera = model.scene.camera
+    zoom, center = camera.zoom, camera.center
+    with model.events.reset_view.blocker(), camera.events.blocker():
+        model.fit_to_view()
+        found = float(camera.zoom)
+        camera.zoom, camera.center = zoom, center
+    return found
+
+
+def test_canvases_are_zoomed_together(make_viewer: Any, qtbot: Any) -> None:
+    viewer = make_viewer(show=True)
+    viewer.window.set_geometry(0, 0, 1000, 800)
+    image = add_phantom(viewer)
+    planes = show_planes(viewer)
+    models = [viewer, *(view.model for view in planes.views)]
+    cameras = [model.scene.camera for model in models]
+
+    def factors() -> list[float]:
+        return [m.scene.camera.zoom / _fitted(m) for m in models]
+
+    qtbot.waitUntil(lambda: factors() == pytest.approx([1, 1, 1]), timeout=TIMEOUT)
+    qtbot.wait(200)
+    viewer.scene.camera.zoom *= 3
+    assert factors() == pytest.approx([3, 3, 3])
+    # The others go on showing the place where the slices cross.
+    for model, camera in zip(models[1:], cameras[1:], strict=True):
+        there = [model.dims.point[axis] for axis in model.dims.displayed]
+        assert camera.center[-2:] == pytest.approx(tuple(there))
+    # One of them enlarges the canvas and the other one too.
+    cameras[1].zoom *= 2
+    assert factors() == pytest.approx([6, 6, 6])
+    # A click near the edge of the scan leads all canvases there.
+    low, high = np.asarray(image.extent.world)
+    click(models[2], low + 0.1 * (high - low))
+    for model, camera in zip(models, cameras, strict=True):
+        there = np.array([model.dims.point[axis] for axis in model.dims.displayed])
+        half = np.array(model.canvas.size) / camera.zoom / 2
+        assert (np.abs(there - np.array(camera.center[-2:])) <= half).all()
+    # A side view of another size keeps the factor.
+    planes.views[0].resize(planes.views[0].width(), 150)
+    qtbot.wait(200)
+    assert factors()[1:] == pytest.approx([6, 6])
+    # Home shows all again, on all canvases; so does another plane.
+    viewer.fit_to_view()
+    assert factors() == pytest.approx([1, 1, 1])
+    viewer.scene.camera.zoom *= 2
+    viewer.dims.order = (1, 0, 2)
+    assert factors() == pytest.approx([1, 1, 1])
+    show_planes(viewer)
+    viewer.scene.camera.zoom *= 2
+    wait_for_threads(qtbot)

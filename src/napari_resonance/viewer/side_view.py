@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_resonance.viewer.canvas_text import CanvasText
 from napari_resonance.viewer.cross_hair import CrossHair
 from napari_resonance.viewer.frame_keeper import FrameKeeper
+from napari_resonance.viewer.linked_zoom import LinkedZoom
 from napari_resonance.viewer.records import record_of
 
 # After a change of size the canvas is drawn first.
@@ -65,7 +67,8 @@ class SideView(QWidget):
         # Ends with this widget; fits the picture once the canvas has its size.
         self._fit = QTimer(self)
         self._fit.setSingleShot(True)
-        self._fit.timeout.connect(self.model.fit_to_view)
+        self._fit.timeout.connect(self._fit_all)
+        self.zoom: LinkedZoom | None = None
         self.cross_hair: CrossHair | None = None
         self.text = CanvasText(self.model, keeper, says_answer=False)
         # Below, a narrow canvas has the letter of its lower edge.
@@ -111,10 +114,17 @@ class SideView(QWidget):
                     self._follow_signal(signal, partial(_copy_value, layer, copy, name))
             self._turn()
             self._draw_cross_hair()
-            self.model.fit_to_view()
+            self._fit_all()
         finally:
             self._is_moving = False
         self._move(self._viewer, self.model)
+
+    def _fit_all(self) -> None:
+        """Show the whole scan, or as much of it as the other canvases do."""
+        if self.zoom is None:
+            self.model.fit_to_view()
+        else:
+            self.zoom.fit(self.model)
 
     def _forget_layers(self) -> None:
         kept = []
@@ -146,8 +156,10 @@ class SideView(QWidget):
         space = range(ndim - 3, ndim)
         sliced = [axis for axis in space if axis != order[-3]][self._which]
         rest = (axis for axis in space if axis != sliced)
-        self.model.dims.order = (*range(ndim - 3), sliced, *rest)
-        self.model.fit_to_view()
+        # napari fits a scan whose axes are turned into its canvas.
+        with nullcontext() if self.zoom is None else self.zoom.paused():
+            self.model.dims.order = (*range(ndim - 3), sliced, *rest)
+        self._fit_all()
 
     def _move(self, source: Any, target: Any, event: Any = None) -> None:
         """Let the sliders of one follow the other's."""

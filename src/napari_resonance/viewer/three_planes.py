@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QMainWindow, QWidget
 from napari_resonance.viewer.attach import attach, real_viewer
 from napari_resonance.viewer.cross_hair import CrossHair
 from napari_resonance.viewer.dock_end import DockEnd
+from napari_resonance.viewer.linked_zoom import LinkedZoom
 from napari_resonance.viewer.records import is_scan
 from napari_resonance.viewer.side_view import REST_MS, SideView
 
@@ -30,6 +31,7 @@ class ThreePlanes(QWidget):
         self._viewer = real_viewer(viewer)
         self._keeper = attach(self._viewer)
         self._cross_hair: CrossHair | None = None
+        self._zoom: LinkedZoom | None = None
         self._is_updating = self._is_over = False
         self.views: list[SideView] = []
         self._layout = QHBoxLayout(self)
@@ -77,6 +79,8 @@ class ThreePlanes(QWidget):
         self._keeper.changed.disconnect(self._update)
         if self._cross_hair is not None:
             self._cross_hair.remove()
+        if self._zoom is not None:
+            self._zoom.end()
         for view in self.views:
             view.end()
         self.views = []
@@ -95,7 +99,10 @@ class ThreePlanes(QWidget):
         try:
             if not self.views:
                 self.views = [SideView(self._viewer, self._keeper, n) for n in (0, 1)]
+                models = [view.model for view in self.views]
+                self._zoom = LinkedZoom(self._viewer, models)
                 for view in self.views:
+                    view.zoom = self._zoom
                     self._layout.addWidget(view)
             self._draw_lines(scans[-1].extent.world[:, -3:])
         finally:
