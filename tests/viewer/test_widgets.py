@@ -23,6 +23,12 @@ from napari_resonance.viewer.devices import find_devices
 from napari_resonance.viewer.drop_area import DropArea
 from napari_resonance.viewer.explain_row import ExplainRow
 from napari_resonance.viewer.layers import saliency_layer
+from napari_resonance.viewer.map_colors import (
+    set_style,
+    set_threshold,
+    style_of,
+    threshold_of,
+)
 from napari_resonance.viewer.message import Message
 from napari_resonance.viewer.model_picker import ModelPicker
 from napari_resonance.viewer.probability_bars import ProbabilityBars
@@ -284,7 +290,7 @@ def test_sliders_move_the_map(viewer: Any, qtbot: Any) -> None:
     viewer.window.add_dock_widget(controls)
     controls.follow(layer)
     assert not controls.isHidden()
-    assert (controls.threshold.value(), controls.opacity.value()) == (50, 50)
+    assert (controls.threshold.value(), controls.opacity.value()) == (50, 60)
     controls.threshold.setValue(60)
     controls.opacity.setValue(40)
     assert layer.contrast_limits == pytest.approx((1.5, 2.5))
@@ -292,6 +298,32 @@ def test_sliders_move_the_map(viewer: Any, qtbot: Any) -> None:
     controls.follow(None)
     controls.threshold.setValue(10)
     assert layer.contrast_limits == pytest.approx((1.5, 2.5))
+
+
+def test_thresholds_leave_no_colour_maps_behind(viewer: Any) -> None:
+    from napari.utils.colormaps import AVAILABLE_COLORMAPS
+
+    def ours() -> list[str]:
+        return [name for name in AVAILABLE_COLORMAPS if name.startswith("saliency")]
+
+    scan, mm = phantom()
+    two_sided = replace(map_with_peak_at(scan, mm), sign="both")
+    layer = add_layer(viewer, saliency_layer(scan, prediction(two_sided)))
+    for share in (0.2, 0.4, 0.6):
+        set_threshold(layer, 2.5, share)
+        assert threshold_of(layer, 2.5) == pytest.approx(share, abs=0.01)
+        set_style(layer, 2.5, "contour")
+        assert style_of(layer) == "contour"
+        set_style(layer, 2.5, "wash")
+    assert sorted(n for n in ours() if "both" in n) == [
+        "saliency both",
+        "saliency both contour",
+    ]
+    # A second map has the same name and keeps its own colours.
+    other = add_layer(viewer, saliency_layer(scan, prediction(two_sided)))
+    assert layer.colormap.name == other.colormap.name == "saliency both"
+    assert threshold_of(layer, 2.5) == pytest.approx(0.6, abs=0.01)
+    assert threshold_of(other, 2.5) == pytest.approx(0.5, abs=0.01)
 
 
 def test_the_list_of_scans_follows_the_viewer(viewer: Any, qtbot: Any) -> None:

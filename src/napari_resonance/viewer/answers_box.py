@@ -7,7 +7,7 @@ from typing import Any
 
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_resonance.export.answer_text import answer_text
 from napari_resonance.viewer.classification import classified
@@ -38,10 +38,13 @@ class AnswersBox(QWidget):
         self.exporter = Exporter(runner, self)
         self.export_row = ExportRow()
         self.list = RunList(viewer)
+        self.heading = QLabel("Answers so far (a click shows one again)")
+        self.heading.setWordWrap(True)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.export_row)
-        layout.addWidget(self.list)
+        for part in (self.export_row, self.heading, self.list):
+            layout.addWidget(part)
+        self.list.filled.connect(self.heading.setVisible)
         self.list.wanted.connect(self._show_again)
         self.export_row.export_wanted.connect(self._export)
         self.export_row.copy_wanted.connect(self._copy)

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from napari_resonance.progress import Progress, ShouldStop
 from napari_resonance.training.options import SCRATCH
-
-if TYPE_CHECKING:
-    from napari_resonance.classifier.bundle import Bundle
 
 
 @dataclass(frozen=True)
@@ -57,11 +53,3 @@ def find_beginnings(progress: Progress, should_stop: ShouldStop) -> list[Beginni
         mark = "" if there[name] else " ↓"
         found.append(Beginning(name, f"{name}{mark}", about))
     return found
-
-
-def find_models(progress: Progress, should_stop: ShouldStop) -> list[Bundle]:
-    """List the models that come with the package."""
-    progress(0, 0, "Looking for models")
-    from napari_resonance.classifier.bundle import list_models
-
-    return list_models()

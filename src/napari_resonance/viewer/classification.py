@@ -248,12 +248,19 @@ def find_choices(
         Folders of the user's own models; those that are gone are left out.
 
     """
+    models = find_models(progress, should_stop, imported=imported)
+    return Choices(models, find_devices())
+
+
+def find_models(
+    progress: Progress, should_stop: ShouldStop, *, imported: Sequence[Path] = ()
+) -> tuple[Bundle, ...]:
+    """Look for models as `find_choices` does, not for graphics cards."""
     progress(0, 0, "Looking for models")
     from napari_resonance.classifier.bundle import list_models
 
     own = (_model_or_none(folder) for folder in imported)
-    models = (*list_models(), *(model for model in own if model is not None))
-    return Choices(models, find_devices())
+    return (*list_models(), *(model for model in own if model is not None))
 
 
 def _model_or_none(folder: Path) -> Bundle | None:

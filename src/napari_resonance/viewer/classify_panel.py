@@ -173,6 +173,8 @@ class ClassifyPanel(QWidget):
             self.view,
             self.answers,
             self.planes_button,
+            self.model_picker.card,
+            self.model_picker.device_picker,
             self.keys,
         )
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 LayerData = tuple[Any, dict[str, Any], str]
 
-DEFAULT_OPACITY = 0.5
+DEFAULT_OPACITY = 0.6
 
 # Enough voxels for a steady 99.5th percentile, few enough to take no time.
 _SAMPLED_VOXELS = 500_000

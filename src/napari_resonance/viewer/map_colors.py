@@ -15,6 +15,9 @@ CONTOUR = "contour"
 
 _STEPS = 256
 
+# A fainter wash is a pale veil over bright anatomy, and so are paler colours.
+_FAINTEST, _PALEST = 0.5, 0.7
+
 # Where lines are drawn between threshold and peak, and how much of the way is one.
 _LINES, _LINE = (0.0, 0.5, 0.75), 0.07
 
@@ -22,7 +25,7 @@ _LINES, _LINE = (0.0, 0.5, 0.75), 0.07
 def saliency_colormap(
     sign: str = "for", threshold: float = DEFAULT_THRESHOLD, style: str = "wash"
 ) -> Any:
-    """Return the colours of a map with an opacity that grows from nothing.
+    """Return the colours of a map with an opacity that grows from the threshold on.
 
     Perceptually uniform, readable by colour-blind people; what lies at or below the
     threshold is transparent, so that it hides no anatomy.
@@ -49,8 +52,8 @@ def saliency_colormap(
     else:
         above = np.linspace(0, 1, _STEPS)
         # The pale end would whiten the anatomy that it explains.
-        rgb = evidence_colors(above * (0.6 / 0.7), sign)
-    alpha = np.where(above > 0, np.minimum(1, 0.2 + above), 0)
+        rgb = evidence_colors(_PALEST * above, sign)
+    alpha = np.where(above > 0, np.minimum(1, _FAINTEST + _PALEST * above), 0)
     if style == CONTOUR:
         on_line = [(above > at) & (above <= at + _LINE) for at in _LINES]
         alpha = np.where(np.any(on_line, axis=0), 1, 0)
@@ -61,12 +64,28 @@ def saliency_colormap(
     colors = np.column_stack([rgb, alpha]).astype(np.float32)
     name = " ".join(["saliency", *([] if sign == "for" else [sign])])
     name += f" {CONTOUR}" if style == CONTOUR else ""
-    return Colormap(colors, name=name, display_name=name)
+    made = Colormap(colors, name=name, display_name=name)
+    _forget(made)
+    return made
+
+
+def _forget(colormap: Any) -> None:
+    """Let napari list a colour map in place of one of its name, not beside it.
+
+    It would give each map of another threshold a number and a line in its lists. Layers
+    keep the colours that they have.
+    """
+    from napari.utils.colormaps import AVAILABLE_COLORMAPS
+    from napari.utils.colormaps.colormap_utils import AVAILABLE_COLORMAPS_LOCK
+
+    with AVAILABLE_COLORMAPS_LOCK:
+        known = AVAILABLE_COLORMAPS.get(colormap.name)
+        if known is not None and not known.same_colors(colormap):
+            del AVAILABLE_COLORMAPS[colormap.name]
 
 
 def style_of(layer: Any) -> str:
     """Return how a saliency layer is drawn: "wash" or "contour"."""
-    # napari appends a number to names that it has already.
     return CONTOUR if CONTOUR in str(layer.colormap.name).split() else "wash"
 
 

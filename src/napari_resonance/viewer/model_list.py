@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
@@ -14,7 +16,15 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_resonance.viewer.classification import find_models, read_model
 from napari_resonance.viewer.dialogs import ask_folder
+from napari_resonance.viewer.job_runner import JobRunner
+from napari_resonance.viewer.model_picker import CHOSEN, IMPORTED
+from napari_resonance.viewer.settings import (
+    remember_path,
+    remembered,
+    remembered_paths,
+)
 
 if TYPE_CHECKING:
     from napari_resonance.classifier.bundle import Bundle
@@ -29,11 +39,9 @@ class ModelList(QWidget):
     changed = Signal()
     """Other models are ticked."""
 
-    folder_chosen = Signal(object)
-    """The user chose the folder of a model, as Path."""
-
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.search = JobRunner(self)
         self.list = QListWidget()
         self.list.setAccessibleName("Models")
         self.list.setToolTip("Each scan is read once for all models that are ticked")
@@ -72,6 +80,40 @@ class ModelList(QWidget):
             self.list.addItem(item)
         self.changed.emit()
 
+    def offer(self, models: Sequence[Bundle], chosen: str) -> None:
+        """List models that are not listed yet, without a tick.
+
+        Parameters
+        ----------
+        models
+            What can be ticked.
+        chosen
+            Folder of the one that is ticked at first, if it is among them; or else the
+            first one is.
+
+        """
+        known = {model.path for model in self.models}
+        self.add([m for m in models if m.path not in known], ticked=False)
+        items = self._items()
+        if items and not known:
+            wanted = [i for i in items if str(i.data(_ROLE).path) == chosen]
+            (wanted or items)[0].setCheckState(Qt.CheckState.Checked)
+
+    def showEvent(self, event: Any) -> None:  # noqa: N802  (Qt's name)
+        """List what the Classify panel lists, with what came in since."""
+        super().showEvent(event)
+        self.look()
+
+    def look(self) -> None:
+        """Look for models in the background."""
+        if not self.search.is_busy:
+            work = partial(find_models, imported=remembered_paths(IMPORTED))
+            self.search.run(work, self._on_found)
+
+    def open_model(self, folder: Path) -> None:
+        """Read the model in a folder and list it, ticked; the next windows do too."""
+        self.search.run(lambda *_: read_model(folder), self._on_model)
+
     def named(self, name: str) -> Bundle | None:
         """Return the model of this name, the latest if there are several."""
         found = [model for model in self.models if model.card.name == name]
@@ -84,4 +126,11 @@ class ModelList(QWidget):
     def _choose_folder(self) -> None:
         folder = ask_folder(self, "Open the folder of a model", "models")
         if folder is not None:
-            self.folder_chosen.emit(folder)
+            self.open_model(folder)
+
+    def _on_found(self, models: tuple[Bundle, ...]) -> None:
+        self.offer(models, remembered(CHOSEN))
+
+    def _on_model(self, model: Bundle) -> None:
+        self.add([model])
+        remember_path(IMPORTED, model.path)

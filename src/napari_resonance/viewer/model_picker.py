@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 IMPORTED = "models/imported"
 """Setting that names the folders of the user's own models."""
 
-_MODEL = "models/chosen"
+CHOSEN = "models/chosen"
+"""Setting that names the folder of the model that was chosen last."""
 
 
 class ModelPicker(QWidget):
@@ -55,17 +56,16 @@ class ModelPicker(QWidget):
         self.browse.clicked.connect(self._choose_folder)
         self.about = QLabel()
         self.about.setWordWrap(True)
-        self.card = ModelCard()
-        self.device_picker = DevicePicker()
+        # Both are laid out by the panel, below the answer: few read or change them.
+        self.card = ModelCard(self)
+        self.device_picker = DevicePicker(self)
         row = QHBoxLayout()
         row.addWidget(self.box, 1)
         row.addWidget(self.browse)
         self._form = form = new_form(self)
         add_field(form, "Model", row)
         form.addRow(self.about)
-        form.addRow(self.card)
-        form.addRow(self.device_picker)
-        remember_choice(self.box, _MODEL)
+        remember_choice(self.box, CHOSEN)
         self._on_model()
 
     @property
@@ -73,6 +73,11 @@ class ModelPicker(QWidget):
         """The model that is chosen."""
         index = self.box.currentIndex()
         return self._models[index] if 0 <= index < len(self._models) else None
+
+    @property
+    def models(self) -> tuple[Bundle, ...]:
+        """All models that are listed."""
+        return tuple(self._models)
 
     def add_model(self, model: Bundle) -> None:
         """Offer one more model, or anew one that was trained again, and choose it."""
@@ -93,14 +98,14 @@ class ModelPicker(QWidget):
         """Offer a model of the user's, choose it, and do so in later windows too."""
         self.add_model(model)
         remember_path(IMPORTED, model.path)
-        remember(_MODEL, str(model.path))
+        remember(CHOSEN, str(model.path))
 
     def set_models(self, models: tuple[Bundle, ...]) -> None:
         """Offer these models and choose the one that was used last, or the first."""
         for model in models:
             self.add_model(model)
         self.box.setCurrentIndex(0 if models else -1)
-        choose_remembered(self.box, _MODEL)
+        choose_remembered(self.box, CHOSEN)
         self.box.setPlaceholderText("no model was found")
 
     def _choose_folder(self) -> None:

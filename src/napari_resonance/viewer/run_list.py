@@ -22,16 +22,19 @@ class RunList(QTreeWidget):
     wanted = Signal(object, object)
     """The user wants to see an answer again: a layer and its `Run`."""
 
+    filled = Signal(bool)
+    """Whether there are answers now."""
+
     def __init__(self, viewer: Any, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
         self.setHeaderLabels(["Time", "Scan", "Answer"])
         self.setAccessibleName("Answers")
-        self.setToolTip("Double-click or press Enter to see an answer again")
+        self.setToolTip("Click an answer, or press Enter on it, to see it again")
         self.setRootIsDecorated(False)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._size_columns()
-        self.itemActivated.connect(self._on_activated)
+        self.itemClicked.connect(self._on_wanted)
         events = viewer.layers.events
         for event in (events.inserted, events.removed, events.renamed):
             connect_while_alive(self, event, self.refresh)
@@ -57,6 +60,7 @@ class RunList(QTreeWidget):
                 item.setToolTip(column, tip)
         n = self.topLevelItemCount()
         self.setVisible(n > 0)
+        self.filled.emit(n > 0)
         row = self.sizeHintForRow(0) if n else 0
         header = self.header()
         top = 0 if header is None else header.sizeHint().height()
@@ -73,7 +77,15 @@ class RunList(QTreeWidget):
             ):
                 header.setSectionResizeMode(n, mode)
 
-    def _on_activated(self, item: QTreeWidgetItem, column: int) -> None:
+    def keyPressEvent(self, event: Any) -> None:  # noqa: N802  (Qt's name)
+        """Show the answer that the keys have gone to."""
+        item = self.currentItem()
+        if item is not None and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self._on_wanted(item)
+        else:
+            super().keyPressEvent(event)
+
+    def _on_wanted(self, item: QTreeWidgetItem, column: int = 0) -> None:
         self.wanted.emit(*item.data(0, _ROLE))
 
 

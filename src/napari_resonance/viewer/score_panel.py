@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
@@ -20,8 +20,7 @@ from qtpy.QtWidgets import (
 from napari_resonance.export.wording import RESEARCH_USE
 from napari_resonance.viewer import scored
 from napari_resonance.viewer.attach import attach, real_viewer
-from napari_resonance.viewer.beginnings import find_models
-from napari_resonance.viewer.classification import Classified, read_model
+from napari_resonance.viewer.classification import Classified
 from napari_resonance.viewer.dock_end import DockEnd
 from napari_resonance.viewer.folder_line import FolderLine
 from napari_resonance.viewer.forms import add_field, new_form
@@ -59,14 +58,14 @@ class ScorePanel(QWidget):
         self._viewer = real_viewer(viewer)
         attach(self._viewer)
         self.runner, self.opener = JobRunner(self), JobRunner(self)
-        self.reader, self.search = JobRunner(self), JobRunner(self)
-        self.keeper = JobRunner(self)
+        self.reader, self.keeper = JobRunner(self), JobRunner(self)
         self._turns, self._pen, self._pace = Turns(), Turns(), Pace()
         self._out: Path | None = None
         self._is_done = False
         self.studies = FolderLine("Studies", "A folder of scans, searched in depth")
         self.out = FolderLine("Results", "Where table and journal go", new=True)
         self.models = ModelList()
+        self.search = self.models.search
         self.retry_box = QCheckBox("Try again what failed")
         self.retry_box.setToolTip("Score once more the scans that failed before")
         self.dry_button = QPushButton("Dry run")
@@ -79,18 +78,18 @@ class ScorePanel(QWidget):
         self._look.setInterval(_LOOK_MS)
         self._lay_out()
         self._connect()
-        self.search.run(find_models, self.models.add)
+        self.models.look()
         self._tell()
 
     def dry_run(self) -> None:
         """Count the scans and measure how long they will take."""
-        self._run(partial(scored.foresee, self._order()), self.message.show_note)
+        self.runner.run(partial(scored.foresee, self._order()), self.message.show_note)
 
     def score(self) -> None:
         """Score in the background, or go on where an earlier run ended."""
         order = self._order()
         self._out, self._pace = order.out, Pace()
-        self._run(self._turns.taking(partial(scored.run, order)), self._on_scored)
+        self.runner.run(self._turns.taking(partial(scored.run, order)), self._on_scored)
         self._look.start()
 
     def show_scores(self, out: Path) -> None:
@@ -107,10 +106,6 @@ class ScorePanel(QWidget):
             tuple(str(model.path) for model in self.models.chosen),
             self.retry_box.isChecked(),
         )
-
-    def _run(self, work: Any, done: Any) -> None:
-        self.message.clear_message()
-        self.runner.run(work, done)
 
     def _lay_out(self) -> None:
         fields = QWidget()
@@ -134,7 +129,6 @@ class ScorePanel(QWidget):
         for line in (self.studies, self.out, self.models):
             line.changed.connect(self._on_other)
         self.out.changed.connect(self._on_out)
-        self.models.folder_chosen.connect(self._open_model)
         self.dry_button.clicked.connect(self.dry_run)
         self.run_row.run_clicked.connect(self.score)
         self.run_row.cancel_clicked.connect(self.runner.cancel)
@@ -148,9 +142,6 @@ class ScorePanel(QWidget):
         for runner in runners:
             runner.failed.connect(self.message.show_error)
         DockEnd(self, self._look.stop, *(r.abandon for r in runners))
-
-    def _open_model(self, folder: Path) -> None:
-        self.search.run(lambda *_: [read_model(folder)], self.models.add)
 
     def _show(self, row: ScoreRow) -> None:
         model = self.models.named(row.model)
@@ -214,7 +205,9 @@ class ScorePanel(QWidget):
 
     def _on_busy(self, busy: bool) -> None:
         self.run_row.set_busy(busy)
-        if not busy:
+        if busy:
+            self.message.clear_message()
+        else:
             self._look.stop()
             self._look_again()
         self._tell()
