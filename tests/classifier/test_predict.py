@@ -166,7 +166,7 @@ def test_another_modality_is_refused(classifier):
 
 def test_force_turns_the_refusal_into_a_warning(classifier):
     prediction = classifier.classify(_scan(modality="CT"), force=True)
-    assert prediction.warnings == ("tiny was made for MR, this scan is CT",)
+    assert prediction.warnings == ("the model tiny was made for MR, this scan is CT",)
 
 
 def test_a_single_image_is_refused_by_a_3d_classifier(classifier):

@@ -17,14 +17,20 @@ from support.phantoms import phantom
 from napari_resonance.classifier.bundle import load_bundle
 from napari_resonance.geometry import to_index
 from napari_resonance.viewer.attach import attach
-from napari_resonance.viewer.layers import saliency_layer
+from napari_resonance.viewer.classification import classified
+from napari_resonance.viewer.layers import saliency_layer, scan_layer
 from napari_resonance.viewer.map_colors import CONTOUR, style_of
 from napari_resonance.viewer.measuring import residual_bars
 from napari_resonance.viewer.records import record_of
 from napari_resonance.viewer.saliency_controls import SaliencyControls
 from napari_resonance.viewer.signed_bars import SignedBars
 from napari_resonance.viewer.slice_curve import SliceCurve
-from napari_resonance.viewer.viewer_actions import add_layer
+from napari_resonance.viewer.viewer_actions import (
+    add_layer,
+    add_scans,
+    saliency_of,
+    show_result,
+)
 
 PER_SLICE = np.array([[0.1, 0.9, 0], [0.7, 0.3, 0], [0.4, 0.6, 0]], np.float32)
 
@@ -53,6 +59,20 @@ def test_a_slice_is_asked_for_by_mouse_and_keys(qtbot: Any) -> None:
     qtbot.keyClick(curve, Qt.Key.Key_Left)
     qtbot.keyClick(curve, Qt.Key.Key_Left)
     assert wanted == [2, 1, 0, 0]
+
+
+def test_maps_of_two_scans_are_told_apart(viewer: Any) -> None:
+    names = []
+    for kind in ("straight", "flipped"):
+        scan, mm = phantom(kind)
+        (layer,) = add_scans(viewer, [scan_layer(scan)])
+        layer.name = f"{kind} head"
+        answer = prediction(map_with_peak_at(scan, mm))
+        assert show_result(viewer, classified(scan, answer), layer)
+        # Once more for the same scan: its map takes the place of the one before.
+        assert show_result(viewer, classified(scan, answer), layer)
+        names.append(saliency_of(viewer, layer).name)
+    assert names == ["Grad-CAM for a", "Grad-CAM for a · flipped head"]
 
 
 def test_bars_stand_on_their_side_of_the_line(qtbot: Any) -> None:

@@ -82,4 +82,5 @@ def test_the_map_is_named_with_the_answer() -> None:
     scan, mm = phantom()
     answer = prediction(map_with_peak_at(scan, mm, target="b"), sure=False)
     text = answer_text(LayerRecord(scan, scan.affine, prediction=answer))
-    assert text.splitlines() == ["a  91.0 %", "unsure", "Grad-CAM for b"]
+    said = ["a  91.0 %", "unsure", "Grad-CAM for b", "evidence per cell"]
+    assert text.splitlines() == said

@@ -43,7 +43,7 @@ def test_channels_are_chosen_and_unsuitable_scans_say_why(
         False,
     ]
     viewer.layers.selection.active = other
-    reason = "Tiny was made for MR, this scan is CT."
+    reason = "The model tiny was made for MR, this scan is CT."
     assert picker.why_not.text() == reason
     assert not panel.run_row.run_button.isEnabled()
     assert panel.run_row.run_button.toolTip() == reason

@@ -165,6 +165,11 @@ def test_canvases_are_zoomed_together(make_viewer: Any, qtbot: Any) -> None:
     qtbot.wait(200)
     viewer.scene.camera.zoom *= 3
     assert factors() == pytest.approx([3, 3, 3])
+    # The scale bars leave room for the letters of the edges.
+    for view in planes.views:
+        zoom = view.model.scene.camera.zoom
+        length = view.model.canvas.overlays.scale_bar.length
+        assert 0 < length * zoom <= view.canvas.width() / 4
     # The others go on showing the place where the slices cross.
     for model, camera in zip(models[1:], cameras[1:], strict=True):
         there = [model.dims.point[axis] for axis in model.dims.displayed]

@@ -16,10 +16,12 @@ def unsuitable(scan: Scan, card: ModelCard) -> tuple[str, ...]:
     if card.modality and scan.modality and scan.modality not in card.modality:
         wanted = " or ".join(card.modality)
         reasons.append(
-            f"{card.name} was made for {wanted}, this scan is {scan.modality}"
+            f"the model {card.name} was made for {wanted}, this scan is {scan.modality}"
         )
     if card.dimensions == 3 and min(scan.grid_shape) < 2:
-        reasons.append(f"{card.name} needs a volume, this scan is a single image")
+        reasons.append(
+            f"the model {card.name} needs a volume, this scan is a single image"
+        )
     return tuple(reasons)
 
 

@@ -5,11 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from napari_resonance.export.wording import (
-    certainty,
-    method_name,
-    percent,
-)
+from napari_resonance.export.wording import certainty, percent, title_of, unit_of
 
 if TYPE_CHECKING:
     from napari_resonance.viewer.frame_keeper import FrameKeeper
@@ -115,7 +111,7 @@ class CanvasText:
 
 
 def answer_text(record: LayerRecord | None) -> str:
-    """Return the answer for the scan that is shown, in one or two lines."""
+    """Return the answer for the scan that is shown, in a few lines."""
     if record is None or record.prediction is None:
         return ""
     prediction = record.prediction
@@ -124,6 +120,7 @@ def answer_text(record: LayerRecord | None) -> str:
         certainty(prediction),
     ]
     if prediction.saliency is not None:
-        saliency = prediction.saliency
-        lines.append(f"{method_name(saliency.method)} {saliency.claim}")
+        lines.append(title_of(prediction.saliency))
+        # What the numbers of the legend beside it count.
+        lines.append(f"evidence per {unit_of(prediction.saliency)}")
     return "\n".join(lines)

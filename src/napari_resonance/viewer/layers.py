@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from napari_resonance.errors import GeometryError
 from napari_resonance.export.planes import display_range
-from napari_resonance.export.wording import method_name
+from napari_resonance.export.wording import title_of
 from napari_resonance.geometry import FloatArray, Grid, resample, unshear
 from napari_resonance.scan import Scan
 from napari_resonance.viewer.frame import (
@@ -94,7 +94,7 @@ def saliency_layer(scan: Scan, prediction: Prediction) -> LayerData:
     peak = float(np.abs(data).max()) or 1.0
     both = saliency.sign == "both"
     settings = {
-        "name": f"{method_name(saliency.method)} {saliency.claim}",
+        "name": title_of(saliency),
         "colormap": saliency_colormap(saliency.sign),
         "contrast_limits": (-peak if both else DEFAULT_THRESHOLD * peak, peak),
         "opacity": DEFAULT_OPACITY,

@@ -51,11 +51,13 @@ class RunList(QTreeWidget):
             answer = run.prediction
             sure = certainty(answer)
             words = f"{answer.label}  {percent(answer.probability)}"
-            texts = [run.ended[11:16], layer.name, f"{words}, {sure}"]
+            # Beside it the scan's name needs room: the tip has all of it.
+            short = f"{words}, {sure.split()[0]}"
+            texts = [run.ended[11:16], layer.name, short]
             item = QTreeWidgetItem(self, texts)
             item.setData(0, _ROLE, (layer, run))
             facts = [answer.model, _map_of(run), *answer.warnings]
-            tip = "\n".join([layer.name, texts[2], *filter(None, facts)])
+            tip = "\n".join([layer.name, f"{words}, {sure}", *filter(None, facts)])
             for column in range(3):
                 item.setToolTip(column, tip)
         n = self.topLevelItemCount()

@@ -6,7 +6,7 @@ from typing import Any
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QStandardItemModel
-from qtpy.QtWidgets import QCheckBox, QLabel, QSizePolicy, QWidget
+from qtpy.QtWidgets import QCheckBox, QLabel, QWidget
 
 from napari_resonance.classifier.card import ModelCard
 from napari_resonance.classifier.scan_checks import unsuitable
@@ -49,8 +49,7 @@ class ScanPicker(QWidget):
             "This image does not say how it lies in the patient"
         )
         self.facts = QLabel()
-        # One line, cut where the dock is narrow: the tip has all of it.
-        self.facts.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.facts.setWordWrap(True)
         self.why_not = QLabel()
         self.why_not.setWordWrap(True)
         self.anyway = QCheckBox("Classify it all the same")

@@ -18,6 +18,8 @@ from napari_resonance.viewer.records import record_of
 # After a change of size the canvas is drawn first.
 REST_MS = 50
 
+_BARS_MM = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200)
+
 # What a copy of a layer takes over whenever it changes.
 _FOLLOWED = (
     "visible",
@@ -71,8 +73,8 @@ class SideView(QWidget):
         self.zoom: LinkedZoom | None = None
         self.cross_hair: CrossHair | None = None
         self.text = CanvasText(self.model, keeper, says_answer=False)
-        # Below, a narrow canvas has the letter of its lower edge.
-        self.model.canvas.overlays.scale_bar.position = "top_right"
+        # napari's own length would cover the letter of an edge.
+        self._follow_signal(self.model.scene.camera.events.zoom, self._size_bar)
         layers, dims = viewer.layers.events, viewer.dims.events
         for signal in (layers.inserted, layers.removed, layers.reordered):
             self._follow_signal(signal, self.copy_layers)
@@ -125,6 +127,13 @@ class SideView(QWidget):
             self.model.fit_to_view()
         else:
             self.zoom.fit(self.model)
+
+    def _size_bar(self, event: Any = None) -> None:
+        """Make the scale bar a round number of mm, a quarter of the canvas at most."""
+        most = self.canvas.width() / 4 / max(self.model.scene.camera.zoom, 1e-9)
+        fitting = [length for length in _BARS_MM if length <= most]
+        bar = self.model.canvas.overlays.scale_bar
+        bar.length = max(fitting, default=_BARS_MM[0])
 
     def _forget_layers(self) -> None:
         kept = []

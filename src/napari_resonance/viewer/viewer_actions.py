@@ -103,7 +103,11 @@ def show_result(viewer: napari.viewer.Viewer, result: Classified, picked: Any) -
     show_only(viewer, picked)
     _make_room(viewer, result)
     if result.saliency is not None:
-        add_layer(viewer, result.saliency).colorbar.visible = True
+        shown = add_layer(viewer, result.saliency)
+        shown.colorbar.visible = True
+        # napari numbers a name that the map of another scan has already.
+        if shown.name != result.saliency[1]["name"]:
+            shown.name = f"{result.saliency[1]['name']} · {picked.name}"
         viewer.layers.selection.active = picked
     go_to_peak(keeper, result.prediction)
     keeper.changed.emit()
