@@ -39,7 +39,7 @@ def main() -> None:
         viewer = new_window(options.size, options.theme)
         SCENES[name](viewer, options)
         if name != FILM:
-            save(picture_of(viewer), options.out / f"{name}.png")
+            save(picture_of(viewer), options.out / f"{name}.webp")
         viewer.close()
 
 

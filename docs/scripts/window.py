@@ -43,10 +43,13 @@ def picture_of(viewer: Any) -> Any:
 
 
 def save(image: Any, path: Path) -> None:
-    """Write a PNG of at most `MAX_BYTES`, with fewer colours where it has to be."""
+    """Write a WebP, or a PNG of at most `MAX_BYTES`, with fewer colours if need be."""
     from PIL import Image
 
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".webp":
+        image.save(path, quality=90, method=6)
+        return
     image.save(path, optimize=True)
     if path.stat().st_size > MAX_BYTES:
         image.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)

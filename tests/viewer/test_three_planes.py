@@ -110,6 +110,7 @@ def test_planes_leave_room_for_canvas_and_panel(
     bars, column = panel.view.result.bars, panel.column
     qtbot.waitUntil(lambda: planes.height() > 100, timeout=TIMEOUT)
     assert planes.height() <= 0.4 * 800
+    assert bars.height() >= bars.sizeHint().height() > 0
     # The answer stands in the window without scrolling.
     below = bars.mapTo(column.viewport(), bars.rect().bottomLeft()).y()
     assert column.verticalScrollBar().value() == 0

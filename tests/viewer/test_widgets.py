@@ -170,6 +170,8 @@ def test_how_sure_is_said_in_words(
     assert view.badge.text() == badge
     assert view.reason.text() == reason
     assert view.reason.isHidden() is not bool(reason)
+    several = fields.get("prediction_set")
+    assert view.set.text() == ("Prediction set: a, b." if several else "")
     view.show_prediction(None)
     assert view.isHidden()
 
@@ -298,6 +300,15 @@ def test_sliders_move_the_map(viewer: Any, qtbot: Any) -> None:
     controls.follow(None)
     controls.threshold.setValue(10)
     assert layer.contrast_limits == pytest.approx((1.5, 2.5))
+
+
+def test_bars_have_their_height_at_once(qtbot: Any) -> None:
+    bars = ProbabilityBars()
+    qtbot.addWidget(bars)
+    bars.show()
+    bars.show_probabilities({"a": 0.7, "b": 0.2, "c": 0.1})
+    # Nothing has come round to Qt in between: a layout made now has to know it.
+    assert bars.sizeHint().height() >= 3 * QLabel("a").sizeHint().height()
 
 
 def test_thresholds_leave_no_colour_maps_behind(viewer: Any) -> None:

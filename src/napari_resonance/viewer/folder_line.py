@@ -25,6 +25,7 @@ class FolderLine(QWidget):
         self.line = _Line()
         self.line.setAccessibleName(name)
         self.line.setToolTip(tip)
+        self.line.setPlaceholderText(tip)
         self.line.textChanged.connect(self.changed)
         self.browse = QPushButton("…")
         self.browse.setAccessibleName(f"Choose: {name}")

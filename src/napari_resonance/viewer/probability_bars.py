@@ -40,9 +40,12 @@ class ProbabilityBars(QWidget):
             color = BEST if probability == best else _OTHER
             bar.setStyleSheet(_BAR.format(color=color))
             bar.setAccessibleName(f"{label} {percent(probability)}")
-            self._layout.addWidget(QLabel(label), row, 0)
-            self._layout.addWidget(bar, row, 1)
-            self._layout.addWidget(QLabel(percent(probability)), row, 2)
+            parts = (QLabel(label), bar, QLabel(percent(probability)))
+            for column, part in enumerate(parts):
+                self._layout.addWidget(part, row, column)
+                # Qt would show it a moment later, and has no height for it till then:
+                # what lies around is squeezed where it is laid out in between.
+                part.show()
 
     def _clear(self) -> None:
         while item := self._layout.takeAt(0):

@@ -42,6 +42,10 @@ class ResultView(QWidget):
         self.badge = QLabel()
         self.reason = QLabel()
         self.bars = ProbabilityBars()
+        self.set = QLabel()
+        self.set.setToolTip(
+            "Holds the right label as often as the model's card promises"
+        )
         self.curve = SliceCurve()
         self.curve.slice_wanted.connect(self.slice_wanted)
         self.place = QLabel()
@@ -50,7 +54,7 @@ class ResultView(QWidget):
         self.peak_button.clicked.connect(self.peak_wanted)
         self.notes = QLabel()
         self.origin = QLabel()
-        for text in (self.reason, self.place, self.notes, self.origin):
+        for text in (self.reason, self.set, self.place, self.notes, self.origin):
             text.setWordWrap(True)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 4, 0, 0)
@@ -62,6 +66,7 @@ class ResultView(QWidget):
         for widget in (
             self.reason,
             self.bars,
+            self.set,
             self.curve,
             self.place,
             self.peak_button,
@@ -82,6 +87,7 @@ class ResultView(QWidget):
         self.badge.setStyleSheet(_BADGE.format(color=color))
         _say(self.reason, _sentence(why_unsure(prediction)))
         self.bars.show_probabilities(prediction.probabilities)
+        _say(self.set, _set(prediction.prediction_set))
         self.curve.show_prediction(prediction)
         _say(self.place, _place(prediction, place))
         self.peak_button.setVisible(_has_peak(prediction))
@@ -100,6 +106,10 @@ def _say(label: QLabel, text: str) -> None:
 def _has_peak(prediction: Prediction) -> bool:
     saliency = prediction.saliency
     return saliency is not None and not saliency.is_empty
+
+
+def _set(labels: tuple[str, ...] | None) -> str:
+    return "" if labels is None else f"Prediction set: {', '.join(labels) or 'empty'}."
 
 
 def _place(prediction: Prediction, place: str) -> str:
