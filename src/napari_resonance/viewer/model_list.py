@@ -47,7 +47,7 @@ class ModelList(QWidget):
         self.list.setToolTip("Each scan is read once for all models that are ticked")
         self.list.setFixedHeight(_HEIGHT)
         self.list.itemChanged.connect(self.changed)
-        self.browse = QPushButton("Other model…")
+        self.browse = QPushButton("Import…")
         self.browse.setToolTip("Use a model from a folder (a MONAI Bundle)")
         self.browse.clicked.connect(self._choose_folder)
         layout = QVBoxLayout(self)

@@ -44,7 +44,7 @@ GO_ON, NEW_ONES = "Go on", "Score new scans"
 NO_STUDIES = "Choose a folder of studies."
 NO_OUT = "Choose a folder for the results."
 NO_MODEL = "Tick a model."
-UNKNOWN_MODEL = "List the model that answered (Other model…) to see its map."
+UNKNOWN_MODEL = "List the model that answered (Import…) to see its map."
 
 _WIDTH = 360
 _LOOK_MS = 5000
