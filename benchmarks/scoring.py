@@ -2,9 +2,10 @@
 
 Real brain scans (each under several names) are scored by `score`, by a loop over
 transforms of MONAI and the same network in torch, by each stage alone, and by one and
-two dask workers; in turn, several times. Prints ratios::
+two dask workers; in turn, several times. But for the loop, rates are those once all
+processes have started. Prints ratios::
 
-    python benchmarks/scoring.py FOLDER [--copies 4] [--runs 3]
+    python benchmarks/scoring.py FOLDER [--copies 8] [--runs 3]
     python benchmarks/scoring.py --memory
 """
 
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pace import Pace
 
 from napari_resonance import ScoreOptions, load_classifier, score
 from napari_resonance.cores import n_cores
@@ -41,7 +43,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", help="with NIfTI brain scans")
-    parser.add_argument("--copies", type=int, default=4)
+    parser.add_argument("--copies", type=int, default=8)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--memory", action="store_true")
     options = parser.parse_args()
@@ -50,7 +52,7 @@ def main() -> None:
             memory(Path(folder))
         else:
             scans = copied(options.folder, Path(folder) / "scans", options.copies)
-            speed(scans, Path(folder), options.runs)
+            speed(scans, Path(folder), options.runs, options.copies)
 
 
 def copied(folder: Path, to: Path, copies: int) -> list[Path]:
@@ -65,45 +67,71 @@ def copied(folder: Path, to: Path, copies: int) -> list[Path]:
     return scans
 
 
-def speed(scans: list[Path], folder: Path, runs: int) -> None:
+def speed(scans: list[Path], folder: Path, runs: int, copies: int) -> None:
     """Print ratios of throughputs, each the median of ratios within one round."""
     loop = monai_loop()
     loop(scans[:2])
-    said: list[str] = []
+    # Alone and in the run, each stage has the same: a core is left to the network.
+    readers = max(1, n_cores() - 1)
     rates: dict[str, list[float]] = {}
     for number in range(runs):
-        out = folder / f"out{number}"
-        works: dict[str, Callable[[], Any]] = {
-            "monai": lambda: loop(scans),
-            "score": lambda out=out: said.append(
-                str(scored(scans[0].parents[1], out).stages)
-            ),
-            "read": lambda: read_alone(scans),
-            "network": lambda: network_alone(scans),
-            **{
-                f"workers {n}": lambda n=n, out=out: scored(
-                    scans[0].parents[1], Path(f"{out}-{n}"), workers=n
-                )
-                for n in (1, 2)
-            },
+        new = (folder / f"out{number}-{n}" for n in range(9))
+
+        def run(new: Iterator[Path] = new, **options: Any) -> float:
+            return scored(scans[0].parents[1], next(new), **options)[1]
+
+        works: dict[str, Callable[[], float]] = {
+            "MONAI loop": lambda: per_second(loop, scans[::copies]),
+            "score, with its start": lambda new=new: whole_run(scans, next(new)),
+            "score": run,
+            "score, a core for the network": lambda run=run: run(readers=readers),
+            "reading alone": lambda: read_alone(scans, readers),
+            "network alone": lambda: network_alone(scans),
+            "1 worker of one core": lambda run=run: with_one_core(run),
+            "2 workers": lambda run=run: run(workers=2),
         }
         for name, work in works.items():
-            started = time.perf_counter()
-            seconds = work()
-            if not isinstance(seconds, float):
-                seconds = (
-                    seconds.stages.wall
-                    if isinstance(seconds, Summary)
-                    else time.perf_counter() - started
-                )
-            rates.setdefault(name, []).append(len(scans) / seconds)
+            rates.setdefault(name, []).append(work())
             print(f"  {name}: {rates[name][-1]:.1f} scans/s", flush=True)
-    print("\n".join(said))
-    compare("score / MONAI loop (target 3)", rates["score"], rates["monai"])
-    slowest = [min(pair) for pair in zip(rates["read"], rates["network"], strict=True)]
-    compare("score / slowest stage alone (target 0.9)", rates["score"], slowest)
-    two = [rate / 2 for rate in rates["workers 2"]]
-    compare("2 workers / 2 × 1 worker (target 0.9)", two, rates["workers 1"])
+    compare("score / MONAI loop (target 3)", *of(rates, "score, with", "MONAI"))
+    slowest = list(map(min, *of(rates, "reading", "network")))
+    kept = of(rates, "score, a core")[0]
+    compare("score / slowest stage alone (target 0.9)", kept, slowest)
+    # Of both stages, the time of a core that a scan takes.
+    costs = zip(*of(rates, "reading", "network"), strict=True)
+    most = [n_cores() / (readers / read + n_cores() / net) for read, net in costs]
+    compare("score, all cores reading / all that cores can do", rates["score"], most)
+    two, one = of(rates, "2 workers", "1 worker")
+    two = [rate / 2 for rate in two]
+    compare("2 workers / 2 × 1 worker (target 0.9)", two, one)
+
+
+def of(rates: dict[str, list[float]], *starts: str) -> list[list[float]]:
+    """Return those rates whose names start so."""
+    return [next(r for n, r in rates.items() if n.startswith(s)) for s in starts]
+
+
+def per_second(work: Callable[[list[Path]], None], scans: list[Path]) -> float:
+    """Return how many scans a second work takes."""
+    started = time.perf_counter()
+    work(scans)
+    return len(scans) / (time.perf_counter() - started)
+
+
+def whole_run(scans: list[Path], out: Path) -> float:
+    """Score, and count the time that processes take to start."""
+    summary, _ = scored(scans[0].parents[1], out)
+    print(f"  {summary.stages}")
+    return len(scans) / summary.stages.wall
+
+
+def with_one_core(run: Callable[..., float]) -> float:
+    """Score with one dask worker that may use one core, as each of two may."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    try:
+        return run(workers=1)
+    finally:
+        del os.environ["OMP_NUM_THREADS"]
 
 
 def compare(name: str, ours: list[float], theirs: list[float]) -> None:
@@ -113,13 +141,13 @@ def compare(name: str, ours: list[float], theirs: list[float]) -> None:
     print(f"{name}: {median:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
 
 
-def scored(studies: Path, out: Path, **options: Any) -> Summary:
-    """Score a folder from scratch."""
-    chosen = ScoreOptions(device="cpu", **options)
-    summary = score(studies, MODEL, out=out, options=chosen)
+def scored(studies: Path, out: Path, **options: Any) -> tuple[Summary, float]:
+    """Score a folder from scratch; return the scans a second, too."""
+    chosen, pace = ScoreOptions(device="cpu", **options), Pace()
+    summary = score(studies, MODEL, out=out, options=chosen, progress=pace)
     if summary.failed or summary.skipped or summary.resumed:
         raise RuntimeError(str(summary))
-    return summary
+    return summary, pace.rate
 
 
 def monai_loop() -> Callable[[list[Path]], None]:
@@ -157,32 +185,35 @@ def monai_loop() -> Callable[[list[Path]], None]:
     return loop
 
 
-def read_alone(scans: list[Path]) -> float:
-    """Read and prepare in as many processes as a run has; return the seconds."""
+def read_alone(scans: list[Path], readers: int) -> float:
+    """Read and prepare in as many processes as a run has; return scans a second."""
     items = find([scans[0].parents[1]], Path("/nowhere")).items
-    options = ScoreOptions()
+    options, pace, done = ScoreOptions(readers=readers), Pace(), 0
     models = Models(load_classifier, (MODEL,), "cpu", (load_classifier(MODEL).sha256,))
     jobs = (Job(((item, (0,)),)) for item in items)
-    started = time.perf_counter()
     source = Readers(jobs, models, options, lambda job: None)
     try:
         while not source.is_done:
             for message in source.messages(wait=True):
                 source.used(message)
+                done += 1
+                pace(done, len(items), "")
     finally:
         source.close()
-    return time.perf_counter() - started
+    return pace.rate
 
 
 def network_alone(scans: list[Path]) -> float:
-    """Run the network on prepared inputs, one after the other; return the seconds."""
+    """Run the network on prepared inputs, one after the other, on all cores."""
     classifier = load_classifier(MODEL, "cpu")
     array = np.random.default_rng(0).random((1, 1, *SHAPE), np.float32)
     classifier.run(array)
-    started = time.perf_counter()
-    for _ in scans:
-        classifier.run(array)
-    return time.perf_counter() - started
+
+    def work(scans: list[Path]) -> None:
+        for _ in scans:
+            classifier.run(array)
+
+    return per_second(work, scans)
 
 
 def memory(folder: Path) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import psutil
+from pace import Pace
 from stub_scorer import load
 
 from napari_resonance import ScoreOptions, score
@@ -126,19 +127,13 @@ def overlap(folder: Path) -> None:
 
 
 def steady(studies: Path, out: Path, **given: Any) -> float:
-    """Return the scans a second once all processes have started, from 20 to 95 %."""
-    told: list[tuple[float, float]] = []
-
-    def progress(done: int, total: int, text: str) -> None:
-        if total and 0.2 * total <= done <= 0.95 * total:
-            told.append((done, time.perf_counter()))
-
+    """Return the scans a second once all processes have started."""
+    pace = Pace()
     summary = scored(
-        studies, out, f"stub-{READ_MS}-{NETWORK_MS}", progress=progress, **given
+        studies, out, f"stub-{READ_MS}-{NETWORK_MS}", progress=pace, **given
     )
     print(f"  {summary.stages}")
-    (first, began), (last, ended) = told[0], told[-1]
-    return (last - first) / (ended - began)
+    return pace.rate
 
 
 def scored(studies: Path, out: Path, model: str, **given: Any) -> Summary:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,10 @@ from support.tables import scores_of
 import napari_resonance.scoring.cluster as cluster_module
 from napari_resonance.errors import ModelError, ScoringError
 from napari_resonance.progress import no_progress
+from napari_resonance.scoring.cluster import Tasks, score_jobs
 from napari_resonance.scoring.options import ScoreOptions
+from napari_resonance.scoring.plan import find
+from napari_resonance.scoring.preparing import Ended, Job
 from napari_resonance.scoring.reader import Models
 from napari_resonance.scoring.run import score
 
@@ -42,10 +46,14 @@ def scored(studies, out, progress=no_progress, **options):
     return score(studies, "stub", out=out, options=chosen, load=load, progress=progress)
 
 
-def test_workers_give_the_same_and_a_deadly_scan_costs_itself_only(studies, tmp_path):
+def test_workers_give_the_same_and_a_deadly_scan_costs_itself_only(
+    studies, tmp_path, monkeypatch
+):
     write_scan(studies / "p3/scan.nii", DEADLY)
     write_scan(studies / "p4/scan.nii", ENDLESS)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     many = scored(studies, tmp_path / "many", workers=2, time_limit=20)
+    assert "OMP_NUM_THREADS" not in os.environ  # dask would leave it behind
     one = run(studies, tmp_path / "one", readers=1, time_limit=20)
     assert (many.scored, many.failed, many.skipped) == (12, 2, 1)
     assert (one.scored, one.failed, one.skipped) == (12, 2, 1)
@@ -89,6 +97,36 @@ def test_an_address_is_a_scheduler_with_workers_of_its_own(
         assert scored(studies, tmp_path / "out", scheduler=address).scored == 12
     with pytest.raises(ScoringError, match="does not answer"):
         scored(studies, tmp_path / "other", scheduler=address)
+
+
+def test_jobs_of_one_task_do_not_share_the_end_of_a_process(studies, tmp_path):
+    """Of three scans that a worker gets at once, the second ends its process."""
+    write_scan(studies / "p0/deadly.nii", DEADLY)
+    paths = [studies / f"p0/{n}.nii" for n in ("t1", "deadly", "t1")]
+    items = [item for p in paths for item in find([p], tmp_path / "out").items]
+    jobs = [Job(((item, (0,)),), whole=True) for item in items]
+    models = Models(load, ("stub",), "cpu", ("stub",))
+    with ThreadPoolExecutor(1) as thread:
+        try:
+            first, lost, last = thread.submit(score_jobs, jobs, models, 20).result()
+        finally:
+            cluster_module._end_readers()
+    assert (first.status, last.status) == ("scored", "scored")
+    assert [item for item, _ in lost.job.wanted] == [items[1]]
+
+
+def test_tasks_grow_until_they_take_long_enough():
+    def took(seconds, n_jobs):
+        tasks = Tasks(None, iter(()), None, ScoreOptions(), None, alone=False)
+        ended = Ended("key", 0, "scored", {}, seconds=(seconds / n_jobs, 0, 0))
+        tasks._pace([ended] * n_jobs, n_jobs)
+        return tasks._together
+
+    assert took(0.01, 1) == 2  # at most twice as many as before
+    assert took(0.25, 4) == 8
+    assert took(0.5, 8) == 8
+    assert took(2.0, 4) == 1
+    assert took(0.001, 16) == 16  # all of them are suspects if the run is killed
 
 
 def test_a_machine_with_another_model_is_refused():

@@ -78,6 +78,8 @@ def compiled(model: Any) -> Any:
     """Return a model, or a part of one, that runs on the CPU in float32."""
     # Newer CPUs would otherwise choose bfloat16, with two to three digits.
     settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
+    # Several processes would all tie their threads to the same first cores.
+    settings["ENABLE_CPU_PINNING"] = False
     if os.environ.get("OMP_NUM_THREADS"):
         settings["INFERENCE_NUM_THREADS"] = n_cores()
     return import_openvino().Core().compile_model(model, "CPU", settings)

@@ -1,10 +1,10 @@
 """Readers on many machines, by dask.distributed: each scan is scored where it is read.
 
-A task of the scheduler is one job. The worker that gets it lets a process of its own do
-it, as `Readers` do on this machine: a scan that ends this process costs the worker
-nothing, and the time limit holds. What comes of it flows back to the one process that
-writes the journal. A worker that is lost costs a second try elsewhere, which is the
-scheduler's business.
+A task of the scheduler is some jobs, so many that they take longer than to hand them
+out. The worker that gets it lets a process of its own do them, as `Readers` do on this
+machine: a scan that ends this process costs the worker nothing, and the time limit
+holds. What comes of it flows back to the one process that writes the journal. A worker
+that is lost costs a second try elsewhere, which is the scheduler's business.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from importlib.util import find_spec
+from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -34,8 +35,19 @@ if TYPE_CHECKING:
 
 _CONNECT_SECONDS = 30
 _COUNT_SECONDS = 1.0  # between looks at which workers are there
-# Jobs that wait at a worker, for each of its threads: it never waits for this process.
+# Tasks that wait at a worker, for each of its threads: it never waits for this process.
 _AHEAD = 2
+# A task costs the scheduler and the worker some 8 ms of a core, whatever is in it.
+_TASK_SECONDS = 0.5
+_MOST_TOGETHER = 16
+_SETTINGS = {
+    # What feeds dask's dashboard takes a tenth of a core, and nobody looks at it here.
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "200ms",
+    # Dask would write these into the environment of this process, and leave them there:
+    # all that runs here afterwards would use one core.
+    "distributed.nanny.pre-spawn-environ": {},
+}
 _LOST = {
     "error": "The workers that had it were lost, one after the other, the last time "
     "with nothing else at work. It is left alone from now on; look at it with another "
@@ -138,7 +150,8 @@ class Tasks:
         self._jobs: Iterator[Job] | None = jobs
         self._work = (models, options.time_limit)
         self._begin = begin
-        self._open: dict[Future[Any], Job] = {}
+        self._together = 1
+        self._open: dict[Future[Any], list[Job]] = {}
         self._ended: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
 
     @property
@@ -183,42 +196,57 @@ class Tasks:
         client = self._cluster.client
         room = 1 if self._alone else self._cluster.n_threads() * _AHEAD
         for _ in range(room - len(self._open)):
-            job = next(self._jobs, None)
-            if job is None:
+            jobs = list(islice(self._jobs, self._together))
+            if not jobs:
                 self._jobs = None
                 return
-            self._begin(job)
-            whole = replace(job, whole=True)
-            future = client.submit(score_job, whole, *self._work, pure=False)
-            self._open[future] = job
+            for job in jobs:
+                self._begin(job)
+            whole = [replace(job, whole=True) for job in jobs]
+            future = client.submit(score_jobs, whole, *self._work, pure=False)
+            self._open[future] = jobs
             future.add_done_callback(self._ended.put)
 
     def _received(self, future: Future[Any]) -> Iterator[Message]:
-        job = self._open.pop(future, None)
-        if job is None:
+        jobs = self._open.pop(future, None)
+        if jobs is None:
             return
         if future.status == "finished":
-            for outcome in future.result():
+            outcomes: list[Message | Lost] = future.result()
+            for outcome in outcomes:
                 if isinstance(outcome, Lost):
                     self.lost.append(outcome.job)
                 else:
                     yield outcome
+            self._pace(outcomes, len(jobs))
         elif future.status != "error":
             raise _gone()
         elif not _is_lost_worker(error := future.exception()):
             raise _refusal(error)
-        elif job.last:
-            yield from given_up(job, _LOST)
         else:
-            self.lost.append(job)
+            for job in jobs:
+                if job.last:
+                    yield from given_up(job, _LOST)
+                else:
+                    self.lost.append(job)
+
+    def _pace(self, outcomes: Sequence[Message | Lost], n_jobs: int) -> None:
+        """Put as many jobs into the next tasks as fill the time, by one that ended."""
+        if self._alone:
+            return
+        took = sum(sum(o.seconds) for o in outcomes if not isinstance(o, Lost))
+        fits = _TASK_SECONDS * n_jobs / max(took, 1e-6)
+        self._together = max(1, min(int(fits), 2 * n_jobs, _MOST_TOGETHER))
 
 
-def score_job(job: Job, models: Models, seconds: float) -> list[Message | Lost]:
-    """Score a job on a worker, in a process of this worker's thread.
+def score_jobs(
+    jobs: Sequence[Job], models: Models, seconds: float
+) -> list[Message | Lost]:
+    """Score jobs on a worker, in a process of this worker's thread.
 
     Parameters
     ----------
-    job, models
+    jobs, models
         What, with what.
     seconds
         Time limit for a scan.
@@ -230,8 +258,11 @@ def score_job(job: Job, models: Models, seconds: float) -> list[Message | Lost]:
 
     """
     reader = _reader(models, seconds)
-    reader.start()
-    return list(outcomes(reader, job))
+    found: list[Message | Lost] = []
+    for job in jobs:
+        reader.start()  # anew, if it ended over the one before
+        found += outcomes(reader, job)
+    return found
 
 
 _here = threading.local()
@@ -265,19 +296,21 @@ def _end_readers() -> None:
 def _local_cluster(n_workers: int) -> LocalCluster:
     import logging
 
+    import dask
     from distributed import LocalCluster
 
     threads = str(max(1, n_cores() // n_workers))
-    return LocalCluster(
-        n_workers=n_workers,
-        threads_per_worker=1,
-        processes=True,
-        host="127.0.0.1",
-        dashboard_address=None,
-        memory_limit=0,  # the memory is taken by processes that dask does not watch
-        silence_logs=logging.CRITICAL,
-        env={"OMP_NUM_THREADS": threads},
-    )
+    with dask.config.set(_SETTINGS):
+        return LocalCluster(
+            n_workers=n_workers,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address=None,
+            memory_limit=0,  # the memory is taken by processes that dask does not watch
+            silence_logs=logging.CRITICAL,
+            env={"OMP_NUM_THREADS": threads},
+        )
 
 
 def _connected(where: Any, address: str) -> Client:

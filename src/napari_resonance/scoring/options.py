@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from napari_resonance.classifier.prediction import Prediction
 from napari_resonance.classifier.stages import Answer, PreparedCase
+from napari_resonance.cores import n_cores
 from napari_resonance.scan import Scan
 
 
@@ -70,8 +70,9 @@ class ScoreOptions:
     device
         "auto", "cpu", "cuda" or "mps".
     readers
-        Processes that read and prepare scans while the network runs; 0 reads in this
-        process, without a time limit.
+        Processes that read and prepare scans while the network runs, by default one
+        for each core: what waits for the network is bounded, so they leave it the time
+        it needs. 0 reads in this process, without a time limit.
     time_limit
         Seconds that reading and preparing the scans of one file, series or archive may
         take.
@@ -98,7 +99,7 @@ class ScoreOptions:
 
     force: bool = False
     device: str = "auto"
-    readers: int = max(1, (os.cpu_count() or 2) - 1)
+    readers: int = field(default_factory=n_cores)
     time_limit: float = 600.0
     prefetch_bytes: int = 1 << 28
     retry_failed: bool = False

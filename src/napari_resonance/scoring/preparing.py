@@ -123,7 +123,7 @@ def prepared(job: Job, scorers: Sequence[Scorer]) -> Iterator[Ready | Ended]:
     """
     started = time.perf_counter()
     scans: dict[str, Scan | ResonanceError] = _read(job)
-    read = time.perf_counter() - started
+    read = time.perf_counter() - started  # once for all scans of the job
     for item, models in job.wanted:
         scan = scans.pop(item.key)
         if isinstance(scan, ResonanceError):
@@ -133,7 +133,9 @@ def prepared(job: Job, scorers: Sequence[Scorer]) -> Iterator[Ready | Ended]:
                 status = FAILED if is_there else GONE
                 yield Ended(item.key, number, status, error_entry(scan))
             continue
+        started = time.perf_counter()
         content = content_of(scan)
+        read += time.perf_counter() - started
         for number in models:
             yield _one(job, scorers[number], scan, (item, number, content, read))
             read = 0.0
