@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -11,10 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from napari_resonance.classifier import openvino_engine
 from napari_resonance.classifier.bundle import load_bundle
 from napari_resonance.classifier.engines import TorchEngine
+from napari_resonance.classifier.files import file_sha256
+from napari_resonance.errors import ModelError
 
 BATCH = np.random.default_rng(0).random((1, 1, 33, 33, 33), np.float32)
 
@@ -64,6 +69,31 @@ def test_a_changed_conversion_is_not_used(cache, converted, copy_of, name):
     changed.write_bytes(changed.read_bytes() + b" ")
     openvino_engine.load_engine(load_bundle(folder))
     assert _cached(cache) == ["model.bin", "model.xml"]
+
+
+@pytest.mark.parametrize("kept", ["shipped", "cached", "never"])
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_weights_that_are_not_finite_are_refused(
+    cache, converted, copy_of, monkeypatch, kept, kind
+):
+    # As versions left them that did not look: converted, with NaN become 0.
+    folder = copy_of(converted)
+    bundle = load_bundle(folder)
+    weights = load_file(bundle.weights_path)
+    name = "layer2.0.conv1.weight"
+    weights[name] = weights[name].to(kind)
+    weights[name][0, 0, 0, 0, 0] = torch.nan
+    save_file(weights, bundle.weights_path)
+    bundle = replace(bundle, weights_sha256=file_sha256(bundle.weights_path))
+    key = openvino_engine.conversion_key(bundle)
+    shipped = folder / "models" / "openvino"
+    if kept == "shipped":
+        bundle = replace(bundle, converted={**bundle.converted, "made_from": key})
+    elif kept == "cached":
+        shutil.copytree(shipped, cache / "openvino" / key)
+    with pytest.raises(ModelError, match="not finite") as caught:
+        openvino_engine.load_engine(bundle)
+    assert caught.value.source == str(bundle.weights_path)
 
 
 def test_a_conversion_of_another_network_is_not_used(cache, converted):

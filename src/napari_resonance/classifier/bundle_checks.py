@@ -37,6 +37,40 @@ def read_json(path: Path) -> dict[str, Any]:
     return data
 
 
+def check_finite(weights: Path) -> None:
+    """Refuse weights that hold NaN or infinity: engines turn them into 0 on the way.
+
+    Reads the file without torch, unless numpy does not know a tensor's kind.
+    """
+    import numpy as np
+    from safetensors import safe_open
+
+    with safe_open(weights, framework="np") as file:
+        for name in sorted(file.keys()):
+            try:
+                values = file.get_tensor(name)
+            except TypeError:  # bfloat16
+                values = _in_float32(weights, name)
+            if not np.isfinite(values).all():
+                raise not_finite(weights)
+
+
+def _in_float32(weights: Path, name: str) -> Any:
+    from safetensors import safe_open
+
+    with safe_open(weights, framework="pt") as file:
+        return file.get_tensor(name).float().numpy()
+
+
+def not_finite(weights: Path) -> ModelError:
+    """Return what is said of weights that hold NaN or infinity."""
+    return ModelError(
+        "the weights hold values that are not finite",
+        source=weights,
+        remedy="Get the model anew, or train it again; it is damaged",
+    )
+
+
 def _incomplete(path: Path) -> ModelError:
     return ModelError(
         f"the model folder is incomplete: {path.name} is missing",

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_resonance.classifier import openvino_engine
+from napari_resonance.classifier.bundle_checks import not_finite
 from napari_resonance.errors import ModelError
 
 if TYPE_CHECKING:
@@ -210,11 +211,7 @@ def load_network(bundle: Bundle) -> Network:
     if not all(
         bool(tensor.isfinite().all()) for tensor in network.state_dict().values()
     ):
-        raise ModelError(
-            "the weights hold values that are not finite",
-            source=bundle.weights_path,
-            remedy="Get the model anew, or train it again; it is damaged",
-        )
+        raise not_finite(bundle.weights_path)
     return network.eval()
 
 

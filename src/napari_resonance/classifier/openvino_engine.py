@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_resonance.classifier.bundle_checks import check_finite
 from napari_resonance.classifier.files import cache_folder, file_sha256
 from napari_resonance.cores import n_cores
 
@@ -91,7 +92,16 @@ def load_engine(bundle: Bundle) -> OpenVinoEngine:
 
 
 def load_model(bundle: Bundle) -> Any:
-    """Return a bundle's converted network: shipped with it, cached, or made now."""
+    """Return a bundle's converted network: shipped with it, cached, or made now.
+
+    Raises
+    ------
+    ModelError
+        If the weights do not fit the network definition, or are not finite: of a
+        network that was converted before, only the weights can tell.
+
+    """
+    check_finite(bundle.weights_path)
     shipped = bundle.path / "models" / "openvino"
     if _is_as_shipped(shipped, bundle):
         return _read(shipped)
