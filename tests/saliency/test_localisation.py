@@ -15,6 +15,7 @@ from napari_resonance.saliency.localisation import (
     SHARES,
     Mask,
     best_share,
+    chance_of_pointing,
     mass_inside,
     overlap,
     points_at,
@@ -52,6 +53,29 @@ def test_a_map_without_an_idea_has_the_mass_of_chance():
     assert not points_at(opposite, mask)
     assert mass_inside(opposite, mask) == 0
     assert overlap(opposite, mask, 0.5) == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_chance_points_at_the_cells_that_the_mask_touches(name: str):
+    mask = truth(phantom_affine(name))
+    fine = map_of(np.ones(SHAPE), mask.affine)
+    assert chance_of_pointing(fine, mask) == pytest.approx(mask.share)
+    # Cells four voxels wide, centred at every fourth: voxels 6 to 11 touch those at 4
+    # (just), 8 and 12; 4 to 8 those at 4 and 8; 8 to 11 those at 8 and 12.
+    wide = Saliency(
+        np.ones((6, 5, 4), np.float32),
+        mask.affine @ np.diag([4.0, 4.0, 4.0, 1.0]),
+        "gradcam",
+        "a",
+        (SHAPE, mask.affine),
+    )
+    assert chance_of_pointing(wide, mask) == pytest.approx(12 / (6 * 5 * 4))
+    for index in np.ndindex(6, 5, 4):
+        wide.values[index] = 2
+        assert points_at(wide, mask) == (
+            index[0] in (1, 2, 3) and index[1] in (1, 2) and index[2] in (2, 3)
+        )
+        wide.values[index] = 1
 
 
 def test_only_evidence_of_the_shown_sign_counts():

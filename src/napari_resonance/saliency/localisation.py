@@ -60,13 +60,29 @@ def points_at(saliency: Saliency, mask: Mask) -> bool:
     """
     if saliency.is_empty:
         return False
-    world = to_world(mask.affine, np.argwhere(mask.inside))
-    peak = to_index(saliency.affine, np.array(saliency.peak_mm))
-    away = np.abs(to_index(saliency.affine, world) - peak)
+    return bool(_touched(saliency, mask).flat[int(np.argmax(saliency.strength))])
+
+
+def chance_of_pointing(saliency: Saliency, mask: Mask) -> float:
+    """Return how often a peak in any cell of the map would lie in the mask, 0 to 1.
+
+    What `points_at` is to be compared with: wide cells touch a mask easily.
+    """
+    return float(_touched(saliency, mask).mean())
+
+
+def _touched(saliency: Saliency, mask: Mask) -> NDArray[np.bool_]:
+    """Return which cells of a map the mask touches."""
+    places = to_index(saliency.affine, to_world(mask.affine, np.argwhere(mask.inside)))
     # Half a cell, or half a voxel of the mask where that is wider.
     scale = np.linalg.inv(saliency.affine[:3, :3]) @ mask.affine[:3, :3]
-    reach = np.maximum(0.5, np.abs(scale).sum(axis=1) / 2)
-    return bool((away <= reach + 1e-6).all(axis=1).any())
+    reach = np.maximum(0.5, np.abs(scale).sum(axis=1) / 2) + 1e-6
+    touched = np.zeros(saliency.values.shape, np.bool_)
+    lows = np.ceil(places - reach).astype(int).clip(0)
+    highs = np.floor(places + reach).astype(int).clip(-1) + 1
+    for low, high in zip(lows, highs, strict=True):
+        touched[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] = True
+    return touched
 
 
 def mass_inside(saliency: Saliency, mask: Mask) -> float:
