@@ -47,8 +47,12 @@ from napari_resonance.saliency.methods import METHODS
 from napari_resonance.training.options import SCRATCH, FinetuneOptions
 
 LEARNT = 0.75  # a test AUC below which maps are not worth being scored
-# The last feature map and, of the same method, the one before it.
-ASKED = [*((name, None) for name in METHODS), ("gradcam", "layer3")]
+# The last feature map and, of two methods, the one before it.
+ASKED = [
+    *((name, None) for name in METHODS),
+    ("gradcam", "layer3"),
+    ("hirescam", "layer3"),
+]
 
 Pairs = dict[str, list[tuple[Saliency, Mask]]]
 
