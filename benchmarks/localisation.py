@@ -77,7 +77,7 @@ TRAININGS = {
     "2D": Training(
         Setting(1.9, (64, 64, 1), {"train": 60, "validation": 24, "test": 16}),
         SCRATCH,
-        14,
+        30,
         "xy",
     ),
 }
@@ -139,6 +139,7 @@ def _learn(
     options = FinetuneOptions(
         preset="quick",
         unfreeze="all",
+        members=1,
         layer_decay=1.0,  # of what it knew, only the beginning is of use
         rate=2e-3,
         epochs=epochs or training.epochs,
