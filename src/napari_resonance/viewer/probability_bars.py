@@ -43,9 +43,11 @@ class ProbabilityBars(QWidget):
             parts = (QLabel(label), bar, QLabel(percent(probability)))
             for column, part in enumerate(parts):
                 self._layout.addWidget(part, row, column)
-                # Qt would show it a moment later, and has no height for it till then:
-                # what lies around is squeezed where it is laid out in between.
+                # Qt would show it a moment later, and has no height for it till then.
                 part.show()
+        # What lies around may be laid out before it hears of the new rows, and would
+        # squeeze them to what the old ones took.
+        self.setMinimumHeight(self._layout.sizeHint().height())
 
     def _clear(self) -> None:
         while item := self._layout.takeAt(0):
