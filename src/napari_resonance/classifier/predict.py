@@ -385,10 +385,7 @@ class Classifier:
 
     @cached_property
     def chains(self) -> list[Chain]:
-        """The members of the network, or its only one, in parts; on the CPU only.
-
-        Empty where it cannot be taken apart.
-        """
+        """The members of the network, or its only one, in parts, if it has any."""
         if isinstance(self._engine, OpenVinoEngine):
             return openvino_chains(self.bundle)
         if isinstance(self._engine, TorchEngine) and self._engine.device == "cpu":
