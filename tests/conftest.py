@@ -106,6 +106,17 @@ def _refuse_skip(report: Any, path: Path) -> Any:
     return report
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Generator[None]:
+    """Let networks of a few channels not wait for other processes' cores."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of the reference scans, which are never part of the repository."""

@@ -260,8 +260,8 @@ def test_thousands_of_files_are_searched_in_time(tmp_path):
         (tmp_path / f"IM{n}").write_bytes(content)
     start = time.perf_counter()
     found = discover([tmp_path], lambda source, why: None, lambda: False)
-    # Many times as long as it takes: what grows with the square of the files is more.
-    assert time.perf_counter() - start < 5000 * 1e-3
+    # Ten times as long as it takes; it is the order of magnitude that must not slip.
+    assert time.perf_counter() - start < 5000 * 250e-6
     assert [path.name for path in found.dicom] == [f"IM{n}" for n in range(5000)]
 
 

@@ -19,7 +19,10 @@ from napari_resonance.reading import read_scan
 from napari_resonance.training.finetune import FinetuneOptions, finetune
 
 # Of Lightning's, about PyTorch's own names.
-pytestmark = pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec.*")
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec.*"),
+]
 
 QUICK = FinetuneOptions(
     preset="quick",
@@ -30,15 +33,6 @@ QUICK = FinetuneOptions(
     device="cpu",
     convert=False,
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Let small networks not wait for other processes' cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -1,26 +1,20 @@
 """A disk that is full: what it says, and that training goes on once there is space."""
 
 import pytest
-import torch
 from support.disks import mounted, remount
 from support.labelled import write_labelled
 
 from napari_resonance.errors import TrainingError
 from napari_resonance.training.finetune import FinetuneOptions, finetune
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec.*")
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec.*"),
+]
 
 OPTIONS = FinetuneOptions(
     preset="quick", epochs=2, batch=6, device="cpu", convert=False
 )
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 # The first holds no prepared scans, the second those, but no checkpoint.

@@ -19,6 +19,8 @@ from napari_resonance.training.layers import learning_at
 from napari_resonance.training.module import FineTuning
 from napari_resonance.training.train import train
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 _KILLED = """
 import sys, time
 from pathlib import Path
@@ -45,15 +47,6 @@ def assert_same(one, other, tolerance=1e-6):
         torch.testing.assert_close(
             weights_of(other)[name], value, rtol=0, atol=tolerance, msg=name
         )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Let networks of a few channels not wait for other processes' cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

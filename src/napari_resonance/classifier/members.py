@@ -11,9 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    from napari_resonance.classifier.network import Network
 
 Array = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -195,6 +199,12 @@ def heads_of(names: set[str], tensor: Callable[[str], ArrayLike]) -> Heads:
     if f"{heads[0]}.hidden.weight" in names:
         hidden = Hidden(stacked("hidden.weight"), stacked("hidden.bias"))
     return Heads(stacked("weight"), stacked("bias"), hidden)
+
+
+def heads_in(network: Network) -> Heads:
+    """Return the heads of a network in torch."""
+    state = network.state_dict()
+    return heads_of(set(state), lambda n: state[n].detach().float().cpu().numpy())
 
 
 def read_heads(weights: Path) -> Heads:

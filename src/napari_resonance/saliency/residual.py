@@ -9,14 +9,14 @@ are lesioned one at a time, as in Veit et al., NIPS 2016).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_resonance.classifier.members import Heads, heads_of
+from napari_resonance.classifier.members import Heads, heads_in
 from napari_resonance.classifier.prediction import Saliency
 from napari_resonance.classifier.stages import Steps, parts_of
 from napari_resonance.progress import Progress, ShouldStop, never, no_progress
@@ -199,7 +199,7 @@ def _looked(
     import torch
 
     blocks = list(_blocks(network))
-    head = heads_of(set(network.state_dict()), _on_cpu(network)).apart()[0]
+    head = heads_in(network)
     squares = np.zeros((len(blocks), 2))
     changes = []
     parts = parts_of(array)
@@ -282,8 +282,3 @@ def _evidence(whole: Array, other: Array, head: Heads, score: Array) -> Array:
     weights = head.gradients_between(*ends, score) / np.float32(whole[0, 0].size)
     change: Array = np.einsum("nf...,nf->n...", whole - other, weights)
     return change
-
-
-def _on_cpu(network: ResNet) -> Callable[[str], Array]:
-    state = network.state_dict()
-    return lambda name: state[name].detach().float().cpu().numpy()

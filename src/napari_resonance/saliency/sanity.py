@@ -9,13 +9,13 @@ backpropagation is known for that, and is not offered.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_resonance.classifier.members import Heads, heads_of
+from napari_resonance.classifier.members import Heads, heads_in
 from napari_resonance.classifier.parts import Chain, torch_chains
 from napari_resonance.classifier.predict import Classifier
 from napari_resonance.classifier.stages import Answer, Steps, joined, parts_of
@@ -211,5 +211,4 @@ class _StandIn(Classifier):
     @property
     def heads(self) -> Heads:
         """What makes logits of the pooled features, of each member."""
-        state: Mapping[str, Any] = self._other.state_dict()
-        return heads_of(set(state), state.__getitem__)
+        return heads_in(self._other)
