@@ -73,6 +73,17 @@ def test_it_learns_in_mixed_precision(labels, tmp_path):
     assert record["curves"][0][-1]["training_loss"] < 0.5
 
 
+@pytest.mark.parametrize("number", range(3))
+def test_mixed_precision_reads_no_memory_that_nobody_wrote(labels, tmp_path, number):
+    # PyTorch fills such memory with NaN where it is to be deterministic.
+    options = dataclasses.replace(
+        QUICK, precision="bf16-mixed", deterministic=True, epochs=6
+    )
+    result = finetune(labels, tmp_path / "m", options=options)
+    for tensor in load_network(result.bundle).state_dict().values():
+        assert tensor.isfinite().all()
+
+
 def test_what_was_done_is_stored_with_it(from_scratch):
     folder = from_scratch.bundle.path / "training"
     names = {p.name for p in folder.iterdir()}

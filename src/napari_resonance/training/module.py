@@ -311,10 +311,6 @@ class _Head(torch.nn.Module):
 
 def channels_last(images: Tensor) -> Tensor:
     """Return images in the memory order in which convolutions are fastest."""
-    if images.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
-        # PyTorch 2.13 reads memory that nobody wrote in the backward pass of bfloat16
-        # convolutions of such images, where few voxels are left.
-        return images
     last = torch.channels_last_3d if images.ndim == 5 else torch.channels_last
     return images.to(memory_format=last)
 

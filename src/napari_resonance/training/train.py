@@ -27,7 +27,7 @@ from napari_resonance.training.callbacks import (
     Report,
     Surroundings,
 )
-from napari_resonance.training.devices import too_large
+from napari_resonance.training.devices import device_for, too_large
 from napari_resonance.training.module import (
     FineTuning,
     NonFiniteLossError,
@@ -191,7 +191,7 @@ def attempt(task: Task, around: Surroundings, split: int) -> Trained:
     if keeper is not None:
         callbacks.append(keeper)
     notes: list[str] = []
-    with _quiet():
+    with _quiet(), _sound_convolutions(task.settings.precision, around.device):
         trainer = _trainer(task, around, split, callbacks)
         try:
             if found is not None and (found["ended"] or around.should_finish()):
@@ -311,6 +311,23 @@ def _strategy(devices: int, gradual: bool) -> str:
         return "auto"
     # What does not learn yet has no gradient that processes could exchange.
     return "ddp_find_unused_parameters_true" if gradual else "ddp"
+
+
+@contextmanager
+def _sound_convolutions(precision: str, device: str) -> Iterator[None]:
+    """Keep oneDNN out of training in 16 bits on a processor.
+
+    Of PyTorch 2.13 it reads memory that nobody wrote in the backward pass of bfloat16
+    convolutions, where few voxels are left.
+    """
+    mixed = _precision(precision, device) != "32-true"
+    before = torch.backends.mkldnn.enabled
+    if mixed and device_for(device) == "cpu":
+        torch.backends.mkldnn.set_flags(_enabled=False)
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.set_flags(_enabled=before)
 
 
 def _precision(wanted: str, device: str) -> str:
