@@ -6,7 +6,7 @@ import ctypes
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,10 +127,8 @@ class Reader:
         if refusal is not None:
             raise refusal
 
-    def ask(
-        self, job: Job, meanwhile: Callable[[], None] | None = None
-    ) -> Iterator[Ready | Ended]:
-        """Yield what comes of the scans of a job; `meanwhile` is called on the way.
+    def ask(self, job: Job) -> Iterator[Ready | Ended]:
+        """Yield what comes of the scans of a job.
 
         Raises
         ------
@@ -145,8 +143,6 @@ class Reader:
         except OSError as error:
             self.close()
             raise ReaderLostError from error
-        if meanwhile is not None:
-            meanwhile()
         while (message := self._received(self._seconds)) is not None:
             yield message
 

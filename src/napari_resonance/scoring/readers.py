@@ -181,40 +181,25 @@ class Readers:
             thread.join()
 
     def _serve(self, reader: Reader) -> None:
-        ahead: list[Job | None] = []
-
-        def look_ahead() -> None:
-            ahead.append(self._next())
-            if ahead[0] is not None:
-                self._begin(ahead[0])
-
         try:
             while not self._closed.is_set():
-                is_begun = bool(ahead)
-                job = ahead.pop() if is_begun else self._next()
+                with self._turn:
+                    job = next(self._jobs, None)
                 if job is None:
                     break
                 reader.start()
                 if self._closed.is_set():
                     break
-                if not is_begun:
-                    self._begin(job)
-                # A process that has to wait for the journal does nothing meanwhile.
-                self._one(reader, job, None if job.last else look_ahead)
+                self._begin(job)
+                self._one(reader, job)
         except ResonanceError as error:
             self._ready.put(error)
         finally:
             reader.close()
             self._ready.put(None)
 
-    def _next(self) -> Job | None:
-        with self._turn:
-            return next(self._jobs, None)
-
-    def _one(
-        self, reader: Reader, job: Job, meanwhile: Callable[[], None] | None
-    ) -> None:
-        for outcome in outcomes(reader, job, meanwhile):
+    def _one(self, reader: Reader, job: Job) -> None:
+        for outcome in outcomes(reader, job):
             if not isinstance(outcome, Lost):
                 self._bytes.take(outcome.n_bytes)
                 self._ready.put(outcome)
@@ -222,9 +207,7 @@ class Readers:
                 self.lost.append(outcome.job)
 
 
-def outcomes(
-    reader: Reader, job: Job, meanwhile: Callable[[], None] | None = None
-) -> Iterator[Message | Lost]:
+def outcomes(reader: Reader, job: Job) -> Iterator[Message | Lost]:
     """Yield what comes of each scan of a job, whatever happens to the process.
 
     Parameters
@@ -233,13 +216,11 @@ def outcomes(
         A process that was started.
     job
         For it.
-    meanwhile
-        Called once the process is at work.
 
     """
     done: set[tuple[str, int]] = set()
     try:
-        for message in reader.ask(job, meanwhile):
+        for message in reader.ask(job):
             done.add((message.item, message.model))
             yield message
     except ReaderLateError:
