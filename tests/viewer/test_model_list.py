@@ -35,16 +35,17 @@ def test_the_score_panel_lists_what_the_classify_panel_lists(
     assert names(score.models) == [own, folders[0]]
     # The one that was chosen last for classifying is ticked, the other offered.
     assert [model.path for model in score.models.chosen] == [folders[0]]
-    # A model that came in since is there when the panel is seen again.
+    # A model that comes in later is there at once.
     import_(folders[1])
-    score.models.hide()
-    score.models.show()
     qtbot.waitUntil(lambda: len(score.models.models) == 3, timeout=TIMEOUT)
     assert [model.path for model in score.models.chosen] == [folders[0]]
     # One that is opened here is ticked, and the next window lists it as well.
     score.models.open_model(folders[2])
     qtbot.waitUntil(lambda: len(score.models.models) == 4, timeout=TIMEOUT)
     assert [m.path for m in score.models.chosen] == [folders[0], folders[2]]
+    # The other panel offers it, and keeps its own choice.
+    assert folders[2] in {model.path for model in classify.model_picker.models}
+    assert classify.model_picker.model.path == folders[1]
     wait_for_threads(qtbot)
     viewer.close()
     again = open_panel(make_viewer(), qtbot)

@@ -29,17 +29,17 @@ from napari_resonance.viewer.drop_area import DropArea
 from napari_resonance.viewer.fold import Fold, text_label
 from napari_resonance.viewer.forms import fill_panel
 from napari_resonance.viewer.hidden_row import HiddenRow
+from napari_resonance.viewer.imported_models import imported_folders
 from napari_resonance.viewer.job_runner import JobRunner
 from napari_resonance.viewer.measuring import Measured, measure
 from napari_resonance.viewer.message import Message
-from napari_resonance.viewer.model_picker import IMPORTED, ModelPicker
+from napari_resonance.viewer.model_picker import ModelPicker
 from napari_resonance.viewer.records import record_of
 from napari_resonance.viewer.region_row import RegionRow
 from napari_resonance.viewer.requests import Asking, cases_of, options_of
 from napari_resonance.viewer.run_row import RunRow
 from napari_resonance.viewer.scan_opener import ScanOpener
 from napari_resonance.viewer.scan_picker import ScanPicker
-from napari_resonance.viewer.settings import remembered_paths
 from napari_resonance.viewer.shortcuts import shortcuts_text
 from napari_resonance.viewer.viewer_actions import (
     keep_answer,
@@ -93,8 +93,7 @@ class ClassifyPanel(QWidget):
         self.column = fill_panel(self, self._widgets())
         self._connect()
         self._on_model(None)
-        imported = remembered_paths(IMPORTED)
-        search = partial(find_choices, imported=imported)
+        search = partial(find_choices, imported=imported_folders())
         self.model_search.run(search, self._on_choices)
 
     def open_paths(self, paths: Iterable[str | PathLike[str]]) -> None:

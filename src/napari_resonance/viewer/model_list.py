@@ -18,13 +18,14 @@ from qtpy.QtWidgets import (
 
 from napari_resonance.viewer.classification import find_models, read_model
 from napari_resonance.viewer.dialogs import ask_folder
-from napari_resonance.viewer.job_runner import JobRunner
-from napari_resonance.viewer.model_picker import CHOSEN, IMPORTED
-from napari_resonance.viewer.settings import (
-    remember_path,
-    remembered,
-    remembered_paths,
+from napari_resonance.viewer.imported_models import (
+    import_model,
+    imported,
+    imported_folders,
 )
+from napari_resonance.viewer.job_runner import JobRunner
+from napari_resonance.viewer.model_picker import CHOSEN
+from napari_resonance.viewer.settings import remembered
 
 if TYPE_CHECKING:
     from napari_resonance.classifier.bundle import Bundle
@@ -54,6 +55,7 @@ class ModelList(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.list)
         layout.addWidget(self.browse)
+        imported.added.connect(self._on_imported)
 
     @property
     def models(self) -> list[Bundle]:
@@ -107,11 +109,11 @@ class ModelList(QWidget):
     def look(self) -> None:
         """Look for models in the background."""
         if not self.search.is_busy:
-            work = partial(find_models, imported=remembered_paths(IMPORTED))
+            work = partial(find_models, imported=imported_folders())
             self.search.run(work, self._on_found)
 
     def open_model(self, folder: Path) -> None:
-        """Read the model in a folder and list it, ticked; the next windows do too."""
+        """Read the model in a folder and tick it; other lists offer it as well."""
         self.search.run(lambda *_: read_model(folder), self._on_model)
 
     def named(self, name: str) -> Bundle | None:
@@ -133,4 +135,8 @@ class ModelList(QWidget):
 
     def _on_model(self, model: Bundle) -> None:
         self.add([model])
-        remember_path(IMPORTED, model.path)
+        import_model(model)
+
+    def _on_imported(self, model: Bundle) -> None:
+        if self.models:  # or else the search is still to choose the first tick
+            self.offer([model], "")

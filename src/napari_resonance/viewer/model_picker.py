@@ -16,19 +16,16 @@ from napari_resonance.classifier.card_facts import card_facts
 from napari_resonance.viewer.device_picker import DevicePicker
 from napari_resonance.viewer.dialogs import ask_folder
 from napari_resonance.viewer.forms import add_field, narrow_box, new_form
+from napari_resonance.viewer.imported_models import import_model, imported
 from napari_resonance.viewer.model_card import ModelCard
 from napari_resonance.viewer.settings import (
     choose_remembered,
     remember,
     remember_choice,
-    remember_path,
 )
 
 if TYPE_CHECKING:
     from napari_resonance.classifier.bundle import Bundle
-
-IMPORTED = "models/imported"
-"""Setting that names the folders of the user's own models."""
 
 CHOSEN = "models/chosen"
 """Setting that names the folder of the model that was chosen last."""
@@ -66,6 +63,7 @@ class ModelPicker(QWidget):
         add_field(form, "Model", row)
         form.addRow(self.about)
         remember_choice(self.box, CHOSEN)
+        imported.added.connect(self._on_imported)
         self._on_model()
 
     @property
@@ -81,6 +79,29 @@ class ModelPicker(QWidget):
 
     def add_model(self, model: Bundle) -> None:
         """Offer one more model, or anew one that was trained again, and choose it."""
+        self.box.setCurrentIndex(self._list(model))
+
+    def adopt_model(self, model: Bundle) -> None:
+        """Offer a model of the user's, choose it, and do so in later windows too."""
+        self.add_model(model)
+        import_model(model)
+        remember(CHOSEN, str(model.path))
+
+    def set_models(self, models: tuple[Bundle, ...]) -> None:
+        """Offer these models and choose the one that was used last, or the first."""
+        for model in models:
+            self.add_model(model)
+        self.box.setCurrentIndex(0 if models else -1)
+        choose_remembered(self.box, CHOSEN)
+        self.box.setPlaceholderText("no model was found")
+
+    def _on_imported(self, model: Bundle) -> None:
+        """List what another panel imported, without choosing it."""
+        if self._models:  # or else the search is still to choose the first one
+            self._list(model)
+
+    def _list(self, model: Bundle) -> int:
+        """List one, in the place of one of the same folder; return where."""
         places = [known.path for known in self._models]
         if model.path in places:
             index = places.index(model.path)
@@ -92,21 +113,7 @@ class ModelPicker(QWidget):
             self.box.addItem(model.card.name, str(model.path))
         if self.box.currentIndex() == index:
             self._on_model()
-        self.box.setCurrentIndex(index)
-
-    def adopt_model(self, model: Bundle) -> None:
-        """Offer a model of the user's, choose it, and do so in later windows too."""
-        self.add_model(model)
-        remember_path(IMPORTED, model.path)
-        remember(CHOSEN, str(model.path))
-
-    def set_models(self, models: tuple[Bundle, ...]) -> None:
-        """Offer these models and choose the one that was used last, or the first."""
-        for model in models:
-            self.add_model(model)
-        self.box.setCurrentIndex(0 if models else -1)
-        choose_remembered(self.box, CHOSEN)
-        self.box.setPlaceholderText("no model was found")
+        return index
 
     def _choose_folder(self) -> None:
         folder = ask_folder(self, "Open the folder of a model", "models")
