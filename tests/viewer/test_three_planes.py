@@ -151,6 +151,11 @@ def _fitted(model: Any) -> float:
     return found
 
 
+def _picture(canvas: Any) -> Any:
+    QApplication.processEvents()
+    return canvas.screenshot(flash=False)
+
+
 def test_canvases_are_zoomed_together(make_viewer: Any, qtbot: Any) -> None:
     viewer = make_viewer(show=True)
     viewer.window.set_geometry(0, 0, 1000, 800)
@@ -171,6 +176,12 @@ def test_canvases_are_zoomed_together(make_viewer: Any, qtbot: Any) -> None:
         zoom = view.model.scene.camera.zoom
         length = view.model.canvas.overlays.scale_bar.length
         assert 0 < length * zoom <= view.canvas.width() / 4
+        assert view.cross_hair.layer.edge_width * zoom == pytest.approx(2)
+        # And are drawn as long as that: drawing them anew changes nothing.
+        shown = _picture(view.canvas)
+        bar = view.model.canvas.overlays.scale_bar
+        bar.events.font_size.emit(bar.font_size)
+        assert np.array_equal(_picture(view.canvas), shown)
     # The others go on showing the place where the slices cross.
     for model, camera in zip(models[1:], cameras[1:], strict=True):
         there = [model.dims.point[axis] for axis in model.dims.displayed]

@@ -11,6 +11,7 @@ NAME = "Cross-hair"
 
 # Around the place itself the lines leave this many mm free.
 _GAP_MM = 5.0
+_WIDTH_PIXELS = 2.0
 _STILL_PIXELS = 3
 
 
@@ -41,8 +42,7 @@ class CrossHair:
             ndim=ndim,
             name=NAME,
             edge_color="#59d8e6",
-            # Wide enough to be seen where the whole scan is fitted into a small view.
-            edge_width=float(np.ptp(self._extent, axis=0).max()) / 200,
+            edge_width=self._width(viewer),
             vector_style="line",
             opacity=0.9,
             # A canvas that is moved into a dock loses how depths are compared.
@@ -54,6 +54,7 @@ class CrossHair:
         viewer.layers.selection.active = selected
         viewer.dims.point = point
         viewer.dims.events.point.connect(self._follow)
+        viewer.scene.camera.events.zoom.connect(self._follow_zoom)
         viewer.mouse_drag_callbacks.append(self._on_click)
 
     def remove(self) -> None:
@@ -62,6 +63,7 @@ class CrossHair:
         if viewer is None:
             return
         viewer.dims.events.point.disconnect(self._follow)
+        viewer.scene.camera.events.zoom.disconnect(self._follow_zoom)
         if self._on_click in viewer.mouse_drag_callbacks:
             viewer.mouse_drag_callbacks.remove(self._on_click)
         # napari goes to the middle of what is left.
@@ -85,6 +87,17 @@ class CrossHair:
         viewer = self._viewer()
         if viewer is not None and viewer.dims.ndim == self.layer.ndim:
             self.layer.data = self._lines(viewer.dims.point, self.layer.ndim)
+
+    def _follow_zoom(self, event: Any = None) -> None:
+        """Keep the lines as wide on the canvas: wider ones would cover the scan."""
+        viewer = self._viewer()
+        if viewer is not None:
+            self.layer.edge_width = self._width(viewer)
+
+    @staticmethod
+    def _width(viewer: Any) -> float:
+        """Return the width of the lines in mm."""
+        return _WIDTH_PIXELS / max(float(viewer.scene.camera.zoom), 1e-9)
 
     def _lines(self, point: Any, ndim: int) -> Any:
         """Return ``(6, 2, ndim)``: starts and directions, two lines an axis."""

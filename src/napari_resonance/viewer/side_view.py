@@ -134,6 +134,9 @@ class SideView(QWidget):
         fitting = [length for length in _BARS_MM if length <= most]
         bar = self.model.canvas.overlays.scale_bar
         bar.length = max(fitting, default=_BARS_MM[0])
+        # napari 0.9 draws another length only once the zoom changes, and may have
+        # drawn this zoom already; for the size of the font it draws anew.
+        bar.events.font_size.emit(bar.font_size)
 
     def _forget_layers(self) -> None:
         kept = []
