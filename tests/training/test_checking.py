@@ -63,7 +63,7 @@ def test_a_scan_that_cannot_be_read_is_left_out_with_a_reason(table, tmp_path):
 
 def test_the_training_does_not_prepare_again(table, tmp_path, monkeypatch):
     check_labels(table, tmp_path / "model", options=QUICK)
-    monkeypatch.setattr(prepared, "prepare_case", None)
+    monkeypatch.setattr(prepared, "prepare_regions", None)
     result = finetune(table, tmp_path / "model", options=QUICK)
     assert result.bundle.card.labels == ("cube", "none")
 

@@ -13,7 +13,7 @@ from napari_resonance.training.cases import Case
 from napari_resonance.training.label_folders import cases_in_folders
 from napari_resonance.training.label_writer import write_labels as write
 from napari_resonance.training.labels import read_labels
-from napari_resonance.training.one_case import prepare_case
+from napari_resonance.training.one_case import prepare_regions
 
 TABLE = (
     "path,label,patient,split,weight,center_x,center_y,center_z,channel_2,site\n"
@@ -60,7 +60,11 @@ def test_one_of_several_series_of_a_folder_is_told_apart(tmp_path):
     assert [case.files for case in again] == [case.files for case in cases]
     assert len({case.source for case in again}) == 4
     recipe = Recipe(3, (("orient", {"code": "RAS"}),))
-    shapes = [prepare_case(case, recipe).array.shape for case in again]
+    shapes = [
+        result.array.shape
+        for case in again
+        for result in prepare_regions([case], recipe)
+    ]
     wanted = [read_scans(case.files)[0] for case in cases]
     assert sorted(shapes[0][1:]) == sorted(wanted[0].shape)
     assert sorted(shapes[1][1:]) == sorted(wanted[1].shape)

@@ -248,3 +248,34 @@ def test_facts_of_dicom_files(shared_data, tmp_path):
 )
 def test_ages_become_decades(header, band):
     assert _age_band(header) == band
+
+
+def test_regions_of_one_scan_are_read_once(tmp_path, monkeypatch):
+    rows = ["path,label,center_x,center_y,center_z"]
+    for n in range(2):
+        scan_file(tmp_path / f"p{n}.nii", blobs(n))
+        rows += [f"p{n}.nii,{'xy'[k % 2]},{6 + k},9,8" for k in range(3)]
+    (tmp_path / "broken.nii").write_bytes(b"nothing")
+    rows += [f"broken.nii,x,{k},9,8" for k in range(2)]
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    recipe = Recipe.from_json(
+        {"dimensions": 3, "steps": [{"step": "box", "shape": [8, 8, 6]}]}
+    )
+    read, looked_at = [], []
+    fingerprint_of = one_case.fingerprint_of
+    monkeypatch.setattr(
+        one_case, "read_scan", lambda path: read.append(path.name) or read_scan(path)
+    )
+    monkeypatch.setattr(
+        one_case,
+        "fingerprint_of",
+        lambda scan: looked_at.append(scan) or fingerprint_of(scan),
+    )
+    prepared = prepare_cases(read_labels(tmp_path), recipe, workers=1)
+    assert [name for name in read if name != "broken.nii"] == ["p0.nii", "p1.nii"]
+    assert len(looked_at) == 2
+    assert [case.center_mm[0] for case in prepared.labelled.cases] == [6, 7, 8] * 2
+    assert len(prepared.left_out) == 2
+    for n, case in enumerate(prepared.labelled.cases):
+        expected = recipe.apply(read_scan(case.paths[0]), case.center_mm)
+        np.testing.assert_array_equal(prepared.inputs[n], expected.array[0])

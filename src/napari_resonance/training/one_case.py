@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ from napari_resonance.training.fingerprints import fingerprint_of
 from napari_resonance.training.patients import hashed, header_of
 
 _OLDEST = 90  # Above, an age alone may tell who somebody is.
+# One damaged file must not end a night's work.
+_DAMAGE = (ResonanceError, OSError, ValueError, ArithmeticError, MemoryError)
 _UNITS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 
 
@@ -42,10 +45,49 @@ class LeftOut:
     reason: str
 
 
-def prepare_case(case: Case, recipe: Recipe) -> OneCase | LeftOut:
-    """Read the scans of a case and apply a recipe, or say why that is not possible."""
+class _Scans:
+    """The scans of a case, and what is known of them for each of its regions."""
+
+    def __init__(self, case: Case) -> None:
+        self.all = scans_of(case)
+
+    @cached_property
+    def fingerprint(self) -> NDArray[np.int8]:
+        return fingerprint_of(self.all[0])
+
+
+def scans_together(case: Case) -> tuple[object, ...]:
+    """Return what cases have in common that are regions of the same scans."""
+    return case.paths, case.files
+
+
+def prepare_regions(
+    cases: Sequence[Case], recipe: Recipe
+) -> Iterator[OneCase | LeftOut]:
+    """Yield the input of each case, or why it has none.
+
+    Parameters
+    ----------
+    cases
+        Of the same scans, see `scans_together`, which are read once.
+    recipe
+        What the network wants.
+
+    """
+    scans: _Scans | None = None
+    for case in cases:
+        try:
+            scans = scans or _Scans(case)
+        except _DAMAGE as error:
+            yield _left_out(error)
+        else:
+            yield _prepared(case, scans, recipe)
+
+
+def _prepared(case: Case, read: _Scans, recipe: Recipe) -> OneCase | LeftOut:
+    """Apply a recipe to the scans of a case, or say why that is not possible."""
+    scans = read.all
     try:
-        scans = scans_of(case)
         prepared = recipe.apply(
             scans if len(scans) > 1 else scans[0], center_mm=case.center_mm
         )
@@ -57,16 +99,19 @@ def prepare_case(case: Case, recipe: Recipe) -> OneCase | LeftOut:
         return OneCase(
             array,
             affine,
-            fingerprint_of(scans[0]),
+            read.fingerprint,
             hashed(scans[0].study),
             _facts(scans[0], case),
             prepared.warnings,
         )
-    except ResonanceError as error:
+    except _DAMAGE as error:
+        return _left_out(error)
+
+
+def _left_out(error: Exception) -> LeftOut:
+    if isinstance(error, ResonanceError):
         return LeftOut(error.message)
-    except (OSError, ValueError, ArithmeticError, MemoryError) as error:
-        # One damaged file must not end a night's work.
-        return LeftOut(f"{type(error).__name__}: {error}")
+    return LeftOut(f"{type(error).__name__}: {error}")
 
 
 def scans_of(case: Case) -> list[Scan]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +15,13 @@ from numpy.typing import NDArray
 from napari_resonance.errors import CancelledError, TrainingError
 from napari_resonance.preprocessing import Recipe
 from napari_resonance.progress import Progress, ShouldStop, never, no_progress
-from napari_resonance.training.cases import LabelledSet, listed
-from napari_resonance.training.one_case import LeftOut, OneCase, prepare_case
+from napari_resonance.training.cases import Case, LabelledSet, listed
+from napari_resonance.training.one_case import (
+    LeftOut,
+    OneCase,
+    prepare_regions,
+    scans_together,
+)
 from napari_resonance.training.prepared_store import (
     Store,
     Stored,
@@ -25,6 +30,8 @@ from napari_resonance.training.prepared_store import (
     open_store,
 )
 
+# Regions of one scan; more would make stopping wait.
+_TOGETHER = 16
 _OTHER_SHAPE = "its input is"
 _WARNINGS = 10  # sentences about the preparation that are passed on
 
@@ -130,25 +137,36 @@ def _fill(
     """Prepare the cases, a few ahead of the one that is stored."""
     progress, should_stop = callables
     total = len(labelled.cases)
-    waiting = iter(labelled.cases)
+    waiting = _together(labelled.cases)
+
+    def begun(most: int) -> list[Future[list[OneCase | LeftOut]]]:
+        return [pool.submit(together, cases) for cases in islice(waiting, most)]
+
+    def together(cases: Sequence[Case]) -> list[OneCase | LeftOut]:
+        return list(prepare_regions(cases, recipe))
+
+    n = 0
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        ahead = [
-            pool.submit(prepare_case, case, recipe)
-            for case in islice(waiting, 2 * max(1, workers))
-        ]
+        ahead = begun(2 * max(1, workers))
         try:
-            for n in range(total):
-                if should_stop():
-                    raise CancelledError("preparing the scans was stopped")
-                store.add(n, _of_one_shape(ahead.pop(0).result(), store.shape))
-                ahead += [
-                    pool.submit(prepare_case, case, recipe)
-                    for case in islice(waiting, 1)
-                ]
-                progress(n + 1, total, "preparing the scans")
+            while ahead:
+                for result in ahead.pop(0).result():
+                    if should_stop():
+                        raise CancelledError("preparing the scans was stopped")
+                    store.add(n, _of_one_shape(result, store.shape))
+                    n += 1
+                    progress(n, total, "preparing the scans")
+                ahead += begun(1)
         finally:
             for future in ahead:
                 future.cancel()
+
+
+def _together(cases: Sequence[Case]) -> Iterator[tuple[Case, ...]]:
+    """Yield cases by the scan of which they are regions: it is read once for some."""
+    for _, group in groupby(cases, key=scans_together):
+        while part := tuple(islice(group, _TOGETHER)):
+            yield part
 
 
 def _of_one_shape(
