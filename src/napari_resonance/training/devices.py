@@ -31,6 +31,18 @@ def device_for(wanted: str) -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
+def precision_for(wanted: str, device: str) -> str:
+    """Return a precision of Lightning's for one that may be "auto".
+
+    That is the fastest: bfloat16 is slower than float32 on most processors.
+    """
+    if wanted != "auto":
+        return wanted
+    if device in ("auto", "cuda") and torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+    return "32-true"
+
+
 def too_large() -> TrainingError:
     """Return the error that says that not even one case fits."""
     return TrainingError(

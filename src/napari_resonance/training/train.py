@@ -27,7 +27,7 @@ from napari_resonance.training.callbacks import (
     Report,
     Surroundings,
 )
-from napari_resonance.training.devices import device_for, too_large
+from napari_resonance.training.devices import device_for, precision_for, too_large
 from napari_resonance.training.module import (
     FineTuning,
     NonFiniteLossError,
@@ -292,7 +292,7 @@ def _trainer(
         accelerator=accelerator,
         devices=around.devices,
         strategy=_strategy(around.devices, task.settings.gradual),
-        precision=_precision(task.settings.precision, around.device),  # type: ignore[arg-type]
+        precision=precision_for(task.settings.precision, around.device),  # type: ignore[arg-type]
         accumulate_grad_batches=split,
         gradient_clip_val=5.0,
         deterministic=task.settings.deterministic,
@@ -320,7 +320,7 @@ def _sound_convolutions(precision: str, device: str) -> Iterator[None]:
     Of PyTorch 2.13 it reads memory that nobody wrote in the backward pass of bfloat16
     convolutions, where few voxels are left.
     """
-    mixed = _precision(precision, device) != "32-true"
+    mixed = precision_for(precision, device) != "32-true"
     before = torch.backends.mkldnn.enabled
     if mixed and device_for(device) == "cpu":
         torch.backends.mkldnn.set_flags(_enabled=False)
@@ -328,15 +328,6 @@ def _sound_convolutions(precision: str, device: str) -> Iterator[None]:
         yield
     finally:
         torch.backends.mkldnn.set_flags(_enabled=before)
-
-
-def _precision(wanted: str, device: str) -> str:
-    """Return the fastest precision: bfloat16 is slower than float32 on most CPUs."""
-    if wanted != "auto":
-        return wanted
-    if device in ("auto", "cuda") and torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
-    return "32-true"
 
 
 def _resumable(path: Path | None, key: str) -> dict[str, Any] | None:

@@ -16,6 +16,8 @@ from torch.utils.data import DataLoader
 
 from napari_resonance.classifier.network import ResNet, build_resnet
 from napari_resonance.progress import Progress, no_progress
+from napari_resonance.training.devices import precision_for
+from napari_resonance.training.module import channels_last
 from napari_resonance.training.mr_sequence.batches import BatchSettings, HeadBatches
 from napari_resonance.training.mr_sequence.heads import HeadSet
 
@@ -53,9 +55,8 @@ class _Training(lightning.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         images, odds = batch
-        images = images.to(memory_format=torch.channels_last_3d)
         # Mirror images are among the augmented ones, so that one pass is enough here.
-        features = self.network.features(images).flatten(2).mean(dim=2)
+        features = self.network.features(channels_last(images)).flatten(2).mean(dim=2)
         logits: Tensor = self.network.fc(features)  # type: ignore[misc]
         return -(odds * logits.log_softmax(dim=1)).sum(dim=1).mean()
 
@@ -115,7 +116,7 @@ def train_network(
     trainer = lightning.Trainer(
         max_steps=settings.steps,
         accelerator="auto",
-        precision="bf16-mixed",
+        precision=precision_for("auto", "auto"),  # type: ignore[arg-type]
         devices=1,
         logger=False,
         enable_checkpointing=False,
