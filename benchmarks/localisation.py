@@ -18,7 +18,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -88,12 +88,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("scans", type=Path, help="folder of the head scans")
     parser.add_argument("--only", default="", choices=["", *TRAININGS])
+    parser.add_argument("--pretrained", help="what each training begins with")
     parser.add_argument("--epochs", type=int, help="of each training")
     parser.add_argument("--methods", nargs="*", default=list(METHODS))
     parser.add_argument("--maps", type=int, default=60, help="most maps of each side")
     parser.add_argument("--work", type=Path, help="folder in which all of it is kept")
     options = parser.parse_args()
-    for name, training in TRAININGS.items():
+    for name, usual in TRAININGS.items():
+        begins = options.pretrained or usual.pretrained
+        training = replace(usual, pretrained=begins)
         if options.only in ("", name):
             with tempfile.TemporaryDirectory() as temporary:
                 folder = (options.work or Path(temporary)) / name
