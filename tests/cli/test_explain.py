@@ -99,6 +99,8 @@ def test_slices_of_a_2d_network_are_told(resonance, scan, tmp_path):
         (("--target", "PD"), "the classifier has no label 'PD'"),
         (("--method", "occlusion", "--layer", "layer3"), "looks at no layer"),
         (("--window", "-3"), "a window of -3.0 mm cannot cover anything"),
+        (("--window", "20"), "'gradcam' covers no part of the scan"),
+        (("--baseline", "blur"), "'gradcam' compares the scan with nothing"),
         (("--method", "lime"), "'lime' is not one of"),
     ],
 )
@@ -126,6 +128,11 @@ def test_no_map_takes_the_place_of_another(resonance, embedded, scan, tmp_path):
         ("--target", "T2w"),
         ("--target", "T2w", "--against", "FLAIR"),
         ("--target", "T2w", "--sign", "both"),
+        ("--method", "gradient-x-input"),
+        ("--method", "gradient-x-input", "--baseline", "lowest"),
+        ("--method", "occlusion", "--window", "60"),
+        ("--method", "occlusion", "--window", "70"),
+        ("--model", tiny_bundle(tmp_path / "other", labels=LABELS, members=2)),
     )
     files = []
     for words in asked:

@@ -124,7 +124,8 @@ def explain(  # noqa: PLR0913, PLR0917 - one parameter an option
         found = explain_scan(classifier, scans, options, progress=progress(""))
         checks = Checks(faithfulness or "", sanity, stability, residual)
         found, entries, maps = checks.measured(classifier, found, progress)
-    stem = stem_of_map(out / code_of(scans[0], set()), options)
+    stem = out / code_of(scans[0], set())
+    stem = stem_of_map(stem, options, found.prediction.model_sha256)
     files = {name: stem.with_name(f"{stem.name}_{name}.nii.gz") for name in maps}
     for name, one in maps.items():
         write_saliency(one, files[name])

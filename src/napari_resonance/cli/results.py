@@ -59,14 +59,32 @@ def facts(prediction: Prediction, classifier: Classifier) -> dict[str, str]:
     return named | {titles[k]: str(path) for k, path in prediction.files.items()}
 
 
-def stem_of_map(stem: Path, options: ExplainOptions) -> Path:
+def stem_of_map(stem: Path, options: ExplainOptions, model_sha256: str = "") -> Path:
     """Return what the files of one map are called, without their endings.
 
-    Another map of the same scan has other names, so that none takes another's place.
+    Another map of the same scan, or that of another model, has other names, so that
+    none takes another's place.
+
+    Parameters
+    ----------
+    stem
+        What the scan is called.
+    options
+        What map was wanted.
+    model_sha256
+        Whose map it is; empty where there is only one model.
+
     """
+    from napari_resonance.saliency.question import DEFAULT
+
     asked = [options.method, options.target, options.layer]
     asked += [f"not-{options.against}" if options.against else None]
     asked += [options.sign if options.sign != "for" else None]
+    asked += [options.baseline if options.baseline != DEFAULT else None]
+    asked += [f"window-{options.window_mm:g}" if options.window_mm else None]
+    for name, point in (("at", options.center_mm), ("box", options.box_mm)):
+        asked += ["-".join([name, *(f"{mm:g}" for mm in point)]) if point else None]
+    asked += [model_sha256[:8]]
     words = [re.sub(r"[^\w.+-]+", "-", word) for word in asked if word]
     return stem.with_name("_".join([stem.name, *words]))
 
