@@ -77,6 +77,9 @@ def test_gradients_are_taken_in_torch_with_a_notice(resonance, embedded, scan):
     )
     assert ran.code == 0, ran.err
     assert ran.document["layer"] == "layer3"
+    words = nibabel.load(ran.document["saliency"]).header["descrip"].item().decode()
+    assert words.startswith("gradcam layer3 for ")
+    assert "Grad-CAM of layer3 for" in Path(ran.document["page"]).read_text("utf-8")
     assert "made by torch" in ran.document["notices"][0]
 
 
@@ -142,6 +145,19 @@ def test_no_map_takes_the_place_of_another(resonance, embedded, scan, tmp_path):
     assert len(set(files)) == 3 * len(asked)
     assert all(Path(file).is_file() for file in files)
     assert len(list(out.glob("*_regions.csv"))) == len(asked)
+
+
+def test_files_of_labels_that_are_sentences_have_names(resonance, scan, tmp_path):
+    labels = tuple(f"{'long words ' * 20} of label {n}: é" for n in range(3))
+    model = tiny_bundle(tmp_path / "model", labels=labels)
+    asked = ("--model", model, "--against", labels[2], "--out", tmp_path / "out")
+    files = []
+    for label in labels[:2]:
+        ran = resonance("explain", scan, "--target", label, *asked, "--json")
+        assert ran.code == 0, ran.err
+        files.append(Path(ran.document["page"]))
+    assert files[0] != files[1]
+    assert all(file.is_file() for file in files)
 
 
 def _changed(folder: Path, tensor: str, value: float) -> Path:

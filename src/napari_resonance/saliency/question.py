@@ -203,6 +203,7 @@ class Question:
             extent=(self.grid.shape, self.grid.affine),
             oriented=self.case.scan.oriented,
             sign=sign,
+            layer=self.options.layer or "",
         )
 
     def torch_network(self) -> tuple[Any, str]:
