@@ -71,6 +71,22 @@ def test_a_map_is_measured_where_asked(resonance, embedded, scan, tmp_path):
     )
 
 
+def test_people_are_told_what_was_measured(resonance, embedded, scan, tmp_path):
+    out = tmp_path / "out"
+    asked = ("--faithfulness", "full", "--residual", "--out", out)
+    ran = resonance("explain", scan, *asked)
+    assert ran.code == 0, ran.err
+    words = " ".join(ran.out.split())
+    for n in range(1, 5):
+        assert f"layer{n}.0: " in words
+        assert f"residual_layer{n}.nii.gz" in "".join(ran.out.split())
+    assert words.count("of the sum its own, score ") == 4
+    assert "than the scan's own edges" in ran.err
+    assert "(sensitivity-n)" in ran.err
+    (page,) = out.glob("*.html")
+    assert "than the scan&#39;s own edges" in page.read_text("utf-8")
+
+
 def test_gradients_are_taken_in_torch_with_a_notice(resonance, embedded, scan):
     ran = resonance(
         "explain", scan, "--layer", "layer3", "--out", scan.parent / "o", "--json"

@@ -98,6 +98,7 @@ def test_all_orders_share_their_ends(asked):
 
 def test_the_document_is_strict_json(asked):
     document = faithfulness(*asked).to_json()
+    assert document["rivals"] == ""
     assert {
         "deletion_auc",
         "insertion_auc",
@@ -114,6 +115,9 @@ def test_the_full_version_adds_edges_orders_and_sensitivity(asked):
     assert found.edges is not None
     assert found.sensitivity is not None
     assert -1 <= found.sensitivity <= 1
+    assert "better than the scan's own edges" in found.rivals
+    assert f"correlate by {found.sensitivity:.2f}" in found.rivals
+    assert found.to_json()["rivals"] == found.rivals
     assert found.forwards == 2 + 2 * 15 * 7 + 48
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_resonance.cli.classify import progress_bar
-from napari_resonance.cli.honesty import Checks, sentences
+from napari_resonance.cli.honesty import Checks, sentences, tables
 from napari_resonance.cli.options import (
     DEFAULT_MODEL,
     Against,
@@ -165,7 +165,8 @@ def _report(
     def show(console: "Console") -> None:
         from napari_resonance.cli.show import show_details
 
-        show_details(console, prediction, facts(prediction, classifier))
+        named = facts(prediction, classifier) | tables(entries)
+        show_details(console, prediction, named)
         for line in sentences(entries):
             say(f"{line}.")
         for notice in found.notices:

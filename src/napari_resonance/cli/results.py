@@ -39,12 +39,12 @@ def place(prediction: Prediction, classifier: Classifier) -> str:
     return describe_place(prediction.saliency, classifier.card.body_part)
 
 
-def facts(prediction: Prediction, classifier: Classifier) -> dict[str, str]:
+def facts(prediction: Prediction, classifier: Classifier) -> dict[str, str | list[str]]:
     """Return what is printed below a single answer, by name."""
     from napari_resonance.export.wording import place_mm, title_of
 
     card = classifier.card
-    named = {"Scan": prediction.source}
+    named: dict[str, str | list[str]] = {"Scan": prediction.source}
     if prediction.channels:
         named["With"] = ", ".join(prediction.channels)
     if prediction.center_mm is not None:

@@ -127,6 +127,26 @@ class Faithfulness:
             "random order)"
         )
 
+    @property
+    def rivals(self) -> str:
+        """What the full version adds, in words; empty in the quick one."""
+        if self.edges is None:
+            return ""
+        away = self.edges.deletion_auc - self.curves.deletion_auc
+        back = self.curves.insertion_auc - self.edges.insertion_auc
+        better = "better" if min(away, back) > 0 else "not better"
+        text = (
+            f"the map is {better} than the scan's own edges, which know nothing of the "
+            f"network (deletion {away:.0%}, insertion {back:.0%} of the probability "
+            "better)"
+        )
+        if self.sensitivity is None:
+            return text
+        return (
+            f"{text}; what it says of random parts of the scan and what taking them "
+            f"away does correlate by {self.sensitivity:.2f} (sensitivity-n)"
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return the ``faithfulness`` entry of a document."""
         edges = self.edges
@@ -144,6 +164,7 @@ class Faithfulness:
             "insertion": list(self.curves.insertion),
             "forwards": self.forwards,
             "sentence": self.sentence,
+            "rivals": self.rivals,
         }
 
 
