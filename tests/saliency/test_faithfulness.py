@@ -68,6 +68,15 @@ def test_a_gain_that_may_be_luck_is_not_called_better():
     assert worse.sentence.startswith("the map is not better than chance")
 
 
+def test_nothing_is_never_less_than_nothing():
+    curves = Curves((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    hair = Curves((0.5, 0.499, 0.5), (0.5, 0.501, 0.5))
+    found = Faithfulness("full", curves, (hair,), hair, None, forwards=0)
+    assert "deletion 0%, insertion 0%" in found.sentence
+    assert "deletion 0%, insertion 0%" in found.rivals
+    assert "not better than the scan's own edges" in found.rivals
+
+
 def test_the_quick_version_takes_thirty_runs(asked):
     finder, explained = asked
     calls = []

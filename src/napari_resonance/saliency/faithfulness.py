@@ -111,8 +111,7 @@ class Faithfulness:
     @property
     def sentence(self) -> str:
         """What it comes to, in words."""
-        away = f"{_gain(self, 'deletion'):.0%}"
-        back = f"{_gain(self, 'insertion'):.0%}"
+        away, back = (_percent(_gain(self, w)) for w in ("deletion", "insertion"))
         if self.better_than_chance:
             return (
                 "the map is better than chance: what it marks matters to the network "
@@ -137,8 +136,8 @@ class Faithfulness:
         better = "better" if min(away, back) > 0 else "not better"
         text = (
             f"the map is {better} than the scan's own edges, which know nothing of the "
-            f"network (deletion {away:.0%}, insertion {back:.0%} of the probability "
-            "better)"
+            f"network (deletion {_percent(away)}, insertion {_percent(back)} of the "
+            "probability better)"
         )
         if self.sensitivity is None:
             return text
@@ -334,6 +333,11 @@ def _area(values: Sequence[float]) -> float:
 
 def _mean(values: Iterator[float]) -> float:
     return float(np.mean(list(values)))
+
+
+def _percent(share: float) -> str:
+    """Return a difference in whole per cent; nothing is never less than nothing."""
+    return f"{round(100 * share)}%"
 
 
 def _gain(found: Faithfulness, way: Literal["deletion", "insertion"]) -> float:
