@@ -118,7 +118,7 @@ def _one(
         f"learn from; test AUC {area:.3f} after {time.perf_counter() - started:.0f} s",
         flush=True,
     )
-    if area < LEARNT:
+    if not has_learnt(area):
         print("it has not learnt to find the lesions: its maps are not scored")
         return
     asked = {side: _spread(found, options.maps) for side, found in right.items()}
@@ -133,6 +133,14 @@ def _one(
             words = f"`{method}`" if layer is None else f"`{method}` of `{layer}`"
             print(f"| {words} | {row} |", flush=True)
     print(f"all in {time.perf_counter() - started:.0f} s")
+
+
+def has_learnt(area: float) -> bool:
+    """Tell whether a test AUC is one of a classifier whose maps are worth a score.
+
+    NaN, the area where all test cases are of one kind, is not.
+    """
+    return area >= LEARNT
 
 
 def _learn(

@@ -58,6 +58,11 @@ def test_the_centre_may_be_negative_and_is_in_the_answer(
     assert np.abs(np.subtract(result["peak_mm"], mm)).max() < 8 * 3**0.5 + 8
     assert "the marked place" in result["place"]  # and no hemisphere of a box
     assert Path(result["picture"]).is_file()
+    # Another box is another map.
+    more += ("--box", "20,20,20")
+    ran = resonance("classify", path, "-m", region, "--center", place, *more, "--json")
+    assert ran.document["results"][0]["picture"] != result["picture"]
+    assert len(list(out.glob("*.png"))) == 2
     with open(out / "results.csv", newline="") as file:
         (row,) = csv.DictReader(file)
     assert float(row["center_x"]) == pytest.approx(mm[0], abs=1e-3)

@@ -71,12 +71,31 @@ def test_a_map_is_measured_where_asked(resonance, embedded, scan, tmp_path):
     )
 
 
+def test_people_are_told_what_was_measured(resonance, embedded, scan, tmp_path):
+    out = tmp_path / "out"
+    asked = ("--faithfulness", "full", "--residual", "--out", out)
+    ran = resonance("explain", scan, *asked)
+    assert ran.code == 0, ran.err
+    words = " ".join(ran.out.split())
+    for n in range(1, 5):
+        assert f"layer{n}.0: " in words
+        assert f"residual_layer{n}.nii.gz" in "".join(ran.out.split())
+    assert words.count("of the sum its own, score ") == 4
+    assert "than the scan's own edges" in ran.err
+    assert "(sensitivity-n)" in ran.err
+    (page,) = out.glob("*.html")
+    assert "than the scan&#39;s own edges" in page.read_text("utf-8")
+
+
 def test_gradients_are_taken_in_torch_with_a_notice(resonance, embedded, scan):
     ran = resonance(
         "explain", scan, "--layer", "layer3", "--out", scan.parent / "o", "--json"
     )
     assert ran.code == 0, ran.err
     assert ran.document["layer"] == "layer3"
+    words = nibabel.load(ran.document["saliency"]).header["descrip"].item().decode()
+    assert words.startswith("gradcam layer3 for ")
+    assert "Grad-CAM of layer3 for" in Path(ran.document["page"]).read_text("utf-8")
     assert "made by torch" in ran.document["notices"][0]
 
 
@@ -99,6 +118,8 @@ def test_slices_of_a_2d_network_are_told(resonance, scan, tmp_path):
         (("--target", "PD"), "the classifier has no label 'PD'"),
         (("--method", "occlusion", "--layer", "layer3"), "looks at no layer"),
         (("--window", "-3"), "a window of -3.0 mm cannot cover anything"),
+        (("--window", "20"), "'gradcam' covers no part of the scan"),
+        (("--baseline", "blur"), "'gradcam' compares the scan with nothing"),
         (("--method", "lime"), "'lime' is not one of"),
     ],
 )
@@ -126,6 +147,11 @@ def test_no_map_takes_the_place_of_another(resonance, embedded, scan, tmp_path):
         ("--target", "T2w"),
         ("--target", "T2w", "--against", "FLAIR"),
         ("--target", "T2w", "--sign", "both"),
+        ("--method", "gradient-x-input"),
+        ("--method", "gradient-x-input", "--baseline", "lowest"),
+        ("--method", "occlusion", "--window", "60"),
+        ("--method", "occlusion", "--window", "70"),
+        ("--model", tiny_bundle(tmp_path / "other", labels=LABELS, members=2)),
     )
     files = []
     for words in asked:
@@ -135,6 +161,19 @@ def test_no_map_takes_the_place_of_another(resonance, embedded, scan, tmp_path):
     assert len(set(files)) == 3 * len(asked)
     assert all(Path(file).is_file() for file in files)
     assert len(list(out.glob("*_regions.csv"))) == len(asked)
+
+
+def test_files_of_labels_that_are_sentences_have_names(resonance, scan, tmp_path):
+    labels = tuple(f"{'long words ' * 20} of label {n}: é" for n in range(3))
+    model = tiny_bundle(tmp_path / "model", labels=labels)
+    asked = ("--model", model, "--against", labels[2], "--out", tmp_path / "out")
+    files = []
+    for label in labels[:2]:
+        ran = resonance("explain", scan, "--target", label, *asked, "--json")
+        assert ran.code == 0, ran.err
+        files.append(Path(ran.document["page"]))
+    assert files[0] != files[1]
+    assert all(file.is_file() for file in files)
 
 
 def _changed(folder: Path, tensor: str, value: float) -> Path:

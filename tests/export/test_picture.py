@@ -184,6 +184,44 @@ def test_labels_are_plain_text_and_long_lists_are_cut(tmp_path, said):
     assert "and 4 more labels" in said
 
 
+def test_long_labels_are_told_apart_and_stay_in_the_picture(tmp_path, monkeypatch):
+    names = [
+        "Lymphangioleiomyomatosis",
+        f"Adenocarcinoma{' and so on' * 9}, invasive",
+        f"Adenocarcinoma{' and so on' * 9}, in situ",
+        "W" * 99,
+    ]
+    drawn = []
+    say = legend.say
+
+    def listening(axes, x, y, text, **style):
+        say(axes, x, y, text, **style)
+        box = axes.texts[-1].get_window_extent()
+        drawn.append((text, box.x0, box.x1, axes.figure.bbox.width))
+
+    monkeypatch.setattr(legend, "say", listening)
+    scan, mm = phantom()
+    for label in names:
+        saliency = dataclasses.replace(
+            saliency_at(scan, mm), target=f"{label} rather than {names[1]}", layer="la"
+        )
+        result = prediction(
+            label=label,
+            probability=0.25,
+            probabilities=dict.fromkeys(names, 0.25),
+            saliency=saliency,
+        )
+        drawn.clear()
+        write_picture(scan, result, tmp_path / "a.png")
+        texts = [text for text, *_ in drawn]
+        answer, *bars = [t for t in texts if t[:5] in {n[:5] for n in names}][:5]
+        assert answer[-5:] == label[-5:]
+        assert len(set(bars)) == 4
+        assert any("Grad-CAM of la for" in text for text in texts)
+        for text, left, right, width in drawn:
+            assert 0 <= left <= right <= width, text
+
+
 @pytest.mark.parametrize("value", [0.0, -1.0, np.nan])
 def test_a_map_without_evidence_is_said_to_be_one(tmp_path, said, value):
     scan, mm = phantom()

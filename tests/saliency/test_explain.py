@@ -32,7 +32,8 @@ def tiny(
 
 def _options(method: str, **wanted: Any) -> ExplainOptions:
     """Return options with few windows, for tests."""
-    return ExplainOptions(method, **{"target": "a", "window_mm": 30.0} | wanted)
+    window = 30.0 if METHODS[method].takes_window else None
+    return ExplainOptions(method, **{"target": "a", "window_mm": window} | wanted)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -120,6 +121,15 @@ def test_a_notice_says_that_torch_made_the_map(tiny: Classifier):
 
 
 @pytest.mark.parametrize(
+    ("asked", "is_said"), [(18.0, False), (1e6, True), (0.1, True)]
+)
+def test_a_window_that_does_not_fit_is_said_to_be_another(tiny, asked, is_said):
+    found = explain(tiny, SCAN, _options("occlusion", window_mm=asked))
+    notices = [n for n in found.notices if f"a window of {asked:g} mm" in n]
+    assert len(notices) == is_said
+
+
+@pytest.mark.parametrize(
     ("options", "sentence"),
     [
         ({"method": "guided-backprop"}, "no saliency method 'guided-backprop'. Use"),
@@ -129,6 +139,8 @@ def test_a_notice_says_that_torch_made_the_map(tiny: Classifier):
         ({"layer": "layer9"}, "no layer 'layer9'. Use conv1, layer1, layer2, layer3"),
         ({"layer": "fc"}, "'fc' gives no feature map"),
         ({"method": "gradient-x-input", "layer": "layer3"}, "looks at no layer"),
+        ({"window_mm": 30.0}, "'gradcam' covers no part of .* or use occlusion"),
+        ({"method": "fused-cam", "baseline": "blur"}, "compares the scan with nothing"),
     ],
 )
 def test_what_cannot_be_explained_is_refused(tiny: Classifier, options, sentence):

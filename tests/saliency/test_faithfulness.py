@@ -68,6 +68,15 @@ def test_a_gain_that_may_be_luck_is_not_called_better():
     assert worse.sentence.startswith("the map is not better than chance")
 
 
+def test_nothing_is_never_less_than_nothing():
+    curves = Curves((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    hair = Curves((0.5, 0.499, 0.5), (0.5, 0.501, 0.5))
+    found = Faithfulness("full", curves, (hair,), hair, None, forwards=0)
+    assert "deletion 0%, insertion 0%" in found.sentence
+    assert "deletion 0%, insertion 0%" in found.rivals
+    assert "not better than the scan's own edges" in found.rivals
+
+
 def test_the_quick_version_takes_thirty_runs(asked):
     finder, explained = asked
     calls = []
@@ -98,6 +107,7 @@ def test_all_orders_share_their_ends(asked):
 
 def test_the_document_is_strict_json(asked):
     document = faithfulness(*asked).to_json()
+    assert document["rivals"] == ""
     assert {
         "deletion_auc",
         "insertion_auc",
@@ -114,6 +124,9 @@ def test_the_full_version_adds_edges_orders_and_sensitivity(asked):
     assert found.edges is not None
     assert found.sensitivity is not None
     assert -1 <= found.sensitivity <= 1
+    assert "better than the scan's own edges" in found.rivals
+    assert f"correlate by {found.sensitivity:.2f}" in found.rivals
+    assert found.to_json()["rivals"] == found.rivals
     assert found.forwards == 2 + 2 * 15 * 7 + 48
 
 

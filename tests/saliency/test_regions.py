@@ -120,3 +120,15 @@ def test_otsu_parts_two_heaps():
     rng = np.random.default_rng(0)
     heaps = np.concatenate([rng.normal(1, 0.1, 900), rng.normal(3, 0.1, 100)])
     assert 1.3 < otsu(heaps.astype(np.float32)) < 2.7
+
+
+def test_a_region_among_thousands_of_specks_is_found():
+    values = np.zeros((64, 64, 64), np.float32)
+    values[::3, ::3, ::3] = 1.0  # 22 × 22 × 22 voxels that touch no other
+    values[10:20, 30:40, 50:60] = np.where(values[10:20, 30:40, 50:60] > 0, 3, 2.5)
+    affine = np.diag([1.0, 1.0, 2.0, 1.0])
+    saliency = Saliency(values, affine, "gradcam", "a", ((64, 64, 64), affine))
+    (found,) = regions_of(saliency)
+    assert found.volume_mm3 == 1000 * 2
+    assert found.center_mm == pytest.approx((14.5, 34.5, 109), abs=0.2)
+    assert found.share == pytest.approx(1, abs=1e-6)

@@ -66,6 +66,8 @@ class Saliency:
         How well the map says what the network looked at, measured on the scan itself:
         the ``faithfulness`` entry of a document (see ``saliency.faithfulness``). None
         where it was not measured.
+    layer
+        The layer whose feature map was chosen; empty for the method's own.
 
     """
 
@@ -77,6 +79,7 @@ class Saliency:
     oriented: bool = True
     sign: str = "for"
     faithfulness: Mapping[str, Any] | None = None
+    layer: str = ""
 
     @property
     def shown(self) -> NDArray[np.float32]:

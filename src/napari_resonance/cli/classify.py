@@ -189,8 +189,15 @@ class Job:
             self.errors.append(_too_large(scan, error))
             return
         if self.out is not None and prediction.saliency is not None:
-            asked = ExplainOptions(str(self.saliency), self.target, self.against)
-            stem = stem_of_map(self.out / code_of(scan, self._codes), asked)
+            asked = ExplainOptions(
+                str(self.saliency),
+                self.target,
+                self.against,
+                center_mm=self.where.center_mm,
+                box_mm=self.where.box_mm,
+            )
+            stem = self.out / code_of(scan, self._codes)
+            stem = stem_of_map(stem, asked, prediction.model_sha256)
             try:
                 prediction = write_files(scan, prediction, stem)
             except ResonanceError as error:

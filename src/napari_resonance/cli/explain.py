@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_resonance.cli.classify import progress_bar
-from napari_resonance.cli.honesty import Checks, sentences
+from napari_resonance.cli.honesty import Checks, sentences, tables
 from napari_resonance.cli.options import (
     DEFAULT_MODEL,
     Against,
@@ -124,7 +124,8 @@ def explain(  # noqa: PLR0913, PLR0917 - one parameter an option
         found = explain_scan(classifier, scans, options, progress=progress(""))
         checks = Checks(faithfulness or "", sanity, stability, residual)
         found, entries, maps = checks.measured(classifier, found, progress)
-    stem = stem_of_map(out / code_of(scans[0], set()), options)
+    stem = out / code_of(scans[0], set())
+    stem = stem_of_map(stem, options, found.prediction.model_sha256)
     files = {name: stem.with_name(f"{stem.name}_{name}.nii.gz") for name in maps}
     for name, one in maps.items():
         write_saliency(one, files[name])
@@ -164,7 +165,8 @@ def _report(
     def show(console: "Console") -> None:
         from napari_resonance.cli.show import show_details
 
-        show_details(console, prediction, facts(prediction, classifier))
+        named = facts(prediction, classifier) | tables(entries)
+        show_details(console, prediction, named)
         for line in sentences(entries):
             say(f"{line}.")
         for notice in found.notices:

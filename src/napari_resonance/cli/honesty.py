@@ -92,8 +92,10 @@ def sentences(entries: dict[str, Any]) -> Iterator[str]:
     """Yield what was found, in sentences without a full stop."""
     for name in ("faithfulness", "sanity", "stability"):
         if entries[name] is not None:
-            text = str(entries[name]["sentence"])
-            yield text[0].upper() + text[1:]
+            for key in ("sentence", "rivals"):
+                text = str(entries[name].get(key) or "")
+                if text:
+                    yield text[0].upper() + text[1:]
     if entries["residual"] is not None:
         block = max(entries["residual"], key=lambda row: abs(row["change"]))
         change = f"{-block['change']:+.2f}"
@@ -103,6 +105,21 @@ def sentences(entries: dict[str, Any]) -> Iterator[str]:
             mean = entries[name]["mean_spearman"]
             count = len(entries[name]["maps"])
             yield f"Maps of {count} {makers} have a mean rank correlation of {mean:.2f}"
+
+
+def tables(entries: dict[str, Any]) -> dict[str, list[str]]:
+    """Return what was found that takes several lines, by name."""
+    found = {}
+    if entries["residual"]:
+        found["Blocks"] = [
+            f"{row['block']}: {row['share']:.0%} of the sum its own, score "
+            f"{-row['change']:+.2f} without it"
+            + (" (shortcut is a projection)" if row["projection"] else "")
+            for row in entries["residual"]
+        ]
+    if entries["maps"]:
+        found["More maps"] = list(entries["maps"].values())
+    return found
 
 
 def _stable(

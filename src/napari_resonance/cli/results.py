@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from napari_resonance.classifier.prediction import Prediction
     from napari_resonance.saliency.question import ExplainOptions
     from napari_resonance.scan import Scan
+
+# Bytes of a file's name before its ending: systems allow 255 with it.
+_LONGEST = 180
 
 
 def entry(prediction: Prediction, classifier: Classifier) -> dict[str, Any]:
@@ -35,12 +39,12 @@ def place(prediction: Prediction, classifier: Classifier) -> str:
     return describe_place(prediction.saliency, classifier.card.body_part)
 
 
-def facts(prediction: Prediction, classifier: Classifier) -> dict[str, str]:
+def facts(prediction: Prediction, classifier: Classifier) -> dict[str, str | list[str]]:
     """Return what is printed below a single answer, by name."""
-    from napari_resonance.export.wording import method_name, place_mm
+    from napari_resonance.export.wording import place_mm, title_of
 
     card = classifier.card
-    named = {"Scan": prediction.source}
+    named: dict[str, str | list[str]] = {"Scan": prediction.source}
     if prediction.channels:
         named["With"] = ", ".join(prediction.channels)
     if prediction.center_mm is not None:
@@ -52,23 +56,45 @@ def facts(prediction: Prediction, classifier: Classifier) -> dict[str, str]:
         named["Looked at"] = place(prediction, classifier).removeprefix("at ")
         if saliency.oriented and not saliency.is_empty:
             position = place_mm(saliency.peak_mm)
-            name = method_name(saliency.method)
-            named[""] = f"{position} (peak of {name} {saliency.claim})"
+            named[""] = f"{position} (peak of {title_of(saliency)})"
     titles = {"picture": "Picture", "saliency": "Saliency", "slices": "Slices"}
     titles |= {"page": "Page", "regions": "Regions"}
     return named | {titles[k]: str(path) for k, path in prediction.files.items()}
 
 
-def stem_of_map(stem: Path, options: ExplainOptions) -> Path:
+def stem_of_map(stem: Path, options: ExplainOptions, model_sha256: str = "") -> Path:
     """Return what the files of one map are called, without their endings.
 
-    Another map of the same scan has other names, so that none takes another's place.
+    Another map of the same scan, or that of another model, has other names, so that
+    none takes another's place.
+
+    Parameters
+    ----------
+    stem
+        What the scan is called.
+    options
+        What map was wanted.
+    model_sha256
+        Whose map it is; empty where there is only one model.
+
     """
+    from napari_resonance.saliency.question import DEFAULT
+
     asked = [options.method, options.target, options.layer]
     asked += [f"not-{options.against}" if options.against else None]
     asked += [options.sign if options.sign != "for" else None]
+    asked += [options.baseline if options.baseline != DEFAULT else None]
+    asked += [f"window-{options.window_mm:g}" if options.window_mm else None]
+    for name, point in (("at", options.center_mm), ("box", options.box_mm)):
+        asked += ["-".join([name, *(f"{mm:g}" for mm in point)]) if point else None]
+    asked += [model_sha256[:8]]
     words = [re.sub(r"[^\w.+-]+", "-", word) for word in asked if word]
-    return stem.with_name("_".join([stem.name, *words]))
+    name = "_".join([stem.name, *words])
+    if len(name.encode()) > _LONGEST:
+        # Labels can be sentences; what is cut off still counts.
+        digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+        name = f"{name.encode()[: _LONGEST - 9].decode(errors='ignore')}_{digest}"
+    return stem.with_name(name)
 
 
 def write_files(scan: Scan, prediction: Prediction, stem: Path) -> Prediction:

@@ -26,7 +26,7 @@ _LAST_COLUMN = 28  # characters
 
 
 def show_details(
-    console: Console, prediction: Prediction, facts: Mapping[str, str]
+    console: Console, prediction: Prediction, facts: Mapping[str, str | list[str]]
 ) -> None:
     """Print one result: the answer, bars of probabilities, then named facts."""
     console.print()

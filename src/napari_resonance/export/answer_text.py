@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from napari_resonance.export.wording import (
     RESEARCH_USE,
     certainty,
-    method_name,
     percent,
     place_mm,
+    title_of,
     why_unsure,
 )
 
@@ -37,7 +37,7 @@ def answer_text(prediction: Prediction, place: str = "") -> str:
         lines.append(f"Region around {place_mm(prediction.center_mm)}")
     saliency = prediction.saliency
     if saliency is not None and place:
-        lines.append(f"{method_name(saliency.method)} {saliency.claim}: {place}")
+        lines.append(f"{title_of(saliency)}: {place}")
     lines.append(
         f"Model {prediction.model}, weights {prediction.model_sha256[:16]}, "
         f"recipe {prediction.recipe_sha256[:16]}"

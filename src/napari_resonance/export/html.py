@@ -18,9 +18,9 @@ from napari_resonance.export.wording import (
     RESEARCH_USE,
     certainty,
     counted,
-    method_name,
     percent,
     place_mm,
+    title_of,
     why_unsure,
 )
 from napari_resonance.progress import Progress, no_progress
@@ -93,9 +93,7 @@ def write_answers(
 def _entry(answer: ReportedAnswer) -> dict[str, object]:
     prediction, saliency = answer.prediction, answer.prediction.saliency
     center = prediction.center_mm
-    named = (
-        "" if saliency is None else f"{method_name(saliency.method)} {saliency.claim}"
-    )
+    named = "" if saliency is None else title_of(saliency)
     return {
         "name": answer.name,
         "prediction": prediction,

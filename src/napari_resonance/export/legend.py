@@ -71,6 +71,38 @@ def say(axes: Axes, x: float, y: float, text: str, **style: Any) -> None:
         drawn.set_path_effects([withStroke(linewidth=2.5, foreground="black")])
 
 
+def _say_within(
+    axes: Axes,
+    place: tuple[float, float],
+    text: str,
+    width: float,
+    sizes: Sequence[int],
+    *,
+    bold: str = "",
+) -> None:
+    """Write text that is no wider than so many pixels, as large as that allows.
+
+    Where the smallest size is too wide, the middle goes: names of one kind may begin
+    alike. `bold` is the colour of bold text.
+    """
+    style: dict[str, Any] = {"weight": "bold", "color": bold} if bold else {}
+
+    def wide(words: str, size: int) -> float:
+        drawn = axes.text(
+            0, 0, words, family="DejaVu Sans", size=size, parse_math=False, **style
+        )
+        extent = drawn.get_window_extent().width
+        drawn.remove()
+        return float(extent)
+
+    size = next((size for size in sizes if wide(text, size) <= width), sizes[-1])
+    shown, kept = text, len(text)
+    while kept > 1 and wide(shown, size) > width:
+        kept -= 1
+        shown = f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}"
+    say(axes, *place, shown, size=size, **style)
+
+
 def draw(axes: Axes, facts: Facts) -> None:
     """Fill axes with the words; their data become pixels from the top left."""
     box = axes.get_window_extent()
@@ -118,10 +150,9 @@ def _sides(affine: FloatArray, n_axes: int) -> str:
 
 def _answer(axes: Axes, prediction: Prediction) -> float:
     width = axes.get_xlim()[1]
-    label = textwrap.shorten(prediction.label, 22, placeholder="…")
     # A figure that must not be relied on is not the brightest thing in the picture.
     strong = TEXT if prediction.sure else DIM
-    say(axes, 0, 4, label, size=26, weight="bold", color=strong)
+    _say_within(axes, (0, 4), prediction.label, width - 190, (26, 19, 14), bold=strong)
     number = percent(prediction.probability)
     say(axes, width, 4, number, size=26, ha="right", color=strong)
     color = _SURE if prediction.sure else _UNSURE
@@ -140,8 +171,7 @@ def _bars(axes: Axes, y: float, prediction: Prediction) -> float:
         shown = sorted(shown, key=lambda item: -item[1])[:_MOST_LABELS]
     left, right = 150, axes.get_xlim()[1] - 78
     for label, probability in shown:
-        name = textwrap.shorten(label, 18, placeholder="…")
-        say(axes, 0, y, name, size=11)
+        _say_within(axes, (0, y), label, left - 8, (11, 9))
         axes.fill_between([left, right], y + 2, y + 15, color=_TRACK, linewidth=0)
         end = left + (right - left) * probability
         axes.fill_between([left, end], y + 2, y + 15, color=_BAR, linewidth=0)
@@ -159,19 +189,17 @@ def _evidence(axes: Axes, y: float, facts: Facts) -> float:
     saliency, overlay = facts.prediction.saliency, facts.overlay
     if saliency is None:
         return y - 18
-    title = f"{title_of(saliency)}, evidence per {unit_of(saliency)}"
-    say(axes, 0, y, title, size=11)
-    if overlay is None:
-        say(
-            axes,
-            0,
-            y + 22,
-            f"no evidence {saliency.claim} anywhere",
-            size=10,
-            color=DIM,
-        )
-        return y + 40
     width = axes.get_xlim()[1]
+    title = f"{title_of(saliency)}, evidence per {unit_of(saliency)}"
+    for n, line in enumerate(_wrapped(title, width * 9 / 11)):
+        y += 20 if n else 0
+        _say_within(axes, (0, y), line, width, (11,))
+    if overlay is None:
+        nothing = f"no evidence {saliency.claim} anywhere"
+        for n, line in enumerate(_wrapped(nothing, width * 9 / 10)):
+            y += 18 if n else 0
+            say(axes, 0, y + 22, line, size=10, color=DIM)
+        return y + 40
     limits = axes.get_xlim(), axes.get_ylim()
     ramp = np.linspace(overlay.bottom, overlay.top, 256, dtype=np.float32)[None]
     grey = np.full((1, 256, 3), 0.45, np.float32)
@@ -212,8 +240,10 @@ def _identity(axes: Axes, y: float, facts: Facts) -> float:
         )
     for name, text in lines.items():
         say(axes, 0, y, name, size=10, color=DIM)
-        family = "DejaVu Sans Mono" if name in ("Weights", "Recipe") else "DejaVu Sans"
-        say(axes, 84, y, text, size=10, fontfamily=family)
+        if name in ("Weights", "Recipe"):
+            say(axes, 84, y, text, size=10, fontfamily="DejaVu Sans Mono")
+        else:
+            _say_within(axes, (84, y), text, axes.get_xlim()[1] - 84, (10,))
         y += 20
     return y
 

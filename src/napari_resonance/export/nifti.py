@@ -54,7 +54,8 @@ def write_saliency(saliency: Saliency, path: str | PathLike[str]) -> None:
     """
     image = _image(np.asarray(saliency.shown, np.float32), saliency.affine)
     _place(image, saliency.affine, ALIGNED if saliency.oriented else UNKNOWN)
-    image.header["descrip"] = _ascii(f"{saliency.method} {saliency.claim}", 79)
+    words = [saliency.method, saliency.layer, saliency.claim]
+    image.header["descrip"] = _ascii(" ".join(filter(None, words)), 79)
     image.header["intent_name"] = _ascii(saliency.method, 15)
     _save(image, path)
 

@@ -32,8 +32,9 @@ _OF_VOXELS = ("integrated-gradients", "smoothgrad", "gradient-x-input")
 
 
 def title_of(saliency: Saliency) -> str:
-    """Return what a map is: ``"Grad-CAM for T1w"``."""
-    return f"{method_name(saliency.method)} {saliency.claim}"
+    """Return what a map is: ``"Grad-CAM of layer3 for T1w"``."""
+    layer = f" of {saliency.layer}" if saliency.layer else ""
+    return f"{method_name(saliency.method)}{layer} {saliency.claim}"
 
 
 def unit_of(saliency: Saliency) -> str:

@@ -23,6 +23,10 @@ class Method:
         predicts is enough.
     takes_layer
         Whether a layer other than the last feature map can be asked for.
+    takes_baseline
+        Whether the scan is compared with a baseline.
+    takes_window
+        Whether it covers windows of the scan.
 
     """
 
@@ -30,6 +34,8 @@ class Method:
     about: str
     needs_gradients: bool = False
     takes_layer: bool = False
+    takes_baseline: bool = False
+    takes_window: bool = False
 
 
 _ALL = (
@@ -59,23 +65,28 @@ _ALL = (
         "occlusion",
         "what goes of the logit where a window of the scan is covered, mean of the "
         "windows over a cell",
+        takes_baseline=True,
+        takes_window=True,
     ),
     Method(
         "integrated-gradients",
         "a voxel's share in the logit's rise from the baseline to the scan; the voxels "
         "add up to it",
         needs_gradients=True,
+        takes_baseline=True,
     ),
     Method(
         "smoothgrad",
         "as gradient × input, with the mean gradient of noisy copies",
         needs_gradients=True,
+        takes_baseline=True,
     ),
     Method(
         "gradient-x-input",
         "what a voxel's difference from the baseline adds to the logit, were the "
         "network linear",
         needs_gradients=True,
+        takes_baseline=True,
     ),
 )
 

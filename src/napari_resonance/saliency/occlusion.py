@@ -79,6 +79,7 @@ class Windows:
 def occlusion(question: Question) -> Evidence:
     """Return the occlusion map of a question, on its own grid of cells."""
     windows = Windows(question.array.shape[2:], cell_size(question))
+    _say_other_window(question, windows.cell)
     changes = _changes(question, windows)
     maps = _mean_of_covering(changes, windows)
     return as_volume(maps), _affine(question.grid, windows.cell)
@@ -94,6 +95,23 @@ def cell_size(question: Question) -> tuple[int, ...]:
         max(1, min(round(window / CELLS / mm), n // CELLS))
         for n, mm in zip(shape, spacing, strict=True)
     )
+
+
+def _say_other_window(question: Question, cell: tuple[int, ...]) -> None:
+    """Note where the window that was asked for does not fit, and another was taken."""
+    wanted = question.options.window_mm
+    spacing = spacing_of(question.grid.affine)[: len(cell)]
+    sides = [CELLS * s * mm for s, mm in zip(cell, spacing, strict=True)]
+    # Within half a voxel a cell is rounding.
+    if wanted and any(
+        abs(side - wanted) > CELLS / 2 * mm + 1e-6
+        for side, mm in zip(sides, spacing, strict=True)
+    ):
+        taken = " × ".join(f"{side:.3g}" for side in sides)
+        question.notices.append(
+            f"a window of {wanted:g} mm does not suit what the network sees: "
+            f"{taken} mm were covered at a time"
+        )
 
 
 def _changes(question: Question, windows: Windows) -> Array:

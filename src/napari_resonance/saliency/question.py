@@ -26,6 +26,12 @@ Evidence = tuple[Array, FloatArray]
 """Signed values ``(x, y, z)`` and their affine to RAS+ mm."""
 
 SIGNS = ("for", "against", "both")
+DEFAULT = BASELINES[0]
+_WITHOUT = {
+    "layer": "looks at no layer",
+    "baseline": "compares the scan with nothing",
+    "window": "covers no part of the scan",
+}
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ class ExplainOptions:
     against: str | None = None
     sign: str = "for"
     layer: str | None = None
-    baseline: str = "mean"
+    baseline: str = DEFAULT
     window_mm: float | None = None
     center_mm: Sequence[float] | None = None
     box_mm: Sequence[float] | None = None
@@ -82,7 +88,7 @@ class ExplainOptions:
         ------
         ResonanceError
             If method, label or sign are unknown, the two labels are the same, or the
-            method takes no layer.
+            method does not take the layer, baseline or window that was chosen.
 
         """
         method = METHODS.get(self.method)
@@ -115,12 +121,19 @@ class ExplainOptions:
                 f"a window of {self.window_mm} mm cannot cover anything",
                 remedy="Give its side in mm, above 0",
             )
-        if self.layer is not None and not method.takes_layer:
-            able = ", ".join(m.name for m in METHODS.values() if m.takes_layer)
-            raise ResonanceError(
-                f"the method {self.method!r} looks at no layer",
-                remedy=f"Leave the layer out, or use {able}",
-            )
+        unused = {
+            "layer": self.layer is not None and not method.takes_layer,
+            "baseline": self.baseline != DEFAULT and not method.takes_baseline,
+            "window": self.window_mm is not None and not method.takes_window,
+        }
+        for part, is_unused in unused.items():
+            if is_unused:
+                takes = f"takes_{part}"
+                able = ", ".join(m.name for m in METHODS.values() if getattr(m, takes))
+                raise ResonanceError(
+                    f"the method {self.method!r} {_WITHOUT[part]}",
+                    remedy=f"Leave the {part} out, or use {able}",
+                )
 
 
 @dataclass(eq=False)
@@ -190,6 +203,7 @@ class Question:
             extent=(self.grid.shape, self.grid.affine),
             oriented=self.case.scan.oriented,
             sign=sign,
+            layer=self.options.layer or "",
         )
 
     def torch_network(self) -> tuple[Any, str]:

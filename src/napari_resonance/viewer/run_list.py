@@ -8,7 +8,7 @@ from typing import Any
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHeaderView, QTreeWidget, QTreeWidgetItem, QWidget
 
-from napari_resonance.export.wording import certainty, method_name, percent
+from napari_resonance.export.wording import certainty, percent, title_of
 from napari_resonance.viewer.connecting import connect_while_alive
 from napari_resonance.viewer.records import Run, record_of
 
@@ -101,6 +101,4 @@ def _runs(viewer: Any) -> Iterator[tuple[Any, Run]]:
 
 def _map_of(run: Run) -> str:
     saliency = run.prediction.saliency
-    return (
-        "" if saliency is None else f"{method_name(saliency.method)} {saliency.claim}"
-    )
+    return "" if saliency is None else title_of(saliency)

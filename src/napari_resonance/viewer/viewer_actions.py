@@ -251,5 +251,5 @@ def _make_room(viewer: napari.viewer.Viewer, result: Classified) -> None:
 def _same_map(one: Prediction | None, other: Prediction) -> bool:
     """Tell whether the maps of two answers were made alike; names may be numbered."""
     maps = [None if p is None else p.saliency for p in (one, other)]
-    kinds = [None if m is None else (m.method, m.claim) for m in maps]
+    kinds = [None if m is None else (m.method, m.layer, m.claim) for m in maps]
     return kinds[0] is not None and kinds[0] == kinds[1]
