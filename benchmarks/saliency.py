@@ -106,7 +106,8 @@ def _case(asked: Asked, runs: int, *, only_occlusion: bool) -> None:
     alone = _median(lambda: classifier.classify(scan), runs)
     print(f"  prediction alone: {alone * 1e3:.1f} ms ({classifier.device})")
     for method in ["occlusion"] if only_occlusion else METHODS:
-        ask = ExplainOptions(method, target="a", window_mm=float(asked.window))
+        window = float(asked.window) if METHODS[method].takes_window else None
+        ask = ExplainOptions(method, target="a", window_mm=window)
 
         def run(ask: ExplainOptions = ask) -> None:
             found[ask.method] = explain(classifier, scan, ask)

@@ -11,6 +11,7 @@ import torch
 from support.bundles import STRIDE, tiny_bundle, tiny_definition
 from support.phantoms import phantom
 
+from napari_resonance.classifier.definition import total_stride
 from napari_resonance.classifier.network import build_network
 from napari_resonance.classifier.predict import load_classifier
 from napari_resonance.errors import SaliencyError
@@ -75,6 +76,24 @@ def test_the_stride_of_a_layer_is_read_off_its_shapes(dimensions: int):
         for name in ("conv1", "layer1", "layer2", "layer3.0.conv1", "layer4")
     ]
     assert strides == [1, 1, 2, 4, STRIDE]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"conv1_t_stride": 2, "no_max_pool": False},
+        {"conv1_t_size": [3, 7, 7], "conv1_t_stride": [1, 2, 2]},
+        {"dilations": [1, 1, 2, 4]},
+    ],
+)
+def test_the_stride_of_a_stage_is_known_without_its_shapes(changed):
+    definition = tiny_definition(3, 2) | changed
+    network = build_network(definition)
+    for stage in ("layer1", "layer2", "layer3", "layer4"):
+        known = total_stride(definition, stage)
+        assert known == layer_stride(network, stage, 1, 3)
+    assert known == total_stride(definition)
 
 
 def test_a_network_without_convolution_is_refused():

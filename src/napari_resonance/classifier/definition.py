@@ -247,11 +247,22 @@ def _by_axis(value: int | Sequence[int], axes: int) -> list[int]:
     return [value] * axes if isinstance(value, int) else [int(n) for n in value]
 
 
-def total_stride(definition: Mapping[str, Any]) -> tuple[int, ...]:
+def total_stride(definition: Mapping[str, Any], stage: str = "") -> tuple[int, ...]:
     """Return how many input voxels lie between neighbouring feature cells, by axis.
 
     Feature cell ``j`` is centred at input voxel ``stride * j``: every convolution and
     pooling of MONAI's ResNet pads by half its kernel.
+
+    Parameters
+    ----------
+    definition
+        Of a network.
+    stage
+        Behind which the cells are counted, ``"layer2"``; empty for the last.
+
     """
-    strides = [part.stride for part in part_shapes(definition)]
+    parts = part_shapes(definition)
+    while stage and not parts[-1].name.startswith(f"{stage}."):
+        parts.pop()
+    strides = [part.stride for part in parts]
     return tuple(math.prod(axis) for axis in zip(*strides, strict=True))

@@ -9,7 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from napari_resonance.classifier.definition import mirrorings
+from napari_resonance.classifier.definition import (
+    mirrorings,
+    part_shapes,
+    total_stride,
+)
 from napari_resonance.classifier.stages import parts_of
 from napari_resonance.errors import SaliencyError
 from napari_resonance.saliency.activation import check_cells
@@ -29,7 +33,12 @@ def layer_evidence(
     network, device = question.torch_network()
     layer = str(question.options.layer)
     array = question.array
-    stride = layer_stride(network, layer, array.shape[1], array.ndim - 2)
+    definition = question.classifier.bundle.network_def
+    stages = {part.name.partition(".")[0] for part in part_shapes(definition)[1:]}
+    if layer in stages:  # known at once; shapes take torch a second to begin with
+        stride: tuple[float, ...] = total_stride(definition, layer)
+    else:
+        stride = layer_stride(network, layer, array.shape[1], array.ndim - 2)
     score = question.score / np.float32(len(array))
     parts = []
     for part in parts_of(array):
