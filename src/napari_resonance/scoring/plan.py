@@ -42,6 +42,8 @@ class Item:
         Why it cannot be read, where that is plain already.
     volumes
         Length of the time axis.
+    n_bytes
+        Memory that its voxels take once they are read.
     center_mm
         Middle of the region that is scored, RAS+ mm; None for the whole scan.
 
@@ -59,6 +61,7 @@ class Item:
     description: str = ""
     refused: str = ""
     volumes: int = 1
+    n_bytes: int = 0
     center_mm: tuple[float, float, float] | None = None
 
     @property
@@ -207,6 +210,7 @@ def _items(outlines: Sequence[Outline], keys: _Keys) -> list[Item]:
                 outline.series,
                 str(outline.meta.get("series_description", "")),
                 volumes=_volumes(outline),
+                n_bytes=outline.n_bytes,
             )
         )
     return items
