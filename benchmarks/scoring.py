@@ -13,17 +13,21 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import os
 import shutil
 import statistics
 import tempfile
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pace import Pace
 
 from napari_resonance import ScoreOptions, load_classifier, score
@@ -37,6 +41,8 @@ from napari_resonance.scoring.summary import Summary
 MODEL = "mr-sequence"
 SHAPE = (48, 56, 34)  # of the network's input, at 3 mm
 LARGE = (512, 512, 300)
+LARGE_BYTES = 2 * 512 * 512 * 300
+COPIES = 8  # of a scan, where memory is measured
 
 
 def main() -> None:
@@ -217,28 +223,83 @@ def network_alone(scans: list[Path]) -> float:
 
 
 def memory(folder: Path) -> None:
-    """Print the peak of all processes over what they take with a small scan."""
+    """Print what scans take of memory beside models and processes, by what reads them.
+
+    That is the peak of all processes, less that with small scans.
+    """
+    numbers = {"one reader": 1, f"{n_cores()} readers, as by default": n_cores()}
+    inputs = {"of a file each": files_of(folder), "of one zip": archives_of(folder)}
+    for kind, (small, large) in inputs.items():
+        for name, readers in numbers.items():
+            peaks = []
+            for studies in (small, large):
+                with watched() as peak:
+                    scored(studies, Path(tempfile.mkdtemp(dir=folder)), readers=readers)
+                peaks.append(peak[0])
+            more = (peaks[1] - peaks[0]) / LARGE_BYTES
+            print(f"{name}, scans {kind}: with small ones {peaks[0] / 1e6:.0f} MB,")
+            size = LARGE_BYTES / 1e6
+            print(f"  large ones ({size:.0f} MB) take {more:.2f} times that more")
+    print("(target: at most 3)")
+
+
+def files_of(folder: Path) -> tuple[Path, Path]:
+    """Write scans as NIfTI files; return the folders of small and of large ones."""
     import nibabel as nib
 
-    random = np.random.default_rng(0)
-    coarse = random.integers(0, 2000, [n // 4 for n in LARGE])
-    large = np.kron(coarse, np.ones((4, 4, 4))).astype(np.int16)
-    peaks = {}
-    for name, voxels, copies in (
-        ("small", large[:64, :64, :64], 8),
-        ("large", large, 8),
-    ):
-        for n in range(copies):
+    large = volume()
+    for name, voxels in (("small", large[:64, :64, :64]), ("large", large)):
+        for n in range(COPIES):
             path = folder / name / f"{n}.nii.gz"
             path.parent.mkdir(exist_ok=True)
             nib.save(nib.Nifti1Image(voxels, np.diag([0.5, 0.5, 0.8, 1])), path)
-        with watched() as peak:
-            scored(folder / name, folder / f"out-{name}", readers=1)
-        peaks[name] = peak[0]
-    more = (peaks["large"] - peaks["small"]) / large.nbytes
-    print(f"with small scans {peaks['small'] / 1e6:.0f} MB")
-    print(f"scans of {large.nbytes / 1e6:.0f} MB take {more:.2f} times that more")
-    print("(target: at most 3)")
+    return folder / "small", folder / "large"
+
+
+def archives_of(folder: Path) -> tuple[Path, Path]:
+    """Write DICOM series, two archives of several; small ones, and large ones."""
+    large = volume()
+    for name, voxels in (("small", large[:64, :64, :64]), ("large", large)):
+        for number in range(2):
+            path = folder / f"zip-{name}" / f"{number}.zip"
+            path.parent.mkdir(exist_ok=True)
+            with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as to:
+                for n, k in product(range(COPIES // 2), range(voxels.shape[2])):
+                    plane = dicom_slice(f"1.2.{number}.{n}", k, voxels[..., k].T)
+                    to.writestr(f"{n}/{k}.dcm", plane)
+    return folder / "zip-small", folder / "zip-large"
+
+
+def volume() -> NDArray[np.int16]:
+    """Return voxels that compress about as well as real ones."""
+    coarse = np.random.default_rng(0).integers(0, 2000, [n // 4 for n in LARGE])
+    return np.kron(coarse, np.ones((4, 4, 4), int)).astype(np.int16)
+
+
+def dicom_slice(series: str, k: int, pixels: NDArray[np.int16]) -> bytes:
+    """Return a DICOM file of one slice of an MR series."""
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+
+    data = Dataset()
+    data.file_meta = FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = MRImageStorage
+    uid = f"{series}.{k + 1}"
+    data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = uid
+    data.StudyInstanceUID, data.SeriesInstanceUID = "1.2", series
+    data.Modality, data.SeriesNumber, data.InstanceNumber = "MR", 1, k + 1
+    data.ImagePositionPatient = [0, 0, 0.8 * k]
+    data.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    data.PixelSpacing, data.SliceThickness = [0.5, 0.5], 0.8
+    data.Rows, data.Columns = pixels.shape
+    data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
+    data.BitsAllocated, data.BitsStored, data.HighBit = 16, 16, 15
+    data.PixelRepresentation = 1
+    data.PixelData = np.ascontiguousarray(pixels).tobytes()
+    file = io.BytesIO()
+    data.save_as(file, enforce_file_format=True)
+    return file.getvalue()
 
 
 @contextlib.contextmanager

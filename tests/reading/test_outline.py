@@ -30,6 +30,7 @@ def facts(outline: Outline) -> tuple[Any, ...]:
         outline.sources,
         dict(outline.meta),
         outline.warnings,
+        outline.n_bytes,
         outline.spacing,
         outline.orientation,
     )

@@ -1,27 +1,39 @@
 """Several workers give what one process gives, whatever happens to one of them."""
 
+import ast
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from support.scoring import DEADLY, ENDLESS, SLOW, load, run, write_scan
+from support.killing import MARK, left_processes
+from support.scoring import (
+    DEADLY,
+    ENDLESS,
+    SLOW,
+    TRACE,
+    load,
+    run,
+    slow_load,
+    write_scan,
+)
 from support.tables import scores_of
 
 import napari_resonance.scoring.cluster as cluster_module
 from napari_resonance.errors import ModelError, ScoringError
 from napari_resonance.progress import no_progress
-from napari_resonance.scoring.cluster import Tasks, score_jobs
+from napari_resonance.scoring.cluster import Cluster, Tasks
 from napari_resonance.scoring.options import ScoreOptions
 from napari_resonance.scoring.plan import find
 from napari_resonance.scoring.preparing import Ended, Job
 from napari_resonance.scoring.reader import Models
 from napari_resonance.scoring.run import score
+from napari_resonance.scoring.worker import Readings, end_readers, score_jobs
 
 pytest.importorskip("distributed", reason="needs the extra [cluster]")
 TESTS = Path(__file__).parents[1]
@@ -105,19 +117,19 @@ def test_jobs_of_one_task_do_not_share_the_end_of_a_process(studies, tmp_path):
     paths = [studies / f"p0/{n}.nii" for n in ("t1", "deadly", "t1")]
     items = [item for p in paths for item in find([p], tmp_path / "out").items]
     jobs = [Job(((item, (0,)),), whole=True) for item in items]
-    models = Models(load, ("stub",), "cpu", ("stub",))
-    with ThreadPoolExecutor(1) as thread:
-        try:
-            first, lost, last = thread.submit(score_jobs, jobs, models, 20).result()
-        finally:
-            cluster_module._end_readers()
+    readings = Readings(Models(load, ("stub",), "cpu", ("stub",)), 20, "run")
+    try:
+        first, lost, last = score_jobs(readings, jobs)
+    finally:
+        end_readers("run")
     assert (first.status, last.status) == ("scored", "scored")
     assert [item for item, _ in lost.job.wanted] == [items[1]]
 
 
 def test_tasks_grow_until_they_take_long_enough():
     def took(seconds, n_jobs):
-        tasks = Tasks(None, iter(()), None, ScoreOptions(), None, alone=False)
+        cluster = SimpleNamespace(run="run")
+        tasks = Tasks(cluster, iter(()), None, ScoreOptions(), None, alone=False)
         ended = Ended("key", 0, "scored", {}, seconds=(seconds / n_jobs, 0, 0))
         tasks._pace([ended] * n_jobs, n_jobs)
         return tasks._together
@@ -135,43 +147,70 @@ def test_a_machine_with_another_model_is_refused():
         models.loaded()
 
 
-def test_a_run_that_is_killed_leaves_no_worker(studies, tmp_path):
-    code = (
-        "from support.scoring import load\n"
-        "from napari_resonance import ScoreOptions, score\n"
-        "import multiprocessing, sys\n"
-        "def told(done, total, text):\n"
-        "    if done == 2:\n"
-        "        children = multiprocessing.active_children()\n"
-        "        print(*[child.pid for child in children], flush=True)\n"
-        "        sys.stdin.read()\n"
-        "if __name__ == '__main__':\n"
-        "    score(sys.argv[1], 'stub', out=sys.argv[2], load=load, progress=told,\n"
-        "          options=ScoreOptions(workers=1))\n"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, studies, tmp_path / "out"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
+def test_a_suspect_is_begun_when_a_process_waits_for_it(studies, tmp_path, monkeypatch):
+    """Else runs that are ended while processes start would make it guilty."""
+    trace, begun = tmp_path / "trace", []
+    monkeypatch.setenv(TRACE, str(trace))
+    (item,) = find([studies / "p0/t1.nii"], tmp_path / "out").items
+    (job,) = Job(((item, (0,)),)).alone()
+    models = Models(slow_load, ("stub",), "cpu", ("stub",))
+    with Cluster(ScoreOptions(workers=1)) as cluster:
+        tasks = Tasks(
+            cluster,
+            iter([job, job]),
+            models,
+            ScoreOptions(),
+            lambda job: begun.append(trace.exists()),
+            alone=True,
+        )
+        found = []
+        while not tasks.is_done:
+            found += tasks.messages(wait=True)
+        tasks.close()
+    assert begun == [True, True]
+    assert [one.status for one in found] == ["scored", "scored"]
+
+
+def test_a_run_that_is_killed_at_any_step_loses_doubles_and_blames_nothing(tmp_path):
+    studies = tmp_path / "studies"
+    for n in range(60):
+        write_scan(studies / f"p{n}/t1.nii", n)
+    run(studies, tmp_path / "calm")
+    done = subprocess.run(
+        [sys.executable, "-m", "support.killing", studies, tmp_path / "out", "20", "2"],
+        env=os.environ | {MARK: str(tmp_path)},
+        capture_output=True,
         text=True,
+        timeout=600,
+        check=False,
     )
-    pids = [int(word) for word in process.stdout.readline().split()]
-    assert pids
+    assert done.returncode == 0, done.stderr
+    said = ast.literal_eval(done.stdout.splitlines()[-1])
+    assert said["killed"] >= 10
+    assert said["left"] == 0  # no worker, no reading process
+    assert (said["scored"], said["failed"]) == (60, 0)
+    assert scores_of(tmp_path / "out") == scores_of(tmp_path / "calm")
+
+
+@pytest.mark.parametrize("options", [{"workers": 1}, {"readers": 1}], ids=str)
+def test_a_run_that_is_killed_takes_processes_over_endless_scans_along(
+    studies, tmp_path, monkeypatch, options
+):
+    trace = tmp_path / "trace"
+    monkeypatch.setenv(TRACE, str(trace))
+    monkeypatch.setenv(MARK, str(tmp_path))
+    write_scan(studies / "p0/t1.nii", ENDLESS)
+    code = (
+        "import sys\n"
+        "from support.scoring import run\n"
+        "if __name__ == '__main__':\n"
+        f"    run(*sys.argv[1:], **{options})\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, studies, tmp_path / "out"])
+    ends = time.monotonic() + 60
+    while not trace.exists() and time.monotonic() < ends:
+        time.sleep(0.1)
+    assert trace.exists()
     process.kill()
-    process.communicate()
-    assert all(is_gone(pid) for pid in pids)
-    summary = scored(studies, tmp_path / "out", workers=1)
-    assert (summary.scored, summary.failed) == (12, 0)
-
-
-def is_gone(pid, seconds=30.0):
-    ends = time.monotonic() + seconds
-    while time.monotonic() < ends:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        if "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text():
-            return True
-        time.sleep(0.2)
-    return False
+    process.wait()
+    assert left_processes(20) == 0

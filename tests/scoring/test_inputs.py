@@ -1,11 +1,15 @@
 """What a run is pointed to: lists, tables and patterns stand for what they name."""
 
+import gzip
+import zipfile
 from pathlib import Path
 
 import pytest
+from support.scoring import write_scan
 
 from napari_resonance.errors import ReadError
 from napari_resonance.scoring.inputs import Input, inputs_of
+from napari_resonance.scoring.plan import find
 
 
 @pytest.fixture
@@ -88,3 +92,24 @@ def test_a_list_in_another_encoding_is_refused(here):
     (here / "l.txt").write_bytes("Müller".encode("latin-1"))
     with pytest.raises(ReadError, match="cannot be read"):
         inputs_of([here / "l.txt"])
+
+
+def test_what_lies_beside_scans_in_an_archive_is_no_failure(tmp_path):
+    """Notes, and what a Mac puts into each archive and beside each file of a share."""
+    scan = write_scan(tmp_path / "scan.nii", 10).read_bytes()
+    studies = tmp_path / "studies"
+    studies.mkdir()
+    (studies / "._scan.nii").write_bytes(bytes(400))
+    with zipfile.ZipFile(studies / "study.zip", "w") as to:
+        to.writestr("scan.nii", scan)
+        to.writestr("cut.nii", scan[:400])
+        to.writestr("readme.txt", "notes")
+        to.writestr("table.csv.gz", gzip.compress(b"a,b"))
+        to.writestr("empty", "")
+        to.writestr("__MACOSX/._scan.nii", bytes(400))
+        to.writestr("inner.zip", (b"PK\3\4" + bytes(600)))
+    plan = find([studies], tmp_path / "out")
+    refused = {Path(item.source).name: item.refused for item in plan.items}
+    assert set(refused) == {"scan.nii", "cut.nii", "inner.zip"}
+    assert not refused["scan.nii"]
+    assert len(plan.left_out) == 5

@@ -39,7 +39,7 @@ def test_the_first_run_of_a_size_does_not_count():
 
 
 def test_memory_that_waits_is_bounded():
-    waiting = _Bytes(100)
+    waiting = _Bytes(100, at_most=64)
     waiting.take(300)  # however large: alone
     second = threading.Thread(target=waiting.take, args=(10,))
     second.start()
@@ -51,7 +51,7 @@ def test_memory_that_waits_is_bounded():
 
 
 def test_the_number_that_waits_is_bounded_too():
-    waiting = _Bytes(10**9)
+    waiting = _Bytes(10**9, at_most=64)
     for _ in range(64):
         waiting.take(1)
     late = threading.Thread(target=waiting.take, args=(1,))

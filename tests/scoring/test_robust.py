@@ -53,7 +53,7 @@ def test_killed_at_a_hundred_moments_every_scan_is_there_once(tmp_path):
     run(studies, tmp_path / "calm")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
     done = subprocess.run(
-        [sys.executable, "-m", "support.scoring", studies, tmp_path / "killed", "100"],
+        [sys.executable, "-m", "support.killing", studies, tmp_path / "killed", "100"],
         env=environment,
         capture_output=True,
         text=True,

@@ -1,15 +1,9 @@
-"""A stub to score with, and runs over it that are killed at random moments.
-
-As a script (``python -m support.scoring STUDIES OUT KILLS``) it scores a folder, is
-killed by SIGKILL that many times, and then ends. It imports no torch.
-"""
+"""A stub to score with."""
 
 from __future__ import annotations
 
 import os
-import random
 import signal
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +21,7 @@ LABELS = ("dark", "bright")
 DEADLY = -66.0  # a mean value that ends the process that prepares it
 ENDLESS = -77.0  # one over which preparing does not end
 SLOW = 44.0  # one that takes its time
+TRACE = "RESONANCE_TRACE"  # variable with the file that shows how far it came
 
 
 @dataclass(frozen=True)
@@ -42,6 +37,7 @@ class StubScorer:
         if mean == DEADLY:
             os.kill(os.getpid(), signal.SIGKILL)
         if mean == ENDLESS:
+            leave_mark()
             time.sleep(600)
         if mean == SLOW:
             time.sleep(1)
@@ -87,6 +83,19 @@ def load(name, device):
     return StubScorer(name, name)
 
 
+def leave_mark():
+    """Show another process that this one came so far, if it is to."""
+    if TRACE in os.environ:
+        Path(os.environ[TRACE]).touch()
+
+
+def slow_load(name, device):
+    """Load the stub in a process that takes its time to start, and leave a mark."""
+    time.sleep(1)
+    leave_mark()
+    return StubScorer(name, name)
+
+
 def write_scan(path, mean):
     """Write a small NIfTI file of one value but for two voxels."""
     import nibabel as nib
@@ -108,43 +117,12 @@ def run(studies, out, **options):
     return score(studies, "stub", out=out, options=chosen, load=load)
 
 
-def started(studies, out):
+def started(studies, out, **options):
     """Begin to score in a child process; return its id."""
     child = os.fork()
     if child == 0:
         try:
-            run(studies, out)
+            run(studies, out, **options)
         finally:
             os._exit(0)
     return child
-
-
-def killed_runs(studies, out, kills, seconds):
-    """Begin to score and kill it, so many times: in the middle, then at random."""
-    moments = random.Random(0)
-    for n in range(kills):
-        child = started(studies, out)
-        # The first one gets as far as having a plan, which the others go on with.
-        time.sleep(seconds / 2 if n == 0 else moments.uniform(0, min(seconds, 0.2)))
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-
-
-def main(studies, out, kills):
-    """Let runs be killed, then let one end."""
-    import nibabel  # noqa: F401 - once here instead of in every child
-    import pyarrow.parquet  # noqa: F401
-
-    import napari_resonance.reading.nifti
-    import napari_resonance.scoring.run  # noqa: F401
-
-    began = time.monotonic()
-    os.waitpid(started(Path(studies), Path(f"{out}-calm")), 0)
-    seconds = time.monotonic() - began
-    killed_runs(Path(studies), Path(out), int(kills), seconds)
-    summary = run(Path(studies), Path(out))
-    print(summary.to_json() | {"torch": "torch" in sys.modules})  # noqa: T201
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

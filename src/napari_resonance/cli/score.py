@@ -59,7 +59,9 @@ def score(  # noqa: PLR0913, PLR0917 - one parameter an option
     device: Annotated[Device, typer.Option(help="Where to run.")] = Device.auto,
     readers: Annotated[
         int | None,
-        typer.Option(min=0, metavar="N", help="Processes that read; 0 for none."),
+        typer.Option(
+            min=0, metavar="N", help="Processes that read, at most; 0 for none."
+        ),
     ] = None,
     workers: Annotated[
         int,

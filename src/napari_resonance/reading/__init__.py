@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from napari_resonance.errors import (
     CancelledError,
@@ -22,7 +22,10 @@ from napari_resonance.reading.gathering import gather
 from napari_resonance.reading.outline import Outline
 from napari_resonance.scan import Scan
 
-__all__ = ["outline_scans", "read_scan", "read_scans"]
+if TYPE_CHECKING:
+    from napari_resonance.reading.dicom import Plan
+
+__all__ = ["Promised", "outline_scans", "promised_scans", "read_scan", "read_scans"]
 
 _LISTED = 8
 
@@ -37,7 +40,6 @@ def read_scans(
     on_skip: OnSkip = _ignore,
     should_stop: ShouldStop = never,
     lazy_over: int | None = None,
-    lenient: bool = False,
 ) -> list[Scan]:
     """Read every scan in a file, a folder searched in depth, or a list of them.
 
@@ -55,9 +57,6 @@ def read_scans(
         DICOM scans of more bytes than this get a dask array as voxels, whose planes are
         read when they are looked at; a damaged one then raises `ReadError`. None reads
         all at once. What lies in archives is always read at once.
-    lenient
-        Leave out a damaged file that was named, as one that was found in a folder: the
-        rest of its series is read.
 
     Returns
     -------
@@ -81,8 +80,6 @@ def read_scans(
     scans: list[Scan] = []
     with closing(gather(path_or_paths, on_skip, should_stop)) as batches:
         for found in batches:
-            if lenient:
-                found.named.clear()
             over = None if found.is_temporary else lazy_over
             read = partial(_scans_in, lazy_over=over)
             scans += _of_batch(found, read, on_skip, should_stop)
@@ -108,6 +105,50 @@ def outline_scans(
         for found in batches:
             outlines += _of_batch(found, _outlines_in, on_skip, should_stop)
     return outlines
+
+
+@dataclass(frozen=True, eq=False)
+class Promised:
+    """A scan that the headers promise.
+
+    Parameters
+    ----------
+    outline
+        All of it but the voxels.
+    read
+        Reads it. None come of it where it is damaged, and several where its damaged
+        files part what is left; `on_skip` of `promised_scans` is told why.
+
+    """
+
+    outline: Outline
+    read: Callable[[], list[Scan]]
+
+
+def promised_scans(
+    path_or_paths: str | PathLike[str] | Iterable[str | PathLike[str]],
+    *,
+    on_skip: OnSkip = _ignore,
+    should_stop: ShouldStop = never,
+) -> Generator[list[Promised]]:
+    """Yield the scans of open files, then of each archive, to be read one at a time.
+
+    They can be read until the next ones are asked for, or the generator is closed: use
+    it with `contextlib.closing`. Parameters, order and errors are those of
+    `outline_scans`, but damaged files are left out though they were named.
+    """
+    if isinstance(path_or_paths, str | PathLike):
+        path_or_paths = [path_or_paths]
+    with closing(gather(path_or_paths, on_skip, should_stop)) as batches:
+        for found in batches:
+            found.named.clear()
+            reads: list[_Read[Scan]] = []
+            describe = partial(_outlines_in, reads=reads)
+            outlines = _of_batch(found, describe, on_skip, should_stop)
+            yield [
+                Promised(o, partial(_of_batch, found, read, on_skip, should_stop))
+                for o, read in zip(outlines, reads, strict=True)
+            ]
 
 
 def read_scan(path: str | PathLike[str]) -> Scan:
@@ -179,7 +220,7 @@ def _scans_in(
         from napari_resonance.reading.nifti import read_nifti
 
         read = partial(read_nifti, in_memory=found.is_temporary)
-        scans += _each_nifti(found, read, on_skip, should_stop)
+        scans += _each_nifti(found, found.nifti, read, on_skip, should_stop)
     if found.dicom:
         from napari_resonance.reading.dicom import read_dicom
 
@@ -188,18 +229,47 @@ def _scans_in(
 
 
 def _outlines_in(
-    found: Found, on_skip: OnSkip, should_stop: ShouldStop
+    found: Found,
+    on_skip: OnSkip,
+    should_stop: ShouldStop,
+    reads: list[_Read[Scan]] | None = None,
 ) -> list[Outline]:
-    outlines: list[Outline] = []
+    """Describe the scans of a batch; what reads each of them goes into `reads`."""
+    described: list[tuple[Outline, _Read[Scan]]] = []
     if found.nifti:
         from napari_resonance.reading.nifti import outline_nifti
 
-        outlines += _each_nifti(found, outline_nifti, on_skip, should_stop)
+        for path in found.nifti:
+            one = [path]
+            for outline in _each_nifti(found, one, outline_nifti, on_skip, should_stop):
+                described.append((outline, partial(_nifti_at, path)))
     if found.dicom:
         from napari_resonance.reading.dicom import outline_dicom
 
-        outlines += outline_dicom(found.dicom, found.named, on_skip, should_stop)
-    return outlines
+        for outline, plan in outline_dicom(
+            found.dicom, found.named, on_skip, should_stop
+        ):
+            described.append((outline, partial(_dicom_of, plan)))
+    if reads is not None:
+        reads += [read for _, read in described]
+    return [outline for outline, _ in described]
+
+
+def _nifti_at(
+    path: Path, found: Found, on_skip: OnSkip, should_stop: ShouldStop
+) -> list[Scan]:
+    from napari_resonance.reading.nifti import read_nifti
+
+    read = partial(read_nifti, in_memory=found.is_temporary)
+    return list(_each_nifti(found, [path], read, on_skip, should_stop))
+
+
+def _dicom_of(
+    plan: Plan, found: Found, on_skip: OnSkip, should_stop: ShouldStop
+) -> list[Scan]:
+    from napari_resonance.reading.dicom import read_plan
+
+    return read_plan(plan, found.named, on_skip, should_stop)
 
 
 def _where(scan: Scan) -> str:
@@ -209,11 +279,12 @@ def _where(scan: Scan) -> str:
 
 def _each_nifti(
     found: Found,
+    paths: Iterable[Path],
     read: Callable[[Path], _Described],
     on_skip: OnSkip,
     should_stop: ShouldStop,
 ) -> Iterator[_Described]:
-    for path in found.nifti:
+    for path in paths:
         if should_stop():
             raise CancelledError("reading was stopped", source=path)
         try:

@@ -107,19 +107,28 @@ def outline_dicom(
     named: set[Path],
     on_skip: OnSkip,
     should_stop: ShouldStop,
-) -> list[Outline]:
+) -> list[tuple[Outline, Plan]]:
     """Describe all scans that DICOM files hold from their headers, without pixels.
 
-    Parameters, order and errors are those of `read_dicom`.
+    Parameters, order and errors are those of `read_dicom`. `read_plan` reads one.
     """
     outlines = []
     with quiet:
         for plan in _plans(paths, named, on_skip, should_stop):
             try:
-                outlines.append(_outline(plan, _header_of(plan)))
+                outlines.append((_outline(plan, _header_of(plan)), plan))
             except (ReadError, GeometryError) as error:
                 _refuse(plan.paths, error, named, on_skip)
     return outlines
+
+
+def read_plan(
+    plan: Plan, named: set[Path], on_skip: OnSkip, should_stop: ShouldStop
+) -> list[Scan]:
+    """Read the pixels of a scan; several where those that are damaged part it."""
+    read = partial(_scan, should_stop=should_stop, lazy_over=None)
+    with quiet:
+        return list(_loaded(plan, named, on_skip, read))
 
 
 def _plans(
@@ -266,7 +275,7 @@ def _scan_of(plan: Plan, header: Header, voxels: Any) -> Scan:
         **{
             f.name: getattr(outline, f.name)
             for f in fields(outline)
-            if f.name != "shape"
+            if f.name not in ("shape", "n_bytes")
         },
     )
 
@@ -280,7 +289,8 @@ def _outline(plan: Plan, header: Header) -> Outline:
     """Describe the scan that a plan will make; `header` is that of its first plane."""
     first, n_times = plan.volumes[0][0], len(plan.volumes)
     shape: tuple[int, ...] = (first.columns, first.rows, plan.stack.n_planes)
-    _, notes = through_lut(np.zeros((1, 1), first.encoding.dtype), header)
+    voxel, notes = through_lut(np.zeros((1, 1), first.encoding.dtype), header)
+    n_bytes = Volumes.of(plan.volumes, plan.stack).n_bytes
     if first.encoding.color:
         shape = (*shape[:2], shape[2] * n_times, 3)
         if n_times > 1:
@@ -299,6 +309,7 @@ def _outline(plan: Plan, header: Header) -> Outline:
         sources=plan.paths,
         meta={**meta_of(header), **_over_time(plan)},
         warnings=(*plan.warnings, *notes),
+        n_bytes=n_bytes * voxel.itemsize // first.encoding.dtype.itemsize,
     )
 
 

@@ -42,6 +42,7 @@ _KNOWN_JUNK = {
     b"<!DOCTYPE": "an HTML document",
     b"<html": "an HTML document",
 }
+_EMPTY, _PLAIN_TEXT, _UNKNOWN = "an empty file", "a text file", "a file of another kind"
 # Documents, programs and arrays that are zip archives under another name.
 _ZIPPED_OTHERS = (
     *(".docx", ".xlsx", ".pptx", ".odt", ".ods", ".odp", ".epub", ".jar", ".apk"),
@@ -117,15 +118,21 @@ def _packing_of(head: bytes, name: str) -> Kind | None:
     return None if name.lower().endswith(_ZIPPED_OTHERS) else "zip"
 
 
+def is_other_kind(reason: str) -> bool:
+    """Tell whether `kind_of_head` gave this reason: it is neither scan nor archive."""
+    kind = reason.removeprefix("a gzip archive of ")
+    return kind in (_EMPTY, _PLAIN_TEXT, _UNKNOWN, *_KNOWN_JUNK.values())
+
+
 def _what_else(head: bytes) -> str:
     if not head:
-        return "an empty file"
+        return _EMPTY
     for start, what in _KNOWN_JUNK.items():
         if head.startswith(start):
             return what
     if not head.translate(None, _TEXT):
-        return "a text file"
-    return "a file of another kind"
+        return _PLAIN_TEXT
+    return _UNKNOWN
 
 
 def _looks_like_headless_dicom(head: bytes) -> bool:

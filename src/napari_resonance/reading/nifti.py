@@ -111,6 +111,7 @@ def outline_nifti(path: Path) -> Outline:
         sources=header.files,
         meta={**_meta(header, place, layout), **facts.meta},
         warnings=(*_header_notes(header, place, layout), *notes),
+        n_bytes=layout.n_kept,
     )
 
 
@@ -132,6 +133,11 @@ class _Layout:
     @property
     def n_bytes(self) -> int:
         return math.prod(self.shape) * self.dtype.itemsize * max(self.channels, 1)
+
+    @property
+    def n_kept(self) -> int:
+        """Bytes of voxels without those of transparency, which is left out."""
+        return self.n_bytes * 3 // 4 if self.channels == 4 else self.n_bytes
 
     def beyond(self, n_bytes: int) -> tuple[str, ...]:
         """Say that bytes behind the voxels are too many for mere padding."""

@@ -24,6 +24,8 @@ class Outline:
     modality, color, oriented, study, series, sources, meta, warnings
         As in `Scan`. What only the pixels tell, such as a damaged file among good
         ones, is not among the warnings.
+    n_bytes
+        Memory that the voxels will take.
 
     """
 
@@ -37,6 +39,7 @@ class Outline:
     sources: tuple[Path, ...] = ()
     meta: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    n_bytes: int = 0
 
     @property
     def spacing(self) -> tuple[float, float, float]:
@@ -62,4 +65,5 @@ def outline_of(scan: Scan) -> Outline:
         sources=scan.sources,
         meta=scan.meta,
         warnings=scan.warnings,
+        n_bytes=scan.voxels.nbytes,
     )

@@ -10,25 +10,30 @@ that is lost costs a second try elsewhere, which is the scheduler's business.
 from __future__ import annotations
 
 import math
-import multiprocessing
 import queue
-import signal
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+from uuid import uuid4
 
 from napari_resonance.cores import n_cores
 from napari_resonance.errors import DependencyError, ResonanceError, ScoringError
 from napari_resonance.scoring.options import ScoreOptions
 from napari_resonance.scoring.preparing import Job
-from napari_resonance.scoring.reader import Models, Reader
-from napari_resonance.scoring.readers import Begin, Lost, Message, given_up, outcomes
+from napari_resonance.scoring.reader import Models
+from napari_resonance.scoring.readers import Begin, Lost, Message, given_up
+from napari_resonance.scoring.worker import (
+    Readings,
+    end_readers,
+    leave_interrupts,
+    score_jobs,
+    start_reader,
+)
 
 if TYPE_CHECKING:
     from distributed import Client, Future, LocalCluster
@@ -81,13 +86,14 @@ class Cluster:
                 remedy="Install it with: python -m pip install "
                 '"napari-resonance[cluster]"',
             )
+        self.run = uuid4().hex
         self._counted = -math.inf, 1
         self._local: LocalCluster | None = None
         if not options.scheduler:
             self._local = _local_cluster(options.workers)
         self.client = _connected(self._local or options.scheduler, options.scheduler)
         if self._local is not None:
-            self.client.run(_leave_interrupts)
+            self.client.run(leave_interrupts)
 
     def n_threads(self) -> int:
         """Return how many scans can be at work, at least 1; workers come and go."""
@@ -108,7 +114,7 @@ class Cluster:
     ) -> None:
         """End what was started, here and on the workers."""
         with suppress(Exception):  # they may be gone, which ends them as well
-            self.client.run(_end_readers)
+            self.client.run(end_readers, self.run)
         self.client.close()
         if self._local is not None:
             self._local.close()
@@ -148,10 +154,11 @@ class Tasks:
         self._alone = alone
         self._cluster = cluster
         self._jobs: Iterator[Job] | None = jobs
-        self._work = (models, options.time_limit)
+        self._readings = Readings(models, options.time_limit, cluster.run)
         self._begin = begin
         self._together = 1
         self._open: dict[Future[Any], list[Job]] = {}
+        self._starting: Future[Any] | None = None
         self._ended: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
 
     @property
@@ -193,25 +200,45 @@ class Tasks:
     def _hand_out(self) -> None:
         if self._jobs is None:
             return
-        client = self._cluster.client
         room = 1 if self._alone else self._cluster.n_threads() * _AHEAD
         for _ in range(room - len(self._open)):
             jobs = list(islice(self._jobs, self._together))
             if not jobs:
                 self._jobs = None
+            elif self._alone:
+                # Else a run that ends while a process starts would count against a
+                # scan that nobody has touched.
+                self._starting = self._submit(start_reader, jobs)
+            else:
+                self._score(jobs)
+            if self._jobs is None:
                 return
-            for job in jobs:
-                self._begin(job)
-            whole = [replace(job, whole=True) for job in jobs]
-            future = client.submit(score_jobs, whole, *self._work, pure=False)
-            self._open[future] = jobs
-            future.add_done_callback(self._ended.put)
+
+    def _score(self, jobs: list[Job], *workers: str) -> None:
+        """Hand jobs to some worker, or to one of these if they are still there."""
+        for job in jobs:
+            self._begin(job)
+        whole = [replace(job, whole=True) for job in jobs]
+        where = {"workers": list(workers), "allow_other_workers": True}
+        self._submit(score_jobs, jobs, whole, **(where if workers else {}))
+
+    def _submit(
+        self, work: Callable[..., Any], jobs: list[Job], *more: Any, **where: Any
+    ) -> Future[Any]:
+        future = self._cluster.client.submit(
+            work, self._readings, *more, pure=False, **where
+        )
+        self._open[future] = jobs
+        future.add_done_callback(self._ended.put)
+        return future
 
     def _received(self, future: Future[Any]) -> Iterator[Message]:
         jobs = self._open.pop(future, None)
         if jobs is None:
             return
-        if future.status == "finished":
+        if future.status == "finished" and future is self._starting:
+            self._score(jobs, future.result())
+        elif future.status == "finished":
             outcomes: list[Message | Lost] = future.result()
             for outcome in outcomes:
                 if isinstance(outcome, Lost):
@@ -221,7 +248,9 @@ class Tasks:
             self._pace(outcomes, len(jobs))
         elif future.status != "error":
             raise _gone()
-        elif not _is_lost_worker(error := future.exception()):
+        elif (
+            not _is_lost_worker(error := future.exception()) or future is self._starting
+        ):
             raise _refusal(error)
         else:
             for job in jobs:
@@ -237,60 +266,6 @@ class Tasks:
         took = sum(sum(o.seconds) for o in outcomes if not isinstance(o, Lost))
         fits = _TASK_SECONDS * n_jobs / max(took, 1e-6)
         self._together = max(1, min(int(fits), 2 * n_jobs, _MOST_TOGETHER))
-
-
-def score_jobs(
-    jobs: Sequence[Job], models: Models, seconds: float
-) -> list[Message | Lost]:
-    """Score jobs on a worker, in a process of this worker's thread.
-
-    Parameters
-    ----------
-    jobs, models
-        What, with what.
-    seconds
-        Time limit for a scan.
-
-    Raises
-    ------
-    ResonanceError
-        If the process cannot start, or the models there are others.
-
-    """
-    reader = _reader(models, seconds)
-    found: list[Message | Lost] = []
-    for job in jobs:
-        reader.start()  # anew, if it ended over the one before
-        found += outcomes(reader, job)
-    return found
-
-
-_here = threading.local()
-_readers: list[Reader] = []
-
-
-def _reader(models: Models, seconds: float) -> Reader:
-    """Return the process of this thread, for these models."""
-    wanted = (models, seconds)
-    if getattr(_here, "wanted", None) != wanted or _here.reader not in _readers:
-        # Dask forbids its workers to have children, since it ends workers by killing
-        # them; ours end by themselves when their worker is gone.
-        multiprocessing.current_process().daemon = False
-        _here.reader, _here.wanted = Reader(models, seconds), wanted
-        _readers.append(_here.reader)
-    reader: Reader = _here.reader
-    return reader
-
-
-def _leave_interrupts() -> None:
-    """Let Ctrl-C, which reaches every process of a terminal, to the one that scores."""
-    with suppress(ValueError):  # not the main thread, which gets no signals anyway
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _end_readers() -> None:
-    while _readers:
-        _readers.pop().kill()
 
 
 def _local_cluster(n_workers: int) -> LocalCluster:

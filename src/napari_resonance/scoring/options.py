@@ -72,7 +72,9 @@ class ScoreOptions:
     readers
         Processes that read and prepare scans while the network runs, by default one
         for each core: what waits for the network is bounded, so they leave it the time
-        it needs. 0 reads in this process, without a time limit.
+        it needs. Where scans are so large that reading one in each would take more than
+        half of the memory that is available, fewer are at work, but two. 0 reads in
+        this process, without a time limit.
     time_limit
         Seconds that reading and preparing the scans of one file, series or archive may
         take.

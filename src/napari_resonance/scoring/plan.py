@@ -11,12 +11,18 @@ from pathlib import Path, PurePosixPath
 from napari_resonance.errors import ReadError
 from napari_resonance.progress import ShouldStop, never
 from napari_resonance.reading import outline_scans
-from napari_resonance.reading.file_kinds import kind_of
+from napari_resonance.reading.file_kinds import is_other_kind, kind_of
 from napari_resonance.reading.outline import Outline
 from napari_resonance.scan import source_of
 
 # How the reader says that a DICOM file is whole, but a report, a dose or an index.
 _NO_IMAGE = ("not a scan", "the index of other files")
+# How it says that a file was not even looked at.
+_PASSED_OVER = {
+    "hidden",
+    "a link or special file in an archive",
+    "it stands in the archive twice",
+}
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,8 @@ class Item:
         Why it cannot be read, where that is plain already.
     volumes
         Length of the time axis.
+    n_bytes
+        Memory that its voxels take once they are read.
     center_mm
         Middle of the region that is scored, RAS+ mm; None for the whole scan.
 
@@ -59,6 +67,7 @@ class Item:
     description: str = ""
     refused: str = ""
     volumes: int = 1
+    n_bytes: int = 0
     center_mm: tuple[float, float, float] | None = None
 
     @property
@@ -207,6 +216,7 @@ def _items(outlines: Sequence[Outline], keys: _Keys) -> list[Item]:
                 outline.series,
                 str(outline.meta.get("series_description", "")),
                 volumes=_volumes(outline),
+                n_bytes=outline.n_bytes,
             )
         )
     return items
@@ -282,7 +292,9 @@ def _is_in(path: Path, folder: Path) -> bool:
 
 def _holds_an_image(path: Path, reason: str) -> bool:
     """Tell a scan that cannot be read from what never was one."""
-    if any(words in reason for words in _NO_IMAGE):
+    if reason in _PASSED_OVER or any(words in reason for words in _NO_IMAGE):
+        return False
+    if is_other_kind(reason):  # in an archive, or on the disk
         return False
     try:
         return kind_of(_on_disk(path))[0] is not None

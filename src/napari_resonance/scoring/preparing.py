@@ -9,7 +9,9 @@ import hashlib
 import os
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from napari_resonance.errors import (
     UnsuitableScanError,
     without_source,
 )
+from napari_resonance.reading import Promised, promised_scans
 from napari_resonance.scan import Scan, source_of
 from napari_resonance.scoring.journal import FAILED, SCORED, SKIPPED
 from napari_resonance.scoring.maps import Drawn, judged
@@ -54,6 +57,11 @@ class Job:
     whole: bool = False
     last: bool = False
     maps: bool = False
+
+    @property
+    def n_bytes(self) -> int:
+        """How much memory its largest scan takes; they are read one at a time."""
+        return max(item.n_bytes for item, _ in self.wanted)
 
     def alone(self) -> list[Job]:
         """Return a job for each scan, to be done one at a time after all others."""
@@ -121,11 +129,7 @@ def prepared(job: Job, scorers: Sequence[Scorer]) -> Iterator[Ready | Ended]:
         All models of the run.
 
     """
-    started = time.perf_counter()
-    scans: dict[str, Scan | ResonanceError] = _read(job)
-    read = time.perf_counter() - started  # once for all scans of the job
-    for item, models in job.wanted:
-        scan = scans.pop(item.key)
+    for item, models, scan, read in _read(job):
         if isinstance(scan, ResonanceError):
             # A share that is gone is no fault of the scan: it will be asked again.
             is_there = os.path.exists(item.files[0])
@@ -135,10 +139,11 @@ def prepared(job: Job, scorers: Sequence[Scorer]) -> Iterator[Ready | Ended]:
             continue
         started = time.perf_counter()
         content = content_of(scan)
-        read += time.perf_counter() - started
+        once = read + time.perf_counter() - started
         for number in models:
-            yield _one(job, scorers[number], scan, (item, number, content, read))
-            read = 0.0
+            yield _one(job, scorers[number], scan, (item, number, content, once))
+            once = 0.0
+        del scan  # before the next one is read
 
 
 def content_of(scan: Scan) -> str:
@@ -188,46 +193,90 @@ def _one(
     return Ended(item, number, SCORED, answer, content, seconds, drawn=drawn)
 
 
-def _read(job: Job) -> dict[str, Scan | ResonanceError]:
-    from napari_resonance.reading import read_scans
+_Read = tuple[Item, tuple[int, ...], Scan | ResonanceError, float]
 
-    items = [item for item, _ in job.wanted]
+
+def _read(job: Job) -> Iterator[_Read]:
+    """Yield each scan of a job when it is read, with its models and the seconds.
+
+    There is one in memory at a time, if whoever gets it lets go of it: an archive may
+    hold many.
+    """
+    started = time.perf_counter()
+    left = list(job.wanted)
     reasons: list[str] = []
     try:
-        found = read_scans(
-            items[0].files,
-            on_skip=lambda path, reason: reasons.append(reason),
-            lenient=True,
-        )
-        return {item.key: _chosen(item, found, reasons) for item in items}
+        with closing(
+            promised_scans(
+                left[0][0].files, on_skip=lambda path, reason: reasons.append(reason)
+            )
+        ) as batches:
+            # Files that make one scan, or one archive: only one of these holds scans.
+            found: list[Promised] = next(filter(None, batches), [])
+            for same in _of_one_scan(left):
+                scan = _scan(same[0][0], found, reasons)
+                for item, models in same:
+                    left.pop(0)
+                    yield item, models, scan, time.perf_counter() - started
+                    started = time.perf_counter()
+                del scan
     except ResonanceError as error:
-        return {item.key: error for item in items}
-    # As above.
+        told: ResonanceError = error
+    # As in `_scan`.
     except Exception as error:  # noqa: BLE001
-        entry = error_entry(error)
-        told = ReadError(entry["error"].rstrip("."))
-        return {item.key: told for item in items}
+        told = _unforeseen(error)
+    for item, models in left:
+        yield item, models, told, time.perf_counter() - started
 
 
-def _chosen(
-    item: Item, found: Sequence[Scan], reasons: Sequence[str]
+def _of_one_scan(
+    wanted: Sequence[tuple[Item, tuple[int, ...]]],
+) -> list[list[tuple[Item, tuple[int, ...]]]]:
+    """Put regions of one scan together, which are next to each other in a plan."""
+    groups = groupby(wanted, lambda one: one[0].number)
+    return [list(group) for _, group in groups]
+
+
+def _scan(
+    item: Item, found: Sequence[Promised], reasons: list[str]
 ) -> Scan | ResonanceError:
-    """Return the scan that was planned out of those that its files hold."""
+    """Read the scan that was planned out of those that its files hold."""
+    promised = _chosen(item, found)
+    if promised is not None:
+        reasons.clear()  # of other scans of the same files
+    try:
+        scans = promised.read() if promised is not None else []
+    except ResonanceError as error:
+        return error
+    # Whatever a scan brings about ends this scan, not the run over all the others.
+    except Exception as error:  # noqa: BLE001
+        return _unforeseen(error)
+    if len(scans) == 1:
+        return scans[0]
+    if not scans and reasons:
+        return ReadError(reasons[0])
+    if scans:
+        return ReadError(f"without its damaged files, it falls into {len(scans)} scans")
+    return ReadError(
+        f"its files hold {len(found)} scans, and {item.of} when they were looked up",
+        remedy="Run again: the plan is made anew where files have changed",
+    )
+
+
+def _chosen(item: Item, found: Sequence[Promised]) -> Promised | None:
     if len(found) == item.of:
         return found[item.number]
     like = [
-        s
-        for s in found
-        if s.series == item.series and Path(source_of(s)).name == Path(item.source).name
+        p
+        for p in found
+        if p.outline.series == item.series
+        and Path(source_of(p.outline)).name == Path(item.source).name
     ]
-    if len(like) == 1:
-        return like[0]
-    if not found and reasons:
-        return ReadError(reasons[0])
-    return ReadError(
-        f"its files hold {len(found)} scans, and {item.of} by their headers",
-        remedy="Run again: the plan is made anew where files have changed",
-    )
+    return like[0] if len(like) == 1 else None
+
+
+def _unforeseen(error: Exception) -> ReadError:
+    return ReadError(error_entry(error)["error"].rstrip("."))
 
 
 def _light(case: PreparedCase) -> PreparedCase:

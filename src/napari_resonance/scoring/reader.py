@@ -6,6 +6,7 @@ import ctypes
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -198,6 +199,7 @@ def _open(pipe: Connection | None) -> Connection:
 
 def _serve(pipe: Connection, models: Models, threads: int) -> None:
     """Answer jobs until the other side is gone."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     # Ctrl-C reaches every process of a terminal; the one that scores ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Decoders, OpenVINO and torch take this many.
@@ -217,6 +219,17 @@ def _serve(pipe: Connection, models: Models, threads: int) -> None:
             for message in prepared(pipe.recv(), scorers):
                 pipe.send(message)
             pipe.send(None)
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it is gone, whatever it is at.
+
+    It would find out by itself, but only once its scan is done: never, for some.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _keep_freed_memory() -> None:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from napari_resonance.cores import n_cores
 from napari_resonance.errors import ResonanceError
+from napari_resonance.memory import available_memory
 from napari_resonance.scoring.journal import FAILED
 from napari_resonance.scoring.options import ScoreOptions, Scorer
 from napari_resonance.scoring.preparing import Ended, Job, Ready, prepared
@@ -123,7 +124,12 @@ class Readers:
         self._ready: queue.SimpleQueue[Message | ResonanceError | None] = (
             queue.SimpleQueue()
         )
-        self._bytes = _Bytes(options.prefetch_bytes)
+        self._bytes = _Bytes(options.prefetch_bytes, at_most=_MOST_AHEAD)
+        self._room = _Bytes(
+            int(_SHARE * available_memory()),
+            at_least=_ALWAYS_READ,
+            at_most=options.readers,
+        )
         self._closed = threading.Event()
         n_readers = options.readers
         threads = max(1, n_cores() // n_readers)
@@ -175,6 +181,7 @@ class Readers:
         """End all processes, whatever they do."""
         self._closed.set()
         self._bytes.stop()
+        self._room.stop()
         for reader in self._readers:
             reader.kill()
         for thread in self._threads:
@@ -182,21 +189,31 @@ class Readers:
 
     def _serve(self, reader: Reader) -> None:
         try:
-            while not self._closed.is_set():
-                with self._turn:
-                    job = next(self._jobs, None)
-                if job is None:
-                    break
-                reader.start()
-                if self._closed.is_set():
-                    break
-                self._begin(job)
-                self._one(reader, job)
+            while (job := self._next()) is not None:
+                try:
+                    reader.start()
+                    if self._closed.is_set():
+                        break
+                    self._begin(job)
+                    self._one(reader, job)
+                finally:
+                    self._room.give(_peak(job))
         except ResonanceError as error:
             self._ready.put(error)
         finally:
             reader.close()
             self._ready.put(None)
+
+    def _next(self) -> Job | None:
+        """Return the next job once there is room for it; None if there is no more.
+
+        The others wait behind it: a large scan is not put off by small ones for ever.
+        """
+        with self._turn:
+            job = None if self._closed.is_set() else next(self._jobs, None)
+            if job is None or not self._room.take(_peak(job)):
+                return None
+            return job
 
     def _one(self, reader: Reader, job: Job) -> None:
         for outcome in outcomes(reader, job):
@@ -245,35 +262,50 @@ def given_up(job: Job, answer: dict[str, str]) -> Iterator[Ended]:
 _MOST_AHEAD = 64
 
 
-class _Bytes:
-    """Counts what waits, and its memory; one message is let in however large it is."""
+# Scans that are read at once take this share of the memory that is there when a run
+# begins, at most; but two are read however large they are.
+_SHARE, _ALWAYS_READ = 0.5, 2
+# How much reading and preparing a scan takes, of what its voxels do (measured).
+_PEAK = 1.5
 
-    def __init__(self, limit: int) -> None:
+
+def _peak(job: Job) -> int:
+    return int(_PEAK * job.n_bytes)
+
+
+class _Bytes:
+    """Counts how many are let in, and their memory; so many however large they are."""
+
+    def __init__(self, limit: int, *, at_least: int = 1, at_most: int) -> None:
         self._limit = limit
+        self._at_least = at_least
+        self._at_most = at_most
         self._taken = 0
-        self._n_waiting = 0
+        self._n_inside = 0
         self._stopped = False
         self._change = threading.Condition()
 
-    def take(self, n_bytes: int) -> None:
+    def take(self, n_bytes: int) -> bool:
+        """Wait until there is room, and take it; False if there will be none."""
         with self._change:
             self._change.wait_for(
                 lambda: (
                     self._stopped
-                    or self._n_waiting == 0
+                    or self._n_inside < self._at_least
                     or (
-                        self._n_waiting < _MOST_AHEAD
+                        self._n_inside < self._at_most
                         and self._taken + n_bytes <= self._limit
                     )
                 )
             )
             self._taken += n_bytes
-            self._n_waiting += 1
+            self._n_inside += 1
+            return not self._stopped
 
     def give(self, n_bytes: int) -> None:
         with self._change:
             self._taken -= n_bytes
-            self._n_waiting -= 1
+            self._n_inside -= 1
             self._change.notify_all()
 
     def stop(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,15 +10,11 @@ import torch
 from napari_resonance.classifier.definition import member_definition
 from napari_resonance.classifier.network import build_resnet
 from napari_resonance.errors import TrainingError
+from napari_resonance.memory import total_memory
 
 # Of the memory that a machine has, for what one batch keeps: the rest is for weights,
 # the optimizer, gradients on their way back, and everybody else.
 _SHARE = 0.4
-# Where Linux tells what a container may use (cgroup v2, v1).
-_CONTAINER = (
-    Path("/sys/fs/cgroup/memory.max"),
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-)
 
 
 def device_for(wanted: str) -> str:
@@ -98,12 +93,4 @@ def memory_for_training(device: str) -> int:
     """
     if device == "cuda":
         return int(_SHARE * torch.cuda.get_device_properties(0).total_memory)
-    import psutil
-
-    most = int(psutil.virtual_memory().total)
-    for path in _CONTAINER:
-        try:
-            most = min(most, int(path.read_text()))
-        except (OSError, ValueError):
-            continue  # there is no such limit
-    return int(_SHARE * most)
+    return int(_SHARE * total_memory())
