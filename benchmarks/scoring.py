@@ -259,11 +259,12 @@ def files_of(folder: Path) -> tuple[Path, Path]:
 def archives_of(folder: Path) -> tuple[Path, Path]:
     """Write DICOM series, two archives of several; small ones, and large ones."""
     large = volume()
+    method = zipfile.ZIP_DEFLATED
     for name, voxels in (("small", large[:64, :64, :64]), ("large", large)):
         for number in range(2):
             path = folder / f"zip-{name}" / f"{number}.zip"
             path.parent.mkdir(exist_ok=True)
-            with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as to:
+            with zipfile.ZipFile(path, "w", method, True, 1) as to:
                 for n, k in product(range(COPIES // 2), range(voxels.shape[2])):
                     plane = dicom_slice(f"1.2.{number}.{n}", k, voxels[..., k].T)
                     to.writestr(f"{n}/{k}.dcm", plane)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from support.killing import MARK, left_processes
@@ -128,7 +128,7 @@ def test_jobs_of_one_task_do_not_share_the_end_of_a_process(studies, tmp_path):
 
 def test_tasks_grow_until_they_take_long_enough():
     def took(seconds, n_jobs):
-        cluster = SimpleNamespace(run="run")
+        cluster = SimpleNamespace(run="run", check=lambda readings: None)
         tasks = Tasks(cluster, iter(()), None, ScoreOptions(), None, alone=False)
         ended = Ended("key", 0, "scored", {}, seconds=(seconds / n_jobs, 0, 0))
         tasks._pace([ended] * n_jobs, n_jobs)
@@ -139,6 +139,21 @@ def test_tasks_grow_until_they_take_long_enough():
     assert took(0.5, 8) == 8
     assert took(2.0, 4) == 1
     assert took(0.001, 16) == 16  # all of them are suspects if the run is killed
+
+
+def test_workers_that_lack_a_module_end_the_run_instead_of_holding_it_up(
+    studies, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "only_here", ModuleType("only_here"))
+
+    def load_here(name, device):
+        return load(name, device)
+
+    load_here.__module__, load_here.__qualname__ = "only_here", "load_here"
+    sys.modules["only_here"].load_here = load_here
+    options = ScoreOptions(workers=1)
+    with pytest.raises(ScoringError, match=r"'only_here'.*the same versions"):
+        score(studies, "stub", out=tmp_path / "out", options=options, load=load_here)
 
 
 def test_a_machine_with_another_model_is_refused():

@@ -95,6 +95,26 @@ class Cluster:
         if self._local is not None:
             self.client.run(leave_interrupts)
 
+    def check(self, readings: Readings) -> None:
+        """See that the workers find all that they will be sent.
+
+        One that does not loses its connection over a task, and the task waits for ever.
+
+        Raises
+        ------
+        ScoringError
+            If one does not.
+
+        """
+        from distributed.protocol import pickle
+
+        sent = pickle.dumps((readings, start_reader, score_jobs))
+        try:
+            self.client.run(pickle.loads, sent)
+        # Whatever a worker lacks: a module, a class, another Python.
+        except Exception as error:
+            raise _refusal(error) from error
+
     def n_threads(self) -> int:
         """Return how many scans can be at work, at least 1; workers come and go."""
         now = time.monotonic()
@@ -138,6 +158,11 @@ class Tasks:
     alone
         Whether nothing else may be at work beside a job.
 
+    Raises
+    ------
+    ScoringError
+        If workers have other versions, and cannot understand what they are sent.
+
     """
 
     def __init__(
@@ -155,6 +180,7 @@ class Tasks:
         self._cluster = cluster
         self._jobs: Iterator[Job] | None = jobs
         self._readings = Readings(models, options.time_limit, cluster.run)
+        cluster.check(self._readings)
         self._begin = begin
         self._together = 1
         self._open: dict[Future[Any], list[Job]] = {}
