@@ -89,6 +89,7 @@ def main() -> None:
     parser.add_argument("scans", type=Path, help="folder of the head scans")
     parser.add_argument("--only", default="", choices=["", *TRAININGS])
     parser.add_argument("--pretrained", help="what each training begins with")
+    parser.add_argument("--train", type=int, help="most pieces to learn from")
     parser.add_argument("--epochs", type=int, help="of each training")
     parser.add_argument("--methods", nargs="*", default=list(METHODS))
     parser.add_argument("--maps", type=int, default=60, help="most maps of each side")
@@ -110,7 +111,8 @@ def _one(
     started = time.perf_counter()
     cases = planted(options.scans, training.setting, folder)
     if not (folder / "model").exists():
-        _learn(training, options.epochs, cases, folder)
+        learned_from = _fewer(cases, options.train)
+        _learn(training, options.epochs, learned_from, folder)
     classifier = load_classifier(folder / "model")
     area, right = _judged(classifier, cases)
     print(
@@ -141,6 +143,18 @@ def has_learnt(area: float) -> bool:
     NaN, the area where all test cases are of one kind, is not.
     """
     return area >= LEARNT
+
+
+def _fewer(cases: list[Case], most: int | None) -> list[Case]:
+    """Return so many pieces to learn from, with and without their lesion, and the rest.
+
+    Every so manyth, so that all patients are among them.
+    """
+    train = [case for case in cases if case.side == "train"]
+    step = 1 if most is None else max(1, -(-len(train) // most))
+    pairs = [train[n : n + 2] for n in range(0, len(train), 2)][::step]
+    rest = [case for case in cases if case.side != "train"]
+    return [case for pair in pairs for case in pair] + rest
 
 
 def _learn(
