@@ -14,14 +14,16 @@ def open_by_menu(viewer: Any, name: str) -> Any:
 
 
 def test_each_panel_becomes_a_tab(viewer: Any, qtbot: Any) -> None:
-    docks = []
+    docks: list[Any] = []
+    viewer.window.set_geometry(0, 0, 1280, 800)
     for name in PANELS:
         docks.append(open_by_menu(viewer, name)[0])
-        qtbot.wait(20)
+        qtbot.wait(50)
     main = docks[0].window()
     assert isinstance(main, QMainWindow)
     others = {dock for dock in main.tabifiedDockWidgets(docks[0]) if dock in docks}
     assert others == set(docks[1:])
+    assert viewer.window.geometry()[2:] == (1280, 800)
 
 
 def test_a_panel_that_was_taken_out_is_left_there(viewer: Any, qtbot: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QWidget
 
-from napari_resonance.viewer.dock_join import join_docks
+from napari_resonance.viewer.dock_join import DockJoin
 
 
 class DockEnd(QObject):
@@ -21,7 +21,7 @@ class DockEnd(QObject):
         super().__init__(panel)
         self._panel, self._stops = panel, stops
         panel.installEventFilter(self)
-        join_docks(panel)
+        DockJoin(panel)
 
     def eventFilter(self, watched: Any, event: Any) -> bool:  # noqa: N802  (Qt's name)
         """Stop the panel's work once it has no parent any more."""
