@@ -12,9 +12,9 @@ from support.phantoms import phantom
 from napari_resonance.scan import Scan
 from napari_resonance.viewer.attach import attach
 from napari_resonance.viewer.canvas_text import answer_text
-from napari_resonance.viewer.layers import scan_layer
+from napari_resonance.viewer.layers import saliency_layer, scan_layer
 from napari_resonance.viewer.records import KEY, LayerRecord
-from napari_resonance.viewer.viewer_actions import add_scans
+from napari_resonance.viewer.viewer_actions import add_layer, add_scans
 
 
 def letters(viewer: Any) -> str:
@@ -84,3 +84,15 @@ def test_the_map_is_named_with_the_answer() -> None:
     text = answer_text(LayerRecord(scan, scan.affine, prediction=answer))
     said = ["a  91.0 %", "unsure", "Grad-CAM for b", "evidence per cell"]
     assert text.splitlines() == said
+
+
+def test_no_map_is_named_that_is_not_there(viewer: Any) -> None:
+    scan, mm = phantom()
+    (layer,) = add_scans(viewer, [scan_layer(scan)])
+    answer = prediction(map_with_peak_at(scan, mm, target="b"))
+    layer.metadata[KEY] = replace(layer.metadata[KEY], prediction=answer)
+    said = viewer.canvas.overlays["resonance_answer"]
+    attach(viewer).changed.emit()
+    assert said.text == "a  91.0 %\nsure"
+    add_layer(viewer, saliency_layer(scan, answer))
+    assert "Grad-CAM for b" in said.text

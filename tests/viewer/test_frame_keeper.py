@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from support.phantoms import NAMES, color_phantom, phantom, time_phantom
 from napari_resonance.geometry import to_world
 from napari_resonance.scan import Scan
 from napari_resonance.viewer.attach import attach
+from napari_resonance.viewer.fitting import fit_to_view
 from napari_resonance.viewer.layers import saliency_layer, scan_layer
 from napari_resonance.viewer.viewer_actions import add_layer, add_scans, show_only
 
@@ -53,6 +55,67 @@ def test_a_place_beyond_the_scan_is_the_nearest_in_it(viewer: Any) -> None:
     keeper.go_to(to_world(scan.affine, np.multiply(scan.grid_shape, 3)))
     assert np.allclose(viewer.dims.point, to_world(keeper.frame.from_ras, ends[:3]))
     assert layer.get_value(viewer.dims.point, world=True) is not None
+
+
+def test_a_scan_chosen_far_from_the_view_comes_into_it(viewer: Any) -> None:
+    scan, _ = phantom("straight")
+    beside = scan.affine.copy()
+    beside[:3, 3] += 5_000
+    here = add(viewer, scan)
+    far = add(viewer, replace(scan, affine=beside, series="another"))
+    for layer in (here, far):
+        show_only(viewer, layer)
+        assert layer.get_value(viewer.dims.point, world=True) is not None
+        middle = np.asarray(viewer.scene.camera.center[-2:])
+        low, high = layer.extent.world[:, -2:]
+        assert (low < middle).all()
+        assert (middle < high).all()
+    # Where the scan that is chosen has the place already, nothing moves.
+    near = add(viewer, replace(scan, series="a third"))
+    attach(viewer).go_to(to_world(scan.affine, (1, 2, 3)))
+    zoom, point = viewer.scene.camera.zoom * 2, viewer.dims.point
+    viewer.scene.camera.zoom = zoom
+    show_only(viewer, here)
+    show_only(viewer, near)
+    assert viewer.dims.point == point
+    assert viewer.scene.camera.zoom == zoom
+
+
+@pytest.mark.parametrize("ndisplay", [2, 3])
+def test_a_scan_fills_the_canvas_beside_a_time_series(
+    viewer: Any, ndisplay: int
+) -> None:
+    scan, _ = phantom("straight")
+    alone = add(viewer, scan)
+    viewer.dims.ndisplay = ndisplay
+    fit_to_view(viewer, alone)
+    zoom, center = viewer.scene.camera.zoom, viewer.scene.camera.center
+    viewer.layers.clear()
+    add(viewer, time_phantom("straight")[0])
+    viewer.dims.ndisplay = ndisplay
+    add(viewer, scan)
+    assert viewer.dims.ndim == 4
+    # In 3D its diagonal fits, however it is turned.
+    least = 0.9 if ndisplay == 2 else 0.5
+    assert least * zoom <= viewer.scene.camera.zoom <= 1.1 * zoom
+    assert np.allclose(viewer.scene.camera.center[-2:], center[-2:])
+
+
+def test_a_scan_that_is_shown_again_has_its_map_again(viewer: Any) -> None:
+    scan, mm = phantom("straight")
+    one = add(viewer, scan)
+    data = saliency_layer(scan, prediction(map_with_peak_at(scan, mm)))
+    shown, off = (add_layer(viewer, data, visible=v) for v in (True, False))
+    two = add(viewer, phantom("flipped")[0])
+    assert not shown.visible
+    show_only(viewer, one)
+    assert shown.visible
+    assert not off.visible
+    # What the user hides stays hidden.
+    shown.visible = False
+    show_only(viewer, two)
+    show_only(viewer, one)
+    assert not shown.visible
 
 
 def test_turned_layers_are_hidden_in_2d_and_come_back(viewer: Any) -> None:

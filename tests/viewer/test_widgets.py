@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication
-from qtpy.QtWidgets import QFileDialog, QLabel, QProgressBar
+from qtpy.QtWidgets import QFileDialog, QLabel, QProgressBar, QVBoxLayout, QWidget
 from support.answers import map_with_peak_at, prediction
 from support.bundles import tiny_bundle
 from support.phantoms import phantom
@@ -22,7 +22,8 @@ from napari_resonance.viewer.classification import find_choices
 from napari_resonance.viewer.devices import find_devices
 from napari_resonance.viewer.drop_area import DropArea
 from napari_resonance.viewer.explain_row import ExplainRow
-from napari_resonance.viewer.layers import saliency_layer
+from napari_resonance.viewer.fold import Fold, text_label
+from napari_resonance.viewer.layers import saliency_layer, scan_layer
 from napari_resonance.viewer.map_colors import (
     set_style,
     set_threshold,
@@ -36,7 +37,7 @@ from napari_resonance.viewer.result_view import ResultView
 from napari_resonance.viewer.run_row import RunRow
 from napari_resonance.viewer.saliency_controls import SaliencyControls
 from napari_resonance.viewer.scan_picker import ScanPicker
-from napari_resonance.viewer.viewer_actions import add_layer
+from napari_resonance.viewer.viewer_actions import add_layer, add_scans
 
 
 def mime(*urls: QUrl) -> QMimeData:
@@ -335,6 +336,38 @@ def test_thresholds_leave_no_colour_maps_behind(viewer: Any) -> None:
     assert layer.colormap.name == other.colormap.name == "saliency both"
     assert threshold_of(layer, 2.5) == pytest.approx(0.6, abs=0.01)
     assert threshold_of(other, 2.5) == pytest.approx(0.5, abs=0.01)
+
+
+def test_why_a_scan_is_not_taken_can_be_read_to_its_end(
+    viewer: Any, qtbot: Any
+) -> None:
+    picker = ScanPicker(viewer)
+    picker.follow_model(load_bundle("mr-sequence").card)
+    add_scans(viewer, [scan_layer(replace(phantom()[0], modality="CT"))])
+    picker.resize(230, picker.layout().heightForWidth(230))
+    picker.show()
+    qtbot.waitUntil(picker.why_not.isVisible)
+    for label in (picker.facts, picker.why_not):
+        assert label.height() >= label.heightForWidth(label.width())
+    picker.deleteLater()
+    qtbot.wait(10)
+
+
+def test_what_comes_into_an_open_fold_is_not_cut(qtbot: Any) -> None:
+    window = QWidget()
+    text = text_label()
+    fold = Fold("More", text)
+    column = QVBoxLayout(window)
+    column.addWidget(fold)
+    column.addStretch()
+    qtbot.addWidget(window)
+    window.resize(200, 600)
+    window.show()
+    qtbot.mouseClick(fold.toggleButton(), Qt.MouseButton.LeftButton)
+    text.setText("\n".join("what was measured" for _ in range(10)))
+    qtbot.waitUntil(lambda: text.height() >= text.sizeHint().height())
+    qtbot.mouseClick(fold.toggleButton(), Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: text.height() == 0)
 
 
 def test_the_list_of_scans_follows_the_viewer(viewer: Any, qtbot: Any) -> None:

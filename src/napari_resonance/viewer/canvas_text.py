@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from napari_resonance.export.wording import certainty, percent, title_of, unit_of
+from napari_resonance.viewer.records import LayerRecord, record_of
 
 if TYPE_CHECKING:
     from napari_resonance.viewer.frame_keeper import FrameKeeper
-    from napari_resonance.viewer.records import LayerRecord
 
 # Name of the overlay, where it stands, size of its letters in points.
 _OVERLAYS = {
@@ -65,7 +65,9 @@ class CanvasText:
         record = self._keeper.current
         said = {}
         if self._says_answer:
-            said["resonance_answer"] = answer_text(record)
+            said["resonance_answer"] = answer_text(
+                record, has_map=_has_map(viewer, record)
+            )
             said["resonance_notice"] = "" if record is None else _NOTICE
         said |= dict.fromkeys((n for n in _OVERLAYS if n not in said), "")
         said |= self._letters(viewer)
@@ -110,8 +112,12 @@ class CanvasText:
         }
 
 
-def answer_text(record: LayerRecord | None) -> str:
-    """Return the answer for the scan that is shown, in a few lines."""
+def answer_text(record: LayerRecord | None, *, has_map: bool = True) -> str:
+    """Return the answer for the scan that is shown, in a few lines.
+
+    Of the map they speak only where there is a layer of it: answers of many scans come
+    without.
+    """
     if record is None or record.prediction is None:
         return ""
     prediction = record.prediction
@@ -119,8 +125,17 @@ def answer_text(record: LayerRecord | None) -> str:
         f"{prediction.label}  {percent(prediction.probability)}",
         certainty(prediction),
     ]
-    if prediction.saliency is not None:
+    if prediction.saliency is not None and has_map:
         lines.append(title_of(prediction.saliency))
         # What the numbers of the legend beside it count.
         lines.append(f"evidence per {unit_of(prediction.saliency)}")
     return "\n".join(lines)
+
+
+def _has_map(viewer: Any, record: LayerRecord | None) -> bool:
+    layers = (record_of(layer) for layer in viewer.layers)
+    return record is not None and any(
+        shown.role == "saliency" and shown.scan is record.scan
+        for shown in layers
+        if shown is not None
+    )

@@ -23,7 +23,7 @@ _STYLE = """
 #drop_area QLabel { border: none; }
 """
 
-_HINT = "Drop a study folder,\nDICOM or NIfTI files here"
+_HINT = "Drop a study folder, an archive,\nDICOM or NIfTI files here"
 
 
 class DropArea(QFrame):

@@ -6,6 +6,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QWidget
 from superqt import QCollapsible
 
+# Qt's own limit, which it does not name in Python.
+_UNLIMITED = (1 << 24) - 1
+
 
 class Fold(QCollapsible):
     """A heading, and below it a widget that is shown on a click."""
@@ -23,7 +26,13 @@ class Fold(QCollapsible):
                 layout.setSpacing(2)
         self.toggleButton().setAccessibleName(title)
         self.setContent(content)
+        self.toggled.connect(self._on_toggled)
         self.collapse(animate=False)
+
+    def _on_toggled(self, expanded: bool) -> None:
+        """Let what is unfolded grow: its height now would cut what it says later."""
+        if expanded:
+            self.content().setMaximumHeight(_UNLIMITED)
 
 
 def text_label(text: str = "") -> QLabel:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from psygnal import Signal
 
 from napari_resonance.geometry import FloatArray, spacing_of, to_index, to_world
+from napari_resonance.viewer.fitting import fit_to_view
 from napari_resonance.viewer.frame import ViewerFrame, embedded
 from napari_resonance.viewer.records import LayerRecord, record_of, same_space
 
@@ -127,9 +128,12 @@ class FrameKeeper:
         record = record_of(layer)
         if record is None or record.role == "mark":
             return
-        old, self._current = self.frame, ref(layer)
+        old, before, self._current = self.frame, self.current, ref(layer)
         frame = ViewerFrame.of(record.affine, oriented=record.scan.oriented)
         if old is not None and _same(frame, old):
+            other = before is None or before.scan is not record.scan
+            if other and not _holds(record, layer, self._place_mm(old)):
+                self._go_to_middle(layer, record)
             self.changed.emit()
             return
         place = None if old is None else self._place_mm(old)
@@ -204,17 +208,30 @@ class FrameKeeper:
         viewer = self._viewer()
         if viewer is None or self.frame is None:
             return
+        if _holds(record, layer, place):
+            self.go_to(place)
+            point = to_world(self.frame.from_ras, place)
+            shown = np.array(viewer.dims.displayed) - (viewer.dims.ndim - 3)
+            viewer.scene.camera.center = tuple(float(p) for p in point[shown])
+            return
+        self._go_to_middle(layer, record)
+
+    def _go_to_middle(self, layer: Any, record: LayerRecord) -> None:
+        """Show the middle of a layer that does not reach to where the view is."""
+        viewer = self._viewer()
         shape = np.array(record.spatial_shape(layer.data))
-        if place is not None:
-            index = to_index(record.affine, place)
-            if (index > -0.5).all() and (index < shape - 0.5).all():
-                self.go_to(place)
-                point = to_world(self.frame.from_ras, place)
-                shown = np.array(viewer.dims.displayed) - (viewer.dims.ndim - 3)
-                viewer.scene.camera.center = tuple(float(p) for p in point[shown])
-                return
         self.go_to(to_world(record.affine, (shape - 1) // 2))
-        viewer.fit_to_view()
+        if viewer is not None:
+            fit_to_view(viewer, layer)
+
+
+def _holds(record: LayerRecord, layer: Any, place: Any) -> bool:
+    """Tell whether a layer reaches to a place in RAS+ mm; no place is not held."""
+    if place is None:
+        return False
+    index = to_index(record.affine, place)
+    last = np.array(record.spatial_shape(layer.data)) - 1
+    return bool((index > -0.5).all() and (index < last + 0.5).all())
 
 
 def _same(one: ViewerFrame, other: ViewerFrame) -> bool:

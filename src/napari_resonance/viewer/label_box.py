@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_resonance.viewer.class_names import ClassNames
+from napari_resonance.viewer.class_names import NO_CLASSES, ClassNames
 from napari_resonance.viewer.connecting import connect_while_alive
 from napari_resonance.viewer.dialogs import ask_file, ask_folder, ask_target
 from napari_resonance.viewer.label_keys import bind_label_keys
@@ -105,13 +105,15 @@ class LabelBox(QWidget):
             and shown.scan is record.scan
         ]
         self._label(rows, number)
-        if rows and self.next_box.isChecked():
+        if rows and self.classes.name_of_key(number) and self.next_box.isChecked():
             self._show_next()
 
     def _label(self, rows: list[LabelRow], number: int) -> None:
         name = self.classes.name_of_key(number)
         rows = [row for row in rows if not row.problem]
-        if name and rows:
+        if not name:
+            self._viewer.status = f"Key {number} has no class yet: {NO_CLASSES}"
+        elif rows:
             self.model.set_label(rows, name)
             self.table.choose(rows[0])
             self._viewer.status = f"{rows[0].title}: {name}"

@@ -66,7 +66,7 @@ class Message(QWidget):
 
 
 def _breakable(text: str) -> str:
-    """Let a long path break, where it would widen the dock."""
-    for mark in "/\\_":
+    """Let long paths, and the underlines of a traceback, break: they widen the dock."""
+    for mark in "/\\_^~":
         text = text.replace(mark, f"{mark}\u200b")
     return text

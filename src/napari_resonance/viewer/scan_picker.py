@@ -6,7 +6,7 @@ from typing import Any
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QStandardItemModel
-from qtpy.QtWidgets import QCheckBox, QLabel, QWidget
+from qtpy.QtWidgets import QCheckBox, QLabel, QVBoxLayout, QWidget
 
 from napari_resonance.classifier.card import ModelCard
 from napari_resonance.classifier.scan_checks import unsuitable
@@ -55,13 +55,17 @@ class ScanPicker(QWidget):
         self.anyway = QCheckBox("Classify it all the same")
         self.anyway.setToolTip("The answer carries a warning")
         self.anyway.toggled.connect(lambda: self.picked.emit(self.layer))
-        self._form = new_form(self)
-        add_field(self._form, "Scan", self.box)
-        self._form.addRow(self.facts)
-        self._form.addRow(self.why_not)
-        self._form.addRow(self.anyway)
-        add_field(self._form, "Modality", self.modality)
-        add_field(self._form, "Orientation", self.orientation)
+        choice, self._plain = new_form(), QWidget()
+        add_field(choice, "Scan", self.box)
+        plain = new_form(self._plain)
+        add_field(plain, "Modality", self.modality)
+        add_field(plain, "Orientation", self.orientation)
+        # Not in the form: one shares its height out badly among texts that wrap.
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(choice)
+        for widget in (self.facts, self.why_not, self.anyway, self._plain):
+            layout.addWidget(widget)
         layers = viewer.layers
         events = layers.events
         for event in (events.inserted, events.removed, events.renamed):
@@ -143,14 +147,12 @@ class ScanPicker(QWidget):
         record = record_of(self.layer)
         self.facts.setText("" if record is None else facts_line(record.scan))
         self.facts.setToolTip(self.facts.text())
-        self._form.setRowVisible(self.facts, record is not None)
+        self.facts.setVisible(record is not None)
         reason = self.reason(self.layer)
         self.why_not.setText(reason)
         for widget in (self.why_not, self.anyway):
-            self._form.setRowVisible(widget, bool(reason))
-        plain = self.layer is not None and record is None
-        self._form.setRowVisible(self.modality, plain)
-        self._form.setRowVisible(self.orientation, plain)
+            widget.setVisible(bool(reason))
+        self._plain.setVisible(self.layer is not None and record is None)
         self.picked.emit(self.layer)
 
 

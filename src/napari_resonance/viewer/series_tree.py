@@ -38,7 +38,7 @@ class SeriesTree(QTreeWidget):
         self.setIconSize(QSize(SIDE, SIDE))
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setTextElideMode(Qt.TextElideMode.ElideRight)
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.itemSelectionChanged.connect(self.chosen_changed)
         self.itemActivated.connect(self._on_activated)
 

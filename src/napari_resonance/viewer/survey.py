@@ -57,7 +57,10 @@ class Series:
     def facts(self) -> str:
         """Modality and size, and in a second line the distance between voxels."""
         size, steps = size_of(self.outline)
-        made = " · ".join(filter(None, (self.outline.modality, size)))
+        # Tells the echoes of one series apart, which have all else in common.
+        echo = self.outline.meta.get("echo_time_ms")
+        time = "" if echo is None else f"TE {echo:.3g} ms"
+        made = " · ".join(filter(None, (self.outline.modality, size, time)))
         return f"{made}\n{steps}"
 
     def is_shown_by(self, scan: Scan) -> bool:

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import numpy as np
 
 from napari_resonance.geometry import to_index, to_world
 from napari_resonance.viewer.attach import attach
 from napari_resonance.viewer.findings import findings_of, next_place
+from napari_resonance.viewer.fitting import fit_to_view
 from napari_resonance.viewer.layers import LayerData
 from napari_resonance.viewer.records import KEY, LayerRecord, Run, is_scan, record_of
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from napari_resonance.viewer.classification import Classified
     from napari_resonance.viewer.frame_keeper import FrameKeeper
     from napari_resonance.viewer.measuring import Measured
+
+# Maps that were shown when their scan was hidden with them.
+_PUT_AWAY: WeakSet[Any] = WeakSet()
 
 
 def add_scans(viewer: napari.viewer.Viewer, layers: Sequence[LayerData]) -> list[Any]:
@@ -34,7 +39,7 @@ def add_scans(viewer: napari.viewer.Viewer, layers: Sequence[LayerData]) -> list
         added.append(add_layer(viewer, data, visible=not added))
     if added:
         show_only(viewer, added[0])
-        viewer.fit_to_view(layers=added[:1])
+        fit_to_view(viewer, added[0])
     return added
 
 
@@ -49,23 +54,36 @@ def add_layer(
 
 
 def show_only(viewer: napari.viewer.Viewer, layer: Any) -> None:
-    """Show one scan with its maps, hide the other scans, and select it."""
+    """Show one scan with the maps that it had, hide the others, and select it."""
     record = record_of(layer)
     if record is not None:
         _hide_other_scans(viewer, record)
     # Selected first: the view turns to it before napari draws it.
     viewer.layers.selection.active = layer
     _set_visible(layer, True)
+    if record is not None:
+        _bring_maps_back(viewer, record)
 
 
 def _hide_other_scans(viewer: napari.viewer.Viewer, record: LayerRecord) -> None:
-    """Hide all scans and maps but those of one scan, for good."""
+    """Hide all scans and maps but those of one scan, until they are asked for."""
     keeper = attach(viewer)
     for layer in viewer.layers:
         shown = record_of(layer)
         if shown is not None and shown.scan is not record.scan:
+            if shown.role == "saliency" and layer.visible:
+                _PUT_AWAY.add(layer)
             keeper.forget(layer)
             _set_visible(layer, False)
+
+
+def _bring_maps_back(viewer: napari.viewer.Viewer, record: LayerRecord) -> None:
+    """Show the maps that were shown when their scan was left for another one."""
+    for layer in list(viewer.layers):
+        shown = record_of(layer)
+        if shown is not None and shown.scan is record.scan and layer in _PUT_AWAY:
+            _PUT_AWAY.discard(layer)
+            _set_visible(layer, True)
 
 
 def _set_visible(layer: Any, visible: bool) -> None:

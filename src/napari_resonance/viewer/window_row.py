@@ -44,6 +44,8 @@ class WindowRow(QWidget):
         self._offered = self._tool.windows
         for button in self.buttons:
             self._flow.removeWidget(button)
+            # Now, for the new ones come to lie where it is.
+            button.hide()
             button.deleteLater()
         self.buttons = [self._button(n, w) for n, w in enumerate(self._offered)]
 
