@@ -17,6 +17,7 @@ from napari_resonance.viewer import classification
 from napari_resonance.viewer.exports import KINDS
 from napari_resonance.viewer.layers import scan_layer
 from napari_resonance.viewer.records import record_of
+from napari_resonance.viewer.showing import show_only
 from napari_resonance.viewer.viewer_actions import add_scans, saliency_of
 
 
@@ -50,6 +51,7 @@ def dialogs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNamespace:
         return str(tmp_path / "out"), filter_
 
     monkeypatch.setattr(QMessageBox, "warning", warn)
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: button.Yes)
     monkeypatch.setattr(QFileDialog, "getSaveFileName", choose)
     return told
 
@@ -78,6 +80,7 @@ def test_answers_are_listed_shown_again_and_written(
     assert [layer for layer, _ in box.list.runs()] == [two, one]
     assert len(forwards) == 3
     assert panel.view.result.isVisibleTo(panel)
+    _see_each_map(viewer, one, two)
     # The second is seen by a click, with its map.
     box.list.itemClicked.emit(box.list.topLevelItem(0), 0)
     wait_idle(panel, qtbot)
@@ -103,6 +106,16 @@ def test_answers_are_listed_shown_again_and_written(
     _write_everything(panel, qtbot, dialogs)
     viewer.layers.remove(two)
     assert [layer for layer, _ in box.list.runs()] == [one]
+
+
+def _see_each_map(viewer: Any, shown: Any, other: Any) -> None:
+    """Show the other scan, which has its map unasked, and come back."""
+    assert viewer.layers.selection.active is shown
+    show_only(viewer, other)
+    assert saliency_of(viewer, other).visible
+    assert not saliency_of(viewer, shown)
+    show_only(viewer, shown)
+    assert saliency_of(viewer, shown).visible
 
 
 def _write_everything(panel: Any, qtbot: Any, dialogs: SimpleNamespace) -> None:

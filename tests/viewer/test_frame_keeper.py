@@ -15,7 +15,8 @@ from napari_resonance.scan import Scan
 from napari_resonance.viewer.attach import attach
 from napari_resonance.viewer.fitting import fit_to_view
 from napari_resonance.viewer.layers import saliency_layer, scan_layer
-from napari_resonance.viewer.viewer_actions import add_layer, add_scans, show_only
+from napari_resonance.viewer.showing import show_only
+from napari_resonance.viewer.viewer_actions import add_layer, add_scans
 
 
 def place_of_brightest(viewer: Any, layer: Any) -> Any:

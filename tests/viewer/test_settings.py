@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QStandardPaths
-from qtpy.QtWidgets import QFileDialog, QWidget
+from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 from support.bundles import tiny_bundle
 from support.panels import TIMEOUT, open_panel, wait_for_threads
 
@@ -72,7 +72,37 @@ def test_dialogs_open_where_the_last_one_ended(
     ask_folder(parent, "Open", "models")
     assert places == ["", str(tmp_path), ""]
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, **__: ("", ""))
-    assert ask_target(parent, "Save", "scans", "*.csv", "a.csv") is None
+    assert ask_target(parent, "Save", "scans", ".csv", "a.csv") is None
+
+
+def test_a_name_without_its_ending_replaces_no_file_unasked(
+    qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent = QWidget()
+    qtbot.addWidget(parent)
+    (tmp_path / "map.nii.gz").touch()
+    asked, button = [], QMessageBox.StandardButton
+    answers = iter([button.No, button.Yes])
+
+    def ask(parent: Any, title: str, text: str, *_: Any) -> Any:
+        asked.append(text)
+        return next(answers)
+
+    monkeypatch.setattr(QMessageBox, "question", ask)
+
+    def chosen(name: str) -> Path | None:
+        answer = str(tmp_path / name), ""
+        monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, **__: answer)
+        return ask_target(parent, "Save", "exports", ".nii.gz")
+
+    assert chosen("new") == tmp_path / "new.nii.gz"
+    # Of a whole name the dialog itself asks.
+    assert chosen("map.nii.gz") == tmp_path / "map.nii.gz"
+    assert asked == []
+    assert chosen("map") is None
+    assert chosen("map") == tmp_path / "map.nii.gz"
+    assert len(asked) == 2
+    assert "map.nii.gz" in asked[0]
 
 
 def test_own_models_and_the_device_come_back(

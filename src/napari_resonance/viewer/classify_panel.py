@@ -41,10 +41,10 @@ from napari_resonance.viewer.run_row import RunRow
 from napari_resonance.viewer.scan_opener import ScanOpener
 from napari_resonance.viewer.scan_picker import ScanPicker
 from napari_resonance.viewer.shortcuts import shortcuts_text
+from napari_resonance.viewer.showing import show_only
 from napari_resonance.viewer.viewer_actions import (
-    keep_answer,
     keep_measured,
-    show_only,
+    keep_result,
     show_result,
 )
 from napari_resonance.viewer.window_row import WindowRow
@@ -230,7 +230,7 @@ class ClassifyPanel(QWidget):
         if layer is self.scan_picker.layer:
             self.show_result(layer, result)
         elif layer in self._viewer.layers:
-            keep_answer(layer, result)
+            keep_result(self._viewer, result, layer)
             self.answers.follow(self.scan_picker.layer)
 
     def _on_measured(self, layer: Any, measured: Measured) -> None:

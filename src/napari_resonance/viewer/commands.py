@@ -44,21 +44,21 @@ def cancel(viewer: napari.viewer.Viewer) -> None:
 
 def toggle_map(viewer: napari.viewer.Viewer) -> None:
     """Hide the map of the scan that is shown, or show it again."""
-    from napari_resonance.viewer import viewer_actions
+    from napari_resonance.viewer import showing
 
-    viewer_actions.toggle_map(viewer)
+    showing.toggle_map(viewer)
 
 
 def next_scan(viewer: napari.viewer.Viewer) -> None:
     """Show the next open scan."""
-    from napari_resonance.viewer.viewer_actions import step_scan
+    from napari_resonance.viewer.showing import step_scan
 
     step_scan(viewer, 1)
 
 
 def previous_scan(viewer: napari.viewer.Viewer) -> None:
     """Show the open scan before this one."""
-    from napari_resonance.viewer.viewer_actions import step_scan
+    from napari_resonance.viewer.showing import step_scan
 
     step_scan(viewer, -1)
 

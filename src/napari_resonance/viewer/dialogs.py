@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtWidgets import QFileDialog, QWidget
+from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from napari_resonance.viewer.settings import remember, remembered
 
@@ -48,13 +48,28 @@ def ask_files(parent: QWidget, title: str, what: str) -> list[Path]:
 
 
 def ask_target(
-    parent: QWidget, title: str, what: str, kinds: str, name: str = ""
+    parent: QWidget, title: str, what: str, ending: str, name: str = ""
 ) -> Path | None:
-    """Ask for a file to write; `name` is proposed."""
+    """Ask for a file to write, of a name with this ending; `name` is proposed."""
     place = _place(what)
     start = str(Path(place, name)) if place else name
-    chosen, _ = QFileDialog.getSaveFileName(parent, title, start, kinds)
-    return _chosen(chosen, what)
+    chosen, _ = QFileDialog.getSaveFileName(parent, title, start, f"*{ending}")
+    path = _chosen(chosen, what)
+    if path is None or path.name.endswith(ending):
+        return path
+    path = path.with_name(path.name + ending)
+    return path if _may_replace(parent, path) else None
+
+
+def _may_replace(parent: QWidget, path: Path) -> bool:
+    """Ask about a file that the dialog, which had no ending, has not asked about."""
+    if not path.exists():
+        return True
+    button = QMessageBox.StandardButton
+    text = f"{path.name} is there already. Replace it?"
+    choice = button.Yes | button.No
+    answer = QMessageBox.question(parent, "Replace the file?", text, choice, button.No)
+    return bool(answer == button.Yes)
 
 
 def _place(what: str) -> str:

@@ -42,13 +42,11 @@ class Exporter(QObject):
         shown = list(answers) if kind.is_of_all else list(answers[:1])
         if kind.has_picture and not self._is_agreed(shown, body):
             return
-        title, kinds = kind.text.rstrip("…"), f"*{kind.ending}"
-        path = ask_target(self._panel, title, "exports", kinds)
-        if path is None:
-            return
-        if not path.name.endswith(kind.ending):
-            path = path.with_name(path.name + kind.ending)
-        self._runner.run(partial(write_export, kind, shown, path), self._on_written)
+        title = kind.text.rstrip("…")
+        path = ask_target(self._panel, title, "exports", kind.ending)
+        if path is not None:
+            work = partial(write_export, kind, shown, path)
+            self._runner.run(work, self._on_written)
 
     def _is_agreed(self, answers: Sequence[Answered], body: str) -> bool:
         """Show what the pictures may give away; False if the user thinks better."""

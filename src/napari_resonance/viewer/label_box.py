@@ -28,8 +28,8 @@ from napari_resonance.viewer.label_rows import (
 )
 from napari_resonance.viewer.label_table import LabelTable
 from napari_resonance.viewer.records import is_scan, record_of
+from napari_resonance.viewer.showing import show_only
 from napari_resonance.viewer.thumbnail_loader import ThumbnailLoader
-from napari_resonance.viewer.viewer_actions import show_only
 
 _TIPS = {
     "folder": "A folder for each class",
@@ -182,8 +182,7 @@ class LabelBox(QWidget):
         self._emit(self.source_chosen, ask_file(self, title, "labels", kinds))
 
     def _choose_target(self) -> None:
-        title, kinds = "Save the labels", "Tables (*.csv)"
-        path = ask_target(self, title, "labels", kinds, "labels.csv")
+        path = ask_target(self, "Save the labels", "labels", ".csv", "labels.csv")
         self._emit(self.save_wanted, path)
 
     def _emit(self, signal: Any, path: Path | None) -> None:

@@ -78,8 +78,8 @@ class ScoreReview(QWidget):
             self._decide(labels[number - 1])
 
     def _choose_target(self) -> None:
-        title, kinds = "Save the verdicts as labels", "Tables (*.csv)"
-        path = ask_target(self, title, "labels", kinds, "labels.csv")
+        title = "Save the verdicts as labels"
+        path = ask_target(self, title, "labels", ".csv", "labels.csv")
         if path is not None:
             self.save_wanted.emit(path)
 

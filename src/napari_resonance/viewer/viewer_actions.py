@@ -1,4 +1,4 @@
-"""What the panel does to the viewer: add scans, show a result, show one scan."""
+"""What the panel does to the viewer: add scans, show or keep a result, move in it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
 
 import numpy as np
 
@@ -15,7 +14,8 @@ from napari_resonance.viewer.attach import attach
 from napari_resonance.viewer.findings import findings_of, next_place
 from napari_resonance.viewer.fitting import fit_to_view
 from napari_resonance.viewer.layers import LayerData
-from napari_resonance.viewer.records import KEY, LayerRecord, Run, is_scan, record_of
+from napari_resonance.viewer.records import KEY, Run, record_of
+from napari_resonance.viewer.showing import hide_other_scans, put_away, show_only
 
 if TYPE_CHECKING:
     import napari
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from napari_resonance.viewer.frame_keeper import FrameKeeper
     from napari_resonance.viewer.measuring import Measured
 
-# Maps that were shown when their scan was hidden with them.
-_PUT_AWAY: WeakSet[Any] = WeakSet()
-
 
 def add_scans(viewer: napari.viewer.Viewer, layers: Sequence[LayerData]) -> list[Any]:
     """Add the layers of scans; the first is shown and selected, the others hidden."""
@@ -35,7 +32,7 @@ def add_scans(viewer: napari.viewer.Viewer, layers: Sequence[LayerData]) -> list
     added: list[Any] = []
     for data in layers:
         if not added:
-            _hide_other_scans(viewer, data[1]["metadata"][KEY])
+            hide_other_scans(viewer, data[1]["metadata"][KEY])
         added.append(add_layer(viewer, data, visible=not added))
     if added:
         show_only(viewer, added[0])
@@ -51,45 +48,6 @@ def add_layer(
 
     values, settings, kind = data
     return viewer.add_layer(Layer.create(values, settings | {"visible": visible}, kind))
-
-
-def show_only(viewer: napari.viewer.Viewer, layer: Any) -> None:
-    """Show one scan with the maps that it had, hide the others, and select it."""
-    record = record_of(layer)
-    if record is not None:
-        _hide_other_scans(viewer, record)
-    # Selected first: the view turns to it before napari draws it.
-    viewer.layers.selection.active = layer
-    _set_visible(layer, True)
-    if record is not None:
-        _bring_maps_back(viewer, record)
-
-
-def _hide_other_scans(viewer: napari.viewer.Viewer, record: LayerRecord) -> None:
-    """Hide all scans and maps but those of one scan, until they are asked for."""
-    keeper = attach(viewer)
-    for layer in viewer.layers:
-        shown = record_of(layer)
-        if shown is not None and shown.scan is not record.scan:
-            if shown.role == "saliency" and layer.visible:
-                _PUT_AWAY.add(layer)
-            keeper.forget(layer)
-            _set_visible(layer, False)
-
-
-def _bring_maps_back(viewer: napari.viewer.Viewer, record: LayerRecord) -> None:
-    """Show the maps that were shown when their scan was left for another one."""
-    for layer in list(viewer.layers):
-        shown = record_of(layer)
-        if shown is not None and shown.scan is record.scan and layer in _PUT_AWAY:
-            _PUT_AWAY.discard(layer)
-            _set_visible(layer, True)
-
-
-def _set_visible(layer: Any, visible: bool) -> None:
-    # napari draws anew even where nothing changes.
-    if layer.visible != visible:
-        layer.visible = visible
 
 
 def show_result(viewer: napari.viewer.Viewer, result: Classified, picked: Any) -> bool:
@@ -119,17 +77,50 @@ def show_result(viewer: napari.viewer.Viewer, result: Classified, picked: Any) -
     keep_answer(picked, result)
     keeper = attach(viewer)
     show_only(viewer, picked)
-    _make_room(viewer, result)
-    if result.saliency is not None:
-        shown = add_layer(viewer, result.saliency)
-        shown.colorbar.visible = True
-        # napari numbers a name that the map of another scan has already.
-        if shown.name != result.saliency[1]["name"]:
-            shown.name = f"{result.saliency[1]['name']} · {picked.name}"
-        viewer.layers.selection.active = picked
+    _add_map(viewer, result, picked)
+    viewer.layers.selection.active = picked
     go_to_peak(keeper, result.prediction)
     keeper.changed.emit()
     return True
+
+
+def keep_result(viewer: napari.viewer.Viewer, result: Classified, layer: Any) -> None:
+    """Keep the answer for a scan that is not shown; its map is there once it is.
+
+    Parameters
+    ----------
+    viewer
+        Which has the scan.
+    result
+        The answer and its layers.
+    layer
+        Of the scan; a plain image keeps its answer alone.
+
+    """
+    keep_answer(layer, result)
+    if result.scan_layer is None and result.saliency is not None:
+        selected = viewer.layers.selection.active
+        put_away(_add_map(viewer, result, layer, visible=False))
+        viewer.layers.selection.active = selected
+
+
+def _add_map(
+    viewer: napari.viewer.Viewer,
+    result: Classified,
+    scan: Any,
+    *,
+    visible: bool = True,
+) -> Any | None:
+    """Add the map of a result, if it has one, in the place of those before it."""
+    _make_room(viewer, result)
+    if result.saliency is None:
+        return None
+    shown = add_layer(viewer, result.saliency, visible=visible)
+    shown.colorbar.visible = True
+    # napari numbers a name that the map of another scan has already.
+    if shown.name != result.saliency[1]["name"]:
+        shown.name = f"{result.saliency[1]['name']} · {scan.name}"
+    return shown
 
 
 def keep_answer(layer: Any, result: Classified) -> None:
@@ -204,37 +195,6 @@ def go_to_peak(keeper: FrameKeeper, prediction: Prediction | None) -> None:
     saliency = None if prediction is None else prediction.saliency
     if saliency is not None and not saliency.is_empty:
         keeper.go_to(saliency.peak_mm)
-
-
-def toggle_map(viewer: napari.viewer.Viewer) -> None:
-    """Hide the maps of the scan that is shown, or show that of its answer again."""
-    current = attach(viewer).current
-    if current is None:
-        return
-    records = [(layer, record_of(layer)) for layer in viewer.layers]
-    maps = [
-        (layer, record)
-        for layer, record in records
-        if record is not None
-        and record.role == "saliency"
-        and record.scan is current.scan
-    ]
-    if any(layer.visible for layer, _ in maps):
-        for layer, _ in maps:
-            _set_visible(layer, False)
-    elif maps:
-        # The latest is on top.
-        _set_visible(maps[-1][0], True)
-
-
-def step_scan(viewer: napari.viewer.Viewer, step: int) -> None:
-    """Show the scan after (`step` 1) or before (-1) the one that is shown."""
-    scans = [layer for layer in viewer.layers if is_scan(layer)]
-    current = attach(viewer).current
-    if current is None or not scans:
-        return
-    shown = [record.scan for layer in scans if (record := record_of(layer))]
-    show_only(viewer, scans[(shown.index(current.scan) + step) % len(scans)])
 
 
 def step_finding(viewer: napari.viewer.Viewer, step: int) -> None:

@@ -1,0 +1,91 @@
+"""Which scan is shown, and its maps with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+from napari_resonance.viewer.attach import attach
+from napari_resonance.viewer.records import LayerRecord, is_scan, record_of
+
+if TYPE_CHECKING:
+    import napari
+
+# Maps to be shown once their scan is: they were when it was left, or are new.
+_PUT_AWAY: WeakSet[Any] = WeakSet()
+
+
+def show_only(viewer: napari.viewer.Viewer, layer: Any) -> None:
+    """Show one scan with the maps that it had, hide the others, and select it."""
+    record = record_of(layer)
+    if record is not None:
+        hide_other_scans(viewer, record)
+    # Selected first: the view turns to it before napari draws it.
+    viewer.layers.selection.active = layer
+    set_visible(layer, True)
+    if record is not None:
+        _bring_maps_back(viewer, record)
+
+
+def hide_other_scans(viewer: napari.viewer.Viewer, record: LayerRecord) -> None:
+    """Hide all scans and maps but those of one scan, until they are asked for."""
+    keeper = attach(viewer)
+    for layer in viewer.layers:
+        shown = record_of(layer)
+        if shown is not None and shown.scan is not record.scan:
+            if shown.role == "saliency" and layer.visible:
+                _PUT_AWAY.add(layer)
+            keeper.forget(layer)
+            set_visible(layer, False)
+
+
+def _bring_maps_back(viewer: napari.viewer.Viewer, record: LayerRecord) -> None:
+    """Show the maps that were shown when their scan was left for another one."""
+    for layer in list(viewer.layers):
+        shown = record_of(layer)
+        if shown is not None and shown.scan is record.scan and layer in _PUT_AWAY:
+            _PUT_AWAY.discard(layer)
+            set_visible(layer, True)
+
+
+def set_visible(layer: Any, visible: bool) -> None:
+    """Show or hide a layer; napari draws anew even where nothing changes."""
+    if layer.visible != visible:
+        layer.visible = visible
+
+
+def put_away(layer: Any) -> None:
+    """Hide a map until its scan is shown the next time."""
+    set_visible(layer, False)
+    _PUT_AWAY.add(layer)
+
+
+def toggle_map(viewer: napari.viewer.Viewer) -> None:
+    """Hide the maps of the scan that is shown, or show that of its answer again."""
+    current = attach(viewer).current
+    if current is None:
+        return
+    records = [(layer, record_of(layer)) for layer in viewer.layers]
+    maps = [
+        (layer, record)
+        for layer, record in records
+        if record is not None
+        and record.role == "saliency"
+        and record.scan is current.scan
+    ]
+    if any(layer.visible for layer, _ in maps):
+        for layer, _ in maps:
+            set_visible(layer, False)
+    elif maps:
+        # The latest is on top.
+        set_visible(maps[-1][0], True)
+
+
+def step_scan(viewer: napari.viewer.Viewer, step: int) -> None:
+    """Show the scan after (`step` 1) or before (-1) the one that is shown."""
+    scans = [layer for layer in viewer.layers if is_scan(layer)]
+    current = attach(viewer).current
+    if current is None or not scans:
+        return
+    shown = [record.scan for layer in scans if (record := record_of(layer))]
+    show_only(viewer, scans[(shown.index(current.scan) + step) % len(scans)])
