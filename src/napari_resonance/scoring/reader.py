@@ -123,7 +123,9 @@ class Reader:
                 if not left or self._is_killed:
                     raise ScoringError(
                         "the process that reads scans cannot start",
-                        remedy="Score with 0 readers, in one process, to see why",
+                        remedy="Call it below if __name__ == '__main__' in a script "
+                        "of your own; or score with 0 readers, in one process, to see "
+                        "why",
                     ) from error
         if refusal is not None:
             raise refusal
