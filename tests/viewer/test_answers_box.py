@@ -80,7 +80,7 @@ def test_answers_are_listed_shown_again_and_written(
     assert [layer for layer, _ in box.list.runs()] == [two, one]
     assert len(forwards) == 3
     assert panel.view.result.isVisibleTo(panel)
-    _see_each_map(viewer, one, two)
+    _see_each_map(panel, viewer, one, two)
     # The second is seen by a click, with its map.
     box.list.itemClicked.emit(box.list.topLevelItem(0), 0)
     wait_idle(panel, qtbot)
@@ -108,13 +108,15 @@ def test_answers_are_listed_shown_again_and_written(
     assert [layer for layer, _ in box.list.runs()] == [one]
 
 
-def _see_each_map(viewer: Any, shown: Any, other: Any) -> None:
+def _see_each_map(panel: Any, viewer: Any, shown: Any, other: Any) -> None:
     """Show the other scan, which has its map unasked, and come back."""
     assert viewer.layers.selection.active is shown
     show_only(viewer, other)
     assert saliency_of(viewer, other).visible
     assert not saliency_of(viewer, shown)
+    assert panel.view.saliency_controls.isVisibleTo(panel)
     show_only(viewer, shown)
+    assert panel.view.saliency_controls.isVisibleTo(panel)
     assert saliency_of(viewer, shown).visible
 
 

@@ -20,11 +20,11 @@ def show_only(viewer: napari.viewer.Viewer, layer: Any) -> None:
     record = record_of(layer)
     if record is not None:
         hide_other_scans(viewer, record)
+        # Before panels are told of the scan: what they offer depends on its maps.
+        _bring_maps_back(viewer, record)
     # Selected first: the view turns to it before napari draws it.
     viewer.layers.selection.active = layer
     set_visible(layer, True)
-    if record is not None:
-        _bring_maps_back(viewer, record)
 
 
 def hide_other_scans(viewer: napari.viewer.Viewer, record: LayerRecord) -> None:
