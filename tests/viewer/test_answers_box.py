@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,9 +17,9 @@ from napari_resonance.classifier.bundle import load_bundle
 from napari_resonance.viewer import classification
 from napari_resonance.viewer.exports import KINDS
 from napari_resonance.viewer.layers import scan_layer
-from napari_resonance.viewer.records import record_of
+from napari_resonance.viewer.records import KEY, maps_of, record_of
 from napari_resonance.viewer.showing import show_only
-from napari_resonance.viewer.viewer_actions import add_scans, saliency_of
+from napari_resonance.viewer.viewer_actions import add_scans, keep_result, saliency_of
 
 
 @pytest.fixture
@@ -118,6 +119,32 @@ def _see_each_map(panel: Any, viewer: Any, shown: Any, other: Any) -> None:
     show_only(viewer, shown)
     assert panel.view.saliency_controls.isVisibleTo(panel)
     assert saliency_of(viewer, shown).visible
+
+
+def test_a_map_that_comes_later_is_shown_without_the_one_before_it(
+    viewer: Any, panel: Any, qtbot: Any, bundle: Path
+) -> None:
+    scans = [phantom(name)[0] for name in ("straight", "flipped")]
+    one, two = add_scans(viewer, [scan_layer(scan) for scan in scans])
+    panel.model_picker.add_model(load_bundle(bundle))
+    panel.run_row.several_button.click()
+    qtbot.waitUntil(lambda: "classified" in panel.message.sentence(), timeout=240_000)
+    ((earlier, record),) = maps_of(viewer.layers, scans[1])
+    later = replace(record.prediction.saliency, method="hirescam")
+    prediction = replace(record.prediction, saliency=later)
+    values, settings, kind = earlier.as_layer_data_tuple()
+    settings |= {
+        "name": "HiResCAM",
+        "metadata": {KEY: replace(record, prediction=prediction)},
+    }
+    layer = values, settings, kind
+    answer = classification.Classified(scans[1], prediction, layer, None, "")
+    keep_result(viewer, answer, two)
+    assert viewer.layers.selection.active is one
+    assert not saliency_of(viewer, two)
+    show_only(viewer, two)
+    assert saliency_of(viewer, two).name == "HiResCAM"
+    assert not earlier.visible
 
 
 def _write_everything(panel: Any, qtbot: Any, dialogs: SimpleNamespace) -> None:

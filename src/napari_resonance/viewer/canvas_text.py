@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from napari_resonance.export.wording import certainty, percent, title_of, unit_of
-from napari_resonance.viewer.records import LayerRecord, record_of
+from napari_resonance.viewer.records import LayerRecord, maps_of
 
 if TYPE_CHECKING:
     from napari_resonance.viewer.frame_keeper import FrameKeeper
@@ -65,9 +65,8 @@ class CanvasText:
         record = self._keeper.current
         said = {}
         if self._says_answer:
-            said["resonance_answer"] = answer_text(
-                record, has_map=_has_map(viewer, record)
-            )
+            has_map = record is not None and bool(maps_of(viewer.layers, record.scan))
+            said["resonance_answer"] = answer_text(record, has_map=has_map)
             said["resonance_notice"] = "" if record is None else _NOTICE
         said |= dict.fromkeys((n for n in _OVERLAYS if n not in said), "")
         said |= self._letters(viewer)
@@ -115,8 +114,8 @@ class CanvasText:
 def answer_text(record: LayerRecord | None, *, has_map: bool = True) -> str:
     """Return the answer for the scan that is shown, in a few lines.
 
-    Of the map they speak only where there is a layer of it: answers of many scans come
-    without.
+    Of the map they speak only where there is a layer of it: it may have been removed,
+    and answers of many plain images come without.
     """
     if record is None or record.prediction is None:
         return ""
@@ -130,12 +129,3 @@ def answer_text(record: LayerRecord | None, *, has_map: bool = True) -> str:
         # What the numbers of the legend beside it count.
         lines.append(f"evidence per {unit_of(prediction.saliency)}")
     return "\n".join(lines)
-
-
-def _has_map(viewer: Any, record: LayerRecord | None) -> bool:
-    layers = (record_of(layer) for layer in viewer.layers)
-    return record is not None and any(
-        shown.role == "saliency" and shown.scan is record.scan
-        for shown in layers
-        if shown is not None
-    )

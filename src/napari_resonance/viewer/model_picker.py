@@ -97,7 +97,8 @@ class ModelPicker(QWidget):
 
     def _on_imported(self, model: Bundle) -> None:
         """List what another panel imported, without choosing it."""
-        if self._models:  # or else the search is still to choose the first one
+        # Without any the search is still to choose the first one.
+        if self._models and all(model is not known for known in self._models):
             self._list(model)
 
     def _list(self, model: Bundle) -> int:

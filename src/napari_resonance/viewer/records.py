@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -106,6 +107,25 @@ def is_scan(layer: Any) -> bool:
     """Tell whether a layer of ours shows a scan."""
     record = record_of(layer)
     return record is not None and record.role == "scan"
+
+
+def maps_of(layers: Iterable[Any], scan: Scan) -> list[tuple[Any, LayerRecord]]:
+    """Return the layers that show saliency maps of a scan, with their records.
+
+    Parameters
+    ----------
+    layers
+        Of a viewer; the maps keep their order, the topmost last.
+    scan
+        Whose maps.
+
+    """
+    records = ((layer, record_of(layer)) for layer in layers)
+    return [
+        (layer, record)
+        for layer, record in records
+        if record is not None and record.role == "saliency" and record.scan is scan
+    ]
 
 
 def same_space(one: Scan, other: Scan) -> bool:

@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from napari_resonance.viewer.attach import attach
-from napari_resonance.viewer.records import LayerRecord, is_scan, record_of
+from napari_resonance.viewer.records import (
+    LayerRecord,
+    is_scan,
+    maps_of,
+    record_of,
+)
 
 if TYPE_CHECKING:
     import napari
@@ -33,17 +38,16 @@ def hide_other_scans(viewer: napari.viewer.Viewer, record: LayerRecord) -> None:
     for layer in viewer.layers:
         shown = record_of(layer)
         if shown is not None and shown.scan is not record.scan:
-            if shown.role == "saliency" and layer.visible:
-                _PUT_AWAY.add(layer)
             keeper.forget(layer)
+            if shown.role == "saliency" and layer.visible:
+                put_away(layer)
             set_visible(layer, False)
 
 
 def _bring_maps_back(viewer: napari.viewer.Viewer, record: LayerRecord) -> None:
     """Show the maps that were shown when their scan was left for another one."""
-    for layer in list(viewer.layers):
-        shown = record_of(layer)
-        if shown is not None and shown.scan is record.scan and layer in _PUT_AWAY:
+    for layer, _ in maps_of(viewer.layers, record.scan):
+        if layer in _PUT_AWAY:
             _PUT_AWAY.discard(layer)
             set_visible(layer, True)
 
@@ -56,8 +60,14 @@ def set_visible(layer: Any, visible: bool) -> None:
 
 def put_away(layer: Any) -> None:
     """Hide a map until its scan is shown the next time."""
-    set_visible(layer, False)
     _PUT_AWAY.add(layer)
+    set_visible(layer, False)
+
+
+def hide_map(layer: Any) -> None:
+    """Hide a map until it is asked for itself."""
+    _PUT_AWAY.discard(layer)
+    set_visible(layer, False)
 
 
 def toggle_map(viewer: napari.viewer.Viewer) -> None:
@@ -65,20 +75,13 @@ def toggle_map(viewer: napari.viewer.Viewer) -> None:
     current = attach(viewer).current
     if current is None:
         return
-    records = [(layer, record_of(layer)) for layer in viewer.layers]
-    maps = [
-        (layer, record)
-        for layer, record in records
-        if record is not None
-        and record.role == "saliency"
-        and record.scan is current.scan
-    ]
-    if any(layer.visible for layer, _ in maps):
-        for layer, _ in maps:
+    maps = [layer for layer, _ in maps_of(viewer.layers, current.scan)]
+    if any(layer.visible for layer in maps):
+        for layer in maps:
             set_visible(layer, False)
     elif maps:
         # The latest is on top.
-        set_visible(maps[-1][0], True)
+        set_visible(maps[-1], True)
 
 
 def step_scan(viewer: napari.viewer.Viewer, step: int) -> None:

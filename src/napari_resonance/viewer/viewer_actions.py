@@ -14,8 +14,13 @@ from napari_resonance.viewer.attach import attach
 from napari_resonance.viewer.findings import findings_of, next_place
 from napari_resonance.viewer.fitting import fit_to_view
 from napari_resonance.viewer.layers import LayerData
-from napari_resonance.viewer.records import KEY, Run, record_of
-from napari_resonance.viewer.showing import hide_other_scans, put_away, show_only
+from napari_resonance.viewer.records import KEY, Run, maps_of, record_of
+from napari_resonance.viewer.showing import (
+    hide_map,
+    hide_other_scans,
+    put_away,
+    show_only,
+)
 
 if TYPE_CHECKING:
     import napari
@@ -98,10 +103,13 @@ def keep_result(viewer: napari.viewer.Viewer, result: Classified, layer: Any) ->
 
     """
     keep_answer(layer, result)
-    if result.scan_layer is None and result.saliency is not None:
-        selected = viewer.layers.selection.active
-        put_away(_add_map(viewer, result, layer, visible=False))
-        viewer.layers.selection.active = selected
+    if result.scan_layer is not None:
+        return
+    selected = viewer.layers.selection.active
+    shown = _add_map(viewer, result, layer, visible=False)
+    if shown is not None:
+        put_away(shown)
+    viewer.layers.selection.active = selected
 
 
 def _add_map(
@@ -177,17 +185,8 @@ def go_to_slice(keeper: FrameKeeper, prediction: Prediction | None, k: int) -> N
 def saliency_of(viewer: napari.viewer.Viewer, layer: Any) -> Any | None:
     """Return the topmost map that is shown for a scan's layer."""
     record = record_of(layer)
-    for other in reversed(viewer.layers):
-        shown = record_of(other)
-        if (
-            record is not None
-            and shown is not None
-            and shown.role == "saliency"
-            and shown.scan is record.scan
-            and other.visible
-        ):
-            return other
-    return None
+    maps = [] if record is None else maps_of(viewer.layers, record.scan)
+    return next((other for other, _ in reversed(maps) if other.visible), None)
 
 
 def go_to_peak(keeper: FrameKeeper, prediction: Prediction | None) -> None:
@@ -212,18 +211,11 @@ def step_finding(viewer: napari.viewer.Viewer, step: int) -> None:
 def _make_room(viewer: napari.viewer.Viewer, result: Classified) -> None:
     """Hide earlier maps of a scan, and remove the one that a new one replaces."""
     replaces = result.saliency is not None
-    for layer in list(viewer.layers):
-        record = record_of(layer)
-        if (
-            record is None
-            or record.role != "saliency"
-            or record.scan is not result.scan
-        ):
-            continue
+    for layer, record in maps_of(viewer.layers, result.scan):
         if replaces and _same_map(record.prediction, result.prediction):
             viewer.layers.remove(layer)
         else:
-            layer.visible = False
+            hide_map(layer)
 
 
 def _same_map(one: Prediction | None, other: Prediction) -> bool:
