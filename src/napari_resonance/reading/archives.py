@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
+from napari_resonance.reading.file_kinds import REPEATED, SPECIAL
 from napari_resonance.reading.gzip_stream import gzip_errors, open_gzip
 
 _ENCRYPTED = 1
@@ -74,7 +75,7 @@ def zip_members(path: Path) -> Iterator[Member]:
                 size=info.file_size,
                 packed_size=info.compress_size,
                 open=_opener(archive.open, info),
-                refused="it stands in the archive twice" if again else _why_not(info),
+                refused=REPEATED if again else _why_not(info),
             )
 
 
@@ -83,7 +84,7 @@ def _why_not(info: zipfile.ZipInfo) -> str:
         return "encrypted; unpack the archive with its password first"
     # The file type that Unix programs put there; zero from others.
     if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
-        return "a link or special file in an archive"
+        return SPECIAL
     if info.compress_type not in _METHODS:
         return f"packed by an unusual method ({info.compress_type}); unpack it first"
     return ""
@@ -134,7 +135,7 @@ def tar_members(path: Path, limit: int) -> Iterator[Member]:
                 size=info.size,
                 packed_size=None,
                 open=_opener(archive.extractfile, info),
-                refused="" if info.isreg() else "a link or special file in an archive",
+                refused="" if info.isreg() else SPECIAL,
             )
         # A whole archive ends in blocks of zeros; tarfile takes any end for one.
         if bounded.at_end:

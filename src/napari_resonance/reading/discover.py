@@ -13,7 +13,13 @@ from typing import get_args
 
 from napari_resonance.errors import CancelledError, ReadError
 from napari_resonance.progress import ShouldStop
-from napari_resonance.reading.file_kinds import Kind, head_of, kind_of, kind_of_head
+from napari_resonance.reading.file_kinds import (
+    HIDDEN,
+    Kind,
+    head_of,
+    kind_of,
+    kind_of_head,
+)
 from napari_resonance.reading.nifti_pair import pair_of
 
 OnSkip = Callable[[Path, str], None]
@@ -175,7 +181,7 @@ def _files_in(
         folders = []
         for entry in _entries(current, on_skip, seen):
             if entry.name.startswith(".") or entry.name == "__MACOSX":
-                on_skip(Path(entry.path), "hidden")
+                on_skip(Path(entry.path), HIDDEN)
             elif _is(entry.is_dir):
                 folders.append(entry.path)
             elif _is(entry.is_file):

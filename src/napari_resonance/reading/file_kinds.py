@@ -42,6 +42,13 @@ _KNOWN_JUNK = {
     b"<!DOCTYPE": "an HTML document",
     b"<html": "an HTML document",
 }
+# Why a file is passed over unseen.
+HIDDEN = "hidden"
+SPECIAL = "a link or special file in an archive"
+REPEATED = "it stands in the archive twice"
+PACKED = "a gzip archive of "
+"""Before the kind of what was packed alone."""
+
 _EMPTY, _PLAIN_TEXT, _UNKNOWN = "an empty file", "a text file", "a file of another kind"
 # Documents, programs and arrays that are zip archives under another name.
 _ZIPPED_OTHERS = (
@@ -118,10 +125,14 @@ def _packing_of(head: bytes, name: str) -> Kind | None:
     return None if name.lower().endswith(_ZIPPED_OTHERS) else "zip"
 
 
-def is_other_kind(reason: str) -> bool:
-    """Tell whether `kind_of_head` gave this reason: it is neither scan nor archive."""
-    kind = reason.removeprefix("a gzip archive of ")
-    return kind in (_EMPTY, _PLAIN_TEXT, _UNKNOWN, *_KNOWN_JUNK.values())
+def is_no_scan(reason: str) -> bool:
+    """Tell whether a file was left out as none that could be one, for this reason.
+
+    It was passed over unseen, or `kind_of_head` found neither scan nor archive.
+    """
+    passed_over = (HIDDEN, SPECIAL, REPEATED)
+    others = (_EMPTY, _PLAIN_TEXT, _UNKNOWN, *_KNOWN_JUNK.values())
+    return reason in passed_over or reason.removeprefix(PACKED) in others
 
 
 def _what_else(head: bytes) -> str:

@@ -18,7 +18,12 @@ from napari_resonance.errors import CancelledError, ReadError
 from napari_resonance.progress import ShouldStop
 from napari_resonance.reading.archives import Member, archive_errors
 from napari_resonance.reading.discover import OnSkip
-from napari_resonance.reading.file_kinds import HEAD_BYTES, kind_of_head
+from napari_resonance.reading.file_kinds import (
+    HEAD_BYTES,
+    HIDDEN,
+    PACKED,
+    kind_of_head,
+)
 from napari_resonance.reading.gzip_stream import open_gzip
 
 # What unpacks to more than this, and to more than a hundred times its size, was made
@@ -87,7 +92,7 @@ class Depot:
                     self._on_skip(path.joinpath(*parts), why)
             elif veiled not in hidden:
                 hidden.add(veiled)
-                self._on_skip(veiled, "hidden")
+                self._on_skip(veiled, HIDDEN)
 
     def take_gzip(self, path: Path) -> tuple[Path | None, str]:
         """Inflate one file; return where it lies, or why it does not."""
@@ -191,7 +196,7 @@ def _unveiled(stream: IO[bytes], name: str) -> tuple[bytes, IO[bytes], str]:
         head = stream.read(HEAD_BYTES)
         # Its name may tell what it was before it was compressed.
         kind, why = kind_of_head(head, re.sub(r"\.gz$", "", name, flags=re.I))
-        why = why and f"a gzip archive of {why}"
+        why = why and f"{PACKED}{why}"
     if kind in ("zip", "tar", "gzip"):
         why = "an archive within an archive; unpack it first"
     return head, stream, why

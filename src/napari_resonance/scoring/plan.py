@@ -11,18 +11,12 @@ from pathlib import Path, PurePosixPath
 from napari_resonance.errors import ReadError
 from napari_resonance.progress import ShouldStop, never
 from napari_resonance.reading import outline_scans
-from napari_resonance.reading.file_kinds import is_other_kind, kind_of
+from napari_resonance.reading.file_kinds import is_no_scan, kind_of
 from napari_resonance.reading.outline import Outline
 from napari_resonance.scan import source_of
 
 # How the reader says that a DICOM file is whole, but a report, a dose or an index.
 _NO_IMAGE = ("not a scan", "the index of other files")
-# How it says that a file was not even looked at.
-_PASSED_OVER = {
-    "hidden",
-    "a link or special file in an archive",
-    "it stands in the archive twice",
-}
 
 
 @dataclass(frozen=True)
@@ -292,9 +286,7 @@ def _is_in(path: Path, folder: Path) -> bool:
 
 def _holds_an_image(path: Path, reason: str) -> bool:
     """Tell a scan that cannot be read from what never was one."""
-    if reason in _PASSED_OVER or any(words in reason for words in _NO_IMAGE):
-        return False
-    if is_other_kind(reason):  # in an archive, or on the disk
+    if is_no_scan(reason) or any(words in reason for words in _NO_IMAGE):
         return False
     try:
         return kind_of(_on_disk(path))[0] is not None
