@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from napari_resonance.errors import ModelError
+from napari_resonance.memory import available_memory
 
 _KINDS = {
     "cpu": "Processor",
@@ -73,7 +74,5 @@ def _text(device: str) -> str:
         kind = torch.cuda.get_device_name()
         free = torch.cuda.mem_get_info()[0]
     elif device == "cpu":
-        import psutil
-
-        free = psutil.virtual_memory().available
+        free = available_memory()
     return kind if free is None else f"{kind}, {gigabytes(free)} free"

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_resonance.errors import CancelledError, ReadError
+from napari_resonance.memory import available_memory
 from napari_resonance.progress import Progress, ShouldStop, never, no_progress
 from napari_resonance.scan import Scan
 from napari_resonance.viewer.kept_answers import with_kept_answers
@@ -105,9 +106,7 @@ def layers_of(
 
 def lazy_over() -> int:
     """Return how large a scan may be to be read before it is shown."""
-    import psutil
-
-    return min(_READ_AT_ONCE, int(psutil.virtual_memory().available) // 4)
+    return min(_READ_AT_ONCE, available_memory() // 4)
 
 
 def _showable(scan: Scan) -> Scan:
