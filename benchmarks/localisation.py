@@ -109,10 +109,9 @@ def _one(
     name: str, training: Training, options: argparse.Namespace, folder: Path
 ) -> None:
     started = time.perf_counter()
-    cases = planted(options.scans, training.setting, folder)
+    cases = _fewer(planted(options.scans, training.setting, folder), options.train)
     if not (folder / "model").exists():
-        learned_from = _fewer(cases, options.train)
-        _learn(training, options.epochs, learned_from, folder)
+        _learn(training, options.epochs, cases, folder)
     classifier = load_classifier(folder / "model")
     area, right = _judged(classifier, cases)
     print(

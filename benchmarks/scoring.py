@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import math
 import os
 import shutil
 import statistics
@@ -41,7 +42,7 @@ from napari_resonance.scoring.summary import Summary
 MODEL = "mr-sequence"
 SHAPE = (48, 56, 34)  # of the network's input, at 3 mm
 LARGE = (512, 512, 300)
-LARGE_BYTES = 2 * 512 * 512 * 300
+LARGE_BYTES = 2 * math.prod(LARGE)
 COPIES = 8  # of a scan, where memory is measured
 
 

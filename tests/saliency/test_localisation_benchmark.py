@@ -50,7 +50,9 @@ def test_no_map_of_a_classifier_that_has_learnt_nothing_is_scored(
         "ASKED": [("gradcam", None)],
     }.items():
         monkeypatch.setattr(localisation, name, value)
-    options = argparse.Namespace(scans=tmp_path, maps=1, methods=["gradcam"])
+    options = argparse.Namespace(
+        scans=tmp_path, maps=1, methods=["gradcam"], train=None
+    )
     localisation._one("3D", localisation.TRAININGS["3D"], options, tmp_path)
     assert len(scored) == rows
     assert ("its maps are not scored" in capsys.readouterr().out) is (rows == 0)

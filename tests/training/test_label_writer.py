@@ -60,11 +60,7 @@ def test_one_of_several_series_of_a_folder_is_told_apart(tmp_path):
     assert [case.files for case in again] == [case.files for case in cases]
     assert len({case.source for case in again}) == 4
     recipe = Recipe(3, (("orient", {"code": "RAS"}),))
-    shapes = [
-        result.array.shape
-        for case in again
-        for result in prepare_regions([case], recipe)
-    ]
+    shapes = [prepare_regions([case], recipe)[0].array.shape for case in again]
     wanted = [read_scans(case.files)[0] for case in cases]
     assert sorted(shapes[0][1:]) == sorted(wanted[0].shape)
     assert sorted(shapes[1][1:]) == sorted(wanted[1].shape)

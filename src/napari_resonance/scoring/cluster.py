@@ -231,14 +231,13 @@ class Tasks:
             jobs = list(islice(self._jobs, self._together))
             if not jobs:
                 self._jobs = None
-            elif self._alone:
+                return
+            if self._alone:
                 # Else a run that ends while a process starts would count against a
                 # scan that nobody has touched.
                 self._starting = self._submit(start_reader, jobs)
             else:
                 self._score(jobs)
-            if self._jobs is None:
-                return
 
     def _score(self, jobs: list[Job], *workers: str) -> None:
         """Hand jobs to some worker, or to one of these if they are still there."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -61,10 +61,8 @@ def scans_together(case: Case) -> tuple[object, ...]:
     return case.paths, case.files
 
 
-def prepare_regions(
-    cases: Sequence[Case], recipe: Recipe
-) -> Iterator[OneCase | LeftOut]:
-    """Yield the input of each case, or why it has none.
+def prepare_regions(cases: Sequence[Case], recipe: Recipe) -> list[OneCase | LeftOut]:
+    """Return the input of each case, or why it has none.
 
     Parameters
     ----------
@@ -74,14 +72,11 @@ def prepare_regions(
         What the network wants.
 
     """
-    scans: _Scans | None = None
-    for case in cases:
-        try:
-            scans = scans or _Scans(case)
-        except _DAMAGE as error:
-            yield _left_out(error)
-        else:
-            yield _prepared(case, scans, recipe)
+    try:
+        scans = _Scans(cases[0])
+    except _DAMAGE as error:
+        return [_left_out(error)] * len(cases)
+    return [_prepared(case, scans, recipe) for case in cases]
 
 
 def _prepared(case: Case, read: _Scans, recipe: Recipe) -> OneCase | LeftOut:

@@ -140,10 +140,8 @@ def _fill(
     waiting = _together(labelled.cases)
 
     def begun(most: int) -> list[Future[list[OneCase | LeftOut]]]:
-        return [pool.submit(together, cases) for cases in islice(waiting, most)]
-
-    def together(cases: Sequence[Case]) -> list[OneCase | LeftOut]:
-        return list(prepare_regions(cases, recipe))
+        groups = islice(waiting, most)
+        return [pool.submit(prepare_regions, cases, recipe) for cases in groups]
 
     n = 0
     with ThreadPoolExecutor(max(1, workers)) as pool:
