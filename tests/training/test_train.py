@@ -236,7 +236,8 @@ def test_what_was_stopped_is_ended_with_its_best_weights(tmp_path):
     assert len(ended.curve) == 3
     state = ended.network.state_dict()
     for name, value in weights.items():
-        torch.testing.assert_close(state[name.removeprefix("network.")], value)
+        if "running" not in name and "num_batches" not in name:  # estimated anew
+            torch.testing.assert_close(state[name.removeprefix("network.")], value)
 
 
 def test_a_training_that_goes_on_tells_of_its_earlier_epochs(tmp_path):

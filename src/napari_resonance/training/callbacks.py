@@ -173,6 +173,14 @@ def _no_checkpoint(path: Path, error: Exception) -> TrainingError:
     )
 
 
+def stopped() -> CancelledError:
+    """Return what a training that the caller stopped ends with."""
+    return CancelledError(
+        "the training was stopped",
+        remedy="Go on from the last whole epoch with --resume",
+    )
+
+
 class Report(Callback):
     """Tell the caller after each step; stop where the caller asks for it."""
 
@@ -196,10 +204,7 @@ class Report(Callback):
     ) -> None:
         """Report the step."""
         if self.around.should_stop():
-            raise CancelledError(
-                "the training was stopped",
-                remedy="Go on from the last whole epoch with --resume",
-            )
+            raise stopped()
         loss = outputs["loss"] if isinstance(outputs, Mapping) else outputs
         epochs, steps = trainer.max_epochs, module.steps
         done = trainer.current_epoch * steps + batch_idx + 1

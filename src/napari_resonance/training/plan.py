@@ -191,7 +191,7 @@ def plan_training(
         layer_decay=decay,
         weight_decay=0.05,
         schedule=options.schedule,
-        averaging=_averaging(n * epochs / batch),
+        averaging=_averaging(n * epochs / batch, inputs.ndim),
         balance=balance,
         patience=patience,
         unfreeze="all" if options.unfreeze == "auto" else options.unfreeze,
@@ -234,9 +234,14 @@ def members_of(
     return wanted, Decision("members", wanted, why)
 
 
-def _averaging(steps: float) -> float:
-    """Return a decay that looks back over a tenth of the steps, 100 at most."""
-    return float(np.clip(1 - 10 / max(steps, 1), 0.5, 0.99))
+def _averaging(steps: float, ndim: int) -> float:
+    """Return a decay that looks back over a tenth of the steps, 100 at most.
+
+    Three times as far with images: left-out images were answered better so, left-out
+    volumes were not.
+    """
+    decay = float(np.clip(1 - 10 / max(steps, 1), 0.5, 0.99))
+    return 1 - (1 - decay) / 3 if ndim == 4 else decay
 
 
 def _batch(

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from napari_resonance.errors import CancelledError, TrainingError
+from napari_resonance.errors import TrainingError
 from napari_resonance.progress import never, no_progress
-from napari_resonance.training.callbacks import Surroundings
+from napari_resonance.training.callbacks import Surroundings, stopped
 from napari_resonance.training.epochs import Epoch, no_epoch
 
 if TYPE_CHECKING:
@@ -151,10 +151,7 @@ def _listen(
                 remedy="Look at the memory of the machine, then go on with --resume",
             )
         if around.should_stop():
-            raise CancelledError(
-                "the training was stopped",
-                remedy="Go on from the last whole epoch with --resume",
-            )
+            raise stopped()
 
 
 def _work(

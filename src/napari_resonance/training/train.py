@@ -20,14 +20,21 @@ from napari_resonance.classifier.engines import is_out_of_memory
 from napari_resonance.classifier.network import Network, ResNet
 from napari_resonance.errors import ResonanceError, TrainingError
 from napari_resonance.training import layers
+from napari_resonance.training.batch_norm import estimate_statistics
 from napari_resonance.training.callbacks import (
     Averaging,
     Best,
     Keeper,
     Report,
     Surroundings,
+    stopped,
 )
-from napari_resonance.training.devices import device_for, precision_for, too_large
+from napari_resonance.training.devices import (
+    device_for,
+    precision_for,
+    sound_convolutions,
+    too_large,
+)
 from napari_resonance.training.module import (
     FineTuning,
     NonFiniteLossError,
@@ -191,7 +198,7 @@ def attempt(task: Task, around: Surroundings, split: int) -> Trained:
     if keeper is not None:
         callbacks.append(keeper)
     notes: list[str] = []
-    with _quiet(), _sound_convolutions(task.settings.precision, around.device):
+    with _quiet(), sound_convolutions(task.settings.precision, around.device):
         trainer = _trainer(task, around, split, callbacks)
         try:
             if found is not None and (found["ended"] or around.should_finish()):
@@ -213,10 +220,26 @@ def attempt(task: Task, around: Surroundings, split: int) -> Trained:
         notes.append(f"training was ended by hand after epoch {report.finished + 1}")
     if not notes or report.finished is not None:
         notes += _take_best(best, module)
+        _renew_statistics(task, around, split, trainer)
     network = task.network.cpu().eval()
     # Averaging rounds even what does not change.
     network.load_state_dict({**network.state_dict(), **frozen})
     return Trained(network, module.curve, resumed_at, report.seconds, tuple(notes))
+
+
+def _renew_statistics(
+    task: Task, around: Surroundings, split: int, trainer: lightning.Trainer
+) -> None:
+    """Give the averaged weights BatchNorm statistics of their own."""
+    if task.views is not None or not trainer.is_global_zero:
+        return
+
+    def after_batch() -> None:
+        if around.should_stop():
+            raise stopped()
+
+    size = max(1, min(task.settings.batch, len(task.training)) // split)
+    estimate_statistics(task, size, device_for(around.device), after_batch)
 
 
 def _take_best(best: Best, module: FineTuning) -> list[str]:
@@ -311,23 +334,6 @@ def _strategy(devices: int, gradual: bool) -> str:
         return "auto"
     # What does not learn yet has no gradient that processes could exchange.
     return "ddp_find_unused_parameters_true" if gradual else "ddp"
-
-
-@contextmanager
-def _sound_convolutions(precision: str, device: str) -> Iterator[None]:
-    """Keep oneDNN out of training in 16 bits on a processor.
-
-    Of PyTorch 2.13 it reads memory that nobody wrote in the backward pass of bfloat16
-    convolutions, where few voxels are left.
-    """
-    mixed = precision_for(precision, device) != "32-true"
-    before = torch.backends.mkldnn.enabled
-    if mixed and device_for(device) == "cpu":
-        torch.backends.mkldnn.set_flags(_enabled=False)
-    try:
-        yield
-    finally:
-        torch.backends.mkldnn.set_flags(_enabled=before)
 
 
 def _resumable(path: Path | None, key: str) -> dict[str, Any] | None:
