@@ -324,6 +324,7 @@ def test_how_many_networks_answer_together():
     assert members_of(standard, scratch, volumes)[0] == 2
     assert members_of(standard, scratch, images)[0] == 4
     assert members_of(standard, scratch, (300, 1, 224, 224))[0] == 2
+    assert members_of(standard, scratch, (3000, 1, 28, 28))[0] == 2
     assert members_of(thorough, scratch, volumes)[0] == 5
     assert members_of(standard, pretrained, volumes)[0] == 1
     assert members_of(standard, scratch, (20_000, 1, 28, 28))[0] == 1
@@ -422,11 +423,11 @@ def test_pictures_of_8_bits_keep_their_scale():
 
 
 def test_epochs_follow_what_is_trained():
-    def epochs(preset, pretrained, shape):
-        inputs = np.zeros((600, 1, *shape), np.float32)
+    def epochs(preset, pretrained, shape, n=600):
+        inputs = np.broadcast_to(np.float32(0), (n, 1, *shape))
         start = Start(pretrained, small_definition(shape))
         options = FinetuneOptions(preset=preset)
-        return plan_training(options, start, inputs, np.arange(600) % 2)[0].epochs
+        return plan_training(options, start, inputs, np.arange(n) % 2)[0].epochs
 
     volume = (4, 4, 4)
     assert epochs("quick", "none", volume) == 24
@@ -434,6 +435,10 @@ def test_epochs_follow_what_is_trained():
     assert epochs("standard", "mr-sequence", volume) == 24
     assert epochs("thorough", "none", volume) == 96
     assert epochs("standard", "none", (4, 4)) == epochs("quick", "none", (4, 4))
+    # All cases together are shown more often the more they are, each of them less.
+    many = [epochs("standard", "none", volume, n) for n in (100, 600, 6000, 200_000)]
+    assert many == sorted(many, reverse=True)
+    assert many[2:] == [24, 10]
 
 
 def test_a_best_epoch_that_is_so_by_chance_does_not_count():

@@ -42,9 +42,14 @@ _LARGEST_BATCH = 32
 _MANY = 5000
 # Images up to so many pixels cost so little that more networks can answer.
 _SMALL_IMAGE = 64**2
+# More images than that are answered by no more networks than volumes are.
+_SOME = 2000
 # Left-out cases were answered best after so many epochs of images, worse after fewer
 # and after more.
 _IMAGE_EPOCHS = 60
+# With more cases than that an epoch is worth more, and fewer will do; at least so many.
+_CASES_OF_FULL_EPOCHS = 1500
+_FEWEST_EPOCHS = 10
 
 
 @dataclass(frozen=True)
@@ -226,7 +231,7 @@ def members_of(
         wanted, why = 1, "networks that begin with the same weights differ little"
     elif wanted > 1 and n > _MANY:
         wanted, why = 1, f"{n:,} training cases leave less to the seed, and take long"
-    elif wanted > 1 and len(shape) == 4 and pixels <= _SMALL_IMAGE:
+    elif wanted > 1 and len(shape) == 4 and pixels <= _SMALL_IMAGE and n <= _SOME:
         wanted *= 2
         why = f"preset {options.preset!r}, twice as many for images so small"
     else:
@@ -267,9 +272,11 @@ def _epochs(
         base = max(24, base // 2)  # it has learned most of it before
     if ndim == 4:
         base = _IMAGE_EPOCHS
-    # Fewer cases make fewer steps an epoch.
+    # Fewer cases make fewer steps an epoch, and more cases more.
     factor = min(3.0, max(1.0, (16 * 32) / max(1, n)) ** 0.5)
-    return round(base * factor), f"preset {options.preset!r}, {n} training cases"
+    factor *= min(1.0, _CASES_OF_FULL_EPOCHS / max(1, n)) ** 0.5
+    epochs = max(_FEWEST_EPOCHS, round(base * factor))
+    return epochs, f"preset {options.preset!r}, {n:,} training cases"
 
 
 def _balance(targets: Any) -> tuple[str, str]:
