@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -193,12 +192,10 @@ def test_it_ends_early_with_the_best_weights(monkeypatch):
 
 
 def test_training_learns():
-    began = time.perf_counter()
     trained = train(
         tiny_task(epochs=12, patience=0, rate=0.01), Surroundings(device="cpu")
     )
     assert trained.curve[-1]["validation_auroc"] > 0.9
-    assert time.perf_counter() - began < 60
 
 
 def test_epochs_are_told_and_training_can_be_ended_early(tmp_path):
