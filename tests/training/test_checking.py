@@ -1,6 +1,7 @@
 """What is said of labels before anything is trained."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 from support.labelled import write_labelled
@@ -38,19 +39,42 @@ def test_with_folds_there_are_no_sides(table, tmp_path):
     assert set(found.sides.values()) == {""}
 
 
-def test_leaks_are_told_and_not_refused(table, tmp_path):
-    folder = table.parent
-    # 64 voxels along each axis, where copies are told from strangers.
-    shutil.copy(folder / "scan00.nii.gz", folder / "scan23.nii.gz")
-    text = table.read_text()
-    rows = [row for row in text.splitlines() if not row.startswith("scan23")]
-    side = next(r for r in text.splitlines() if r.startswith("scan22")).split(",")[3]
-    rows.append(f"scan23.nii.gz,none,p99,{side}")
+def with_copies(table, copies):
+    """Make scans of the other sides copies of scans that are trained on."""
+    rows = table.read_text().splitlines()
+    sides = {row.split(",")[0]: row.split(",")[3] for row in rows}
+    for source, copy in copies.items():
+        # 64 voxels along each axis, where copies are told from strangers.
+        shutil.copy(table.parent / source, table.parent / copy)
+        rows = [row for row in rows if not row.startswith(copy)]
+        rows.append(f"{copy},none,p{copy[4:6]}9,{sides[copy]}")
     table.write_text("\n".join(rows))
+
+
+def test_leaks_are_told_and_not_refused(table, tmp_path):
+    with_copies(table, {"scan00.nii.gz": "scan23.nii.gz"})
     found = check_labels(table, tmp_path / "model", options=QUICK)
     assert len(found.leaks) == 1
     assert "scan00.nii.gz (train)" in found.leaks[0]
     assert "scan23.nii.gz" in found.leaks[0]
+
+
+def test_a_training_with_leaks_is_refused_and_all_of_them_are_listed(table, tmp_path):
+    copies = {"scan00.nii.gz": "scan23.nii.gz", "scan02.nii.gz": "scan21.nii.gz"}
+    with_copies(table, copies)
+    with pytest.raises(TrainingError, match="was trained on") as raised:
+        finetune(table, tmp_path / "model", options=QUICK)
+    assert "--allow-leaks" in raised.value.remedy
+    listed = tmp_path / "model.training" / "leaks.csv"
+    assert f"1 more, see {listed}" in raised.value.message
+    rows = [row.split(",") for row in listed.read_text().splitlines()]
+    assert rows[0] == ["kind", "one", "other"]
+    assert {(one, other) for _, one, other in rows[1:]} == set(copies.items())
+    trained = finetune(
+        table, tmp_path / "model", options=replace(QUICK, allow_leaks=True)
+    )
+    assert len(trained.to_json()["leaks"]) == 2
+    assert not listed.exists()
 
 
 def test_a_scan_that_cannot_be_read_is_left_out_with_a_reason(table, tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,6 +17,7 @@ import numpy as np
 
 from napari_resonance.errors import TrainingError
 from napari_resonance.export.atomic import replacing, writable_folder
+from napari_resonance.export.table import write_records
 from napari_resonance.progress import Progress, ShouldStop, never, no_progress
 from napari_resonance.training.cases import LabelledSet
 from napari_resonance.training.epochs import OnEpoch, no_epoch
@@ -245,7 +246,7 @@ def _finetune(labels: str | PathLike[str] | LabelledSet, run: Run) -> FinetuneRe
 
     options = run.options
     beginning, prepared, splits, found = prepare_and_split(labels, run)
-    leaks = _refuse_leaks(prepared, found, options)
+    leaks = _refuse_leaks(prepared, found, run)
     labelled = prepared.labelled
     samples = samples_of(prepared)
     start, state, decision = start_of(
@@ -288,22 +289,41 @@ def samples_of(prepared: PreparedSet) -> Samples:
 
 
 def _refuse_leaks(
-    prepared: PreparedSet, leaks: tuple[Leak, ...], options: FinetuneOptions
-) -> tuple[Any, ...]:
-    if leaks and not options.allow_leaks:
-        more = f" (and {len(leaks) - 1} more)" if len(leaks) > 1 else ""
-        raise TrainingError(
-            f"what is tested was trained on: {leaks[0].sentence.rstrip('.')}{more}",
-            remedy="Leave the copies out, or give them the same patient",
-        )
+    prepared: PreparedSet, leaks: Sequence[Leak], run: Run
+) -> tuple[dict[str, Any], ...]:
+    """Return leaks by their fields, for reports; refuse them unless they are allowed.
+
+    Raises
+    ------
+    TrainingError
+        If there are any; all of them are in a table beside the output then.
+
+    """
     cases = prepared.labelled.cases
-    return tuple(
+    named = tuple(
         {
             "kind": leak.kind,
             "cases": [cases[n].source for n in leak.cases],
             "sentence": leak.sentence,
         }
         for leak in leaks
+    )
+    if not named or run.options.allow_leaks:
+        return named
+    table = run.work / "leaks.csv"
+    write_records(
+        [
+            {"kind": leak.kind, "one": cases[one].source, "other": cases[other].source}
+            for leak in leaks
+            for one, other in [leak.cases]
+        ],
+        table,
+    )
+    more = f" (and {len(leaks) - 1} more, see {table})" if len(leaks) > 1 else ""
+    raise TrainingError(
+        f"what is tested was trained on: {leaks[0].sentence.rstrip('.')}{more}",
+        remedy="Leave the copies out, or give them the same patient; if they are no "
+        "copies, --allow-leaks goes on and the report names them",
     )
 
 
