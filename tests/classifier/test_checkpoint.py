@@ -1,7 +1,9 @@
 """Files of weights: wrappings come off, and nothing in them can run."""
 
+import os
 import pickle
 from argparse import Namespace
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -72,6 +74,9 @@ def test_a_pickle_does_not_run(tmp_path, capsys, suffix):
     path.write_bytes(pickle.dumps(Evil()))
     with pytest.raises(ModelError, match="can run code"):
         read_checkpoint(path)
+    path.write_bytes(pickle.dumps(Evil(), protocol=0))
+    with pytest.raises(ModelError, match="cannot be read"):
+        read_checkpoint(path)
     assert capsys.readouterr().out == ""
 
 
@@ -124,9 +129,65 @@ def test_the_content_decides_not_the_name(tmp_path):
 
 def test_the_class_that_is_not_unpickled_is_named(tmp_path):
     path = tmp_path / "weights.pth"
-    torch.save({"state_dict": tensors(), "args": Namespace(lr=1)}, path)
-    with pytest.raises(ModelError, match=r"objects \(argparse\.Namespace\)"):
+    torch.save({"state_dict": tensors(), "model": torch.nn.Linear(1, 1)}, path)
+    with pytest.raises(ModelError, match=r"objects \(torch\.nn\.modules\.linear\.L"):
         read_checkpoint(path)
+    torch.save({"state_dict": tensors(), "extra": Command()}, path)
+    with pytest.raises(ModelError, match=r"objects \(\w+\.system\)"):
+        read_checkpoint(path)
+
+
+class Command:
+    def __reduce__(self):
+        return (os.system, ("exit 1",))
+
+
+def test_the_options_of_a_script_do_no_harm(tmp_path):
+    path = tmp_path / "weights.pth"
+    torch.save({"state_dict": tensors(), "args": Namespace(lr=1)}, path)
+    assert read_checkpoint(path).keys() == tensors().keys()
+
+
+def test_a_length_that_begins_like_a_pickle_is_a_length(tmp_path):
+    plain, path = tmp_path / "plain.safetensors", tmp_path / "odd.safetensors"
+    save_file(tensors(), plain)
+    content = plain.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    longer = length - length % 256 + 0x180  # safetensors pads with spaces, too
+    header = content[8 : 8 + length].ljust(longer)
+    path.write_bytes(longer.to_bytes(8, "little") + header + content[8 + length :])
+    assert path.read_bytes().startswith(b"\x80")
+    assert read_checkpoint(path).keys() == tensors().keys()
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content", "kind"),
+    [
+        (".onnx", b"", "ONNX"),
+        (".pth", b"\x08\x0a\x12\x07pytorch\x1a\x062.13.0", "ONNX"),
+        (".pth", b"\x89HDF\r\n\x1a\n", "HDF5"),
+        (".ts", b"", "TorchScript"),
+        (".pt2", b"", r"torch\.export"),
+    ],
+)
+def test_networks_in_other_formats_are_named(tmp_path, suffix, content, kind):
+    path = tmp_path / f"network{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=kind) as caught:
+        read_checkpoint(path)
+    assert "state_dict" in caught.value.remedy
+
+
+def test_an_archive_of_something_else_is_named(tmp_path):
+    path = tmp_path / "weights.pth"
+    with ZipFile(path, "w") as archive:
+        archive.writestr("weights/version", "1")
+    with pytest.raises(ModelError, match=r"torch\.save did not write"):
+        read_checkpoint(path)
+    for text in ("These are the weights of my network. " * 9, "weights\n"):
+        path.write_text(text)
+        with pytest.raises(ModelError, match=r"torch\.save did not write"):
+            read_checkpoint(path)
 
 
 @pytest.mark.parametrize("best", [np.float64(0.9), np.int64(3), np.bool_(True)])
@@ -140,6 +201,7 @@ def odd_weights():
     weight = torchvision(18).state_dict()["layer1.0.conv1.weight"]
     yield weight * float("nan"), "NaN"
     yield weight + float("inf"), "infinite"
+    yield (weight * float("nan")).to(torch.float8_e4m3fn), "NaN"
     yield weight.to_sparse(), "sparse"
     yield weight.to(torch.int8), "int8"
     yield weight.to(torch.complex64), "complex64"
@@ -185,6 +247,6 @@ def test_a_file_without_named_tensors_is_refused(tmp_path, content):
 def test_other_files_are_not_tried(tmp_path):
     with pytest.raises(ModelError, match="no such file"):
         read_checkpoint(tmp_path / "nothing.pth")
-    (tmp_path / "weights.h5").write_bytes(b"x")
+    (tmp_path / "weights.csv").write_bytes(b"x")
     with pytest.raises(ModelError, match="no file of weights"):
-        read_checkpoint(tmp_path / "weights.h5")
+        read_checkpoint(tmp_path / "weights.csv")

@@ -250,7 +250,7 @@ def test_addresses_and_other_files_are_named(tmp_path):
     with pytest.raises(ModelError, match="an address is not fetched"):
         load_pretrained("https://example.com/resnet18.pth")
     (tmp_path / "model.onnx").write_bytes(b"x")
-    with pytest.raises(ModelError, match="no file of weights"):
+    with pytest.raises(ModelError, match="ONNX network, not weights"):
         load_pretrained(tmp_path / "model.onnx")
 
 

@@ -6,6 +6,7 @@ import pickle
 import re
 import struct
 import warnings
+from argparse import Namespace
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,6 +43,19 @@ _HEAD = re.compile(r"(fc|classifier|last_linear|head\.fc|head)(\.\d+)?\.(.+)")
 # What other files of these names begin with.
 _ZIP, _PICKLE, _POINTER = b"PK\x03\x04", b"\x80", b"version https://git-lfs"
 _PAGES = (b"<!doctype", b"<html", b"<?xml", b'{"error')
+_PROGRAMS = {
+    # Version of the format, then the name of what wrote it.
+    "an ONNX network": re.compile(rb"\x08[\x01-\x20]\x12.[\w.+ -]+", re.DOTALL),
+    "an HDF5 file, as Keras writes them": re.compile(rb"\x89HDF\r\n"),
+}
+# What their names end with.
+_ENDINGS = {
+    ".onnx": "an ONNX network",
+    ".ts": "a TorchScript program",
+    ".pt2": "a program of torch.export",
+    ".h5": "an HDF5 file, as Keras writes them",
+    ".keras": "a network of Keras",
+}
 
 
 def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
@@ -61,6 +75,8 @@ def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
     file = Path(path)
     if not file.is_file():
         raise ModelError("there is no such file", source=file)
+    if file.suffix in _ENDINGS:
+        raise _no_weights(file, _ENDINGS[file.suffix])
     if file.suffix not in SUFFIXES:
         raise ModelError(
             "this is no file of weights",
@@ -77,10 +93,15 @@ def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
 def _is_safetensors(file: Path) -> bool:
     """Look at the first bytes; refuse what stands in the place of the weights."""
     start = start_of_weights(file)
-    if start.startswith((_ZIP, _PICKLE)):
-        return False
-    # Eight bytes of length, then JSON.
-    return file.suffix == ".safetensors" or start[8:9] == b"{"
+    # Eight bytes of length, then JSON. The length may begin as pickles do: one in 32
+    # does, for safetensors rounds it up to a multiple of 8.
+    if start[8:9] == b"{":
+        return True
+    if not start or start.startswith((_ZIP, _PICKLE)):
+        return file.suffix == ".safetensors" and not start
+    if file.suffix == ".safetensors":
+        return True
+    raise _unreadable(file, ValueError("torch.save did not write this"))
 
 
 def start_of_weights(file: Path) -> bytes:
@@ -109,7 +130,18 @@ def start_of_weights(file: Path) -> bytes:
             source=file,
             remedy="Get the file anew; the server may want you to log in",
         )
+    for kind, beginning in _PROGRAMS.items():
+        if beginning.match(start):
+            raise _no_weights(file, kind)
     return start
+
+
+def _no_weights(file: Path | str, kind: str) -> ModelError:
+    return ModelError(
+        f"this is {kind}, not weights by name",
+        source=file,
+        remedy="Give the network's state_dict, as .safetensors or .pth",
+    )
 
 
 def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
@@ -129,11 +161,11 @@ def _unpickled(file: IO[bytes], source: Path | str) -> Any:
         with warnings.catch_warnings():
             # Of pickle protocols; where they matter, the error says it.
             warnings.simplefilter("ignore", UserWarning)
-            with torch.serialization.safe_globals(_numbers()):
+            with torch.serialization.safe_globals([*_numbers(), Namespace]):
                 return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         named = _GLOBAL.search(str(error))
-        what = f"objects ({named[1]})" if named else "objects"
+        what = f"objects ({named[1].rstrip('.')})" if named else "objects"
         raise ModelError(
             "the file cannot be read as weights alone: it is damaged, or holds "
             f"{what} that would have to be unpickled, which can run code",
@@ -141,11 +173,20 @@ def _unpickled(file: IO[bytes], source: Path | str) -> Any:
             remedy="Save its state_dict, best as .safetensors",
         ) from error
     except _DAMAGE as error:
+        text = str(error)
+        if "TorchScript" in text:
+            raise _no_weights(source, _ENDINGS[".ts"]) from error
+        if "data.pkl" in text:
+            raise _no_weights(source, "an archive that torch.save did not write") from (
+                error
+            )
         raise _unreadable(source, error) from error
 
 
 # How torch names what it does not unpickle.
-_GLOBAL = re.compile(r"(?:Unsupported global: GLOBAL|Unsupported class) ([\w.]+)")
+_GLOBAL = re.compile(
+    r"(?:Unsupported global: GLOBAL|Unsupported class|unsupported GLOBAL) ([\w.]+)"
+)
 
 
 def _numbers() -> list[Any]:
@@ -258,7 +299,7 @@ def _check_values(tensors: Mapping[str, torch.Tensor], source: str | Path) -> No
             continue
         elif not tensor.is_floating_point():
             odd = f"holds {str(tensor.dtype).removeprefix('torch.')}, not float numbers"
-        elif not bool(tensor.isfinite().all()):
+        elif not bool(tensor.float().isfinite().all()):  # 8 bits know no isfinite
             odd = "holds NaN or infinite values: its training went wrong"
         if odd:
             raise ModelError(
