@@ -9,11 +9,13 @@ from support.bundles import tiny_bundle
 from support.networks import medicalnet, save_medicalnet, torchvision
 from support.phantoms import phantom
 
+from napari_resonance.classifier.engines import load_network
 from napari_resonance.classifier.importing import (
     ImportOptions,
     import_weights,
     read_network,
     read_recipe,
+    settings_of,
 )
 from napari_resonance.classifier.predict import load_classifier
 from napari_resonance.errors import ModelError
@@ -130,7 +132,7 @@ def test_a_backbone_is_no_classifier(tmp_path):
 
 def test_parts_that_do_not_belong_together_are_refused(tmp_path, weights):
     volumes = Recipe(3, (("zscore", {}),))
-    with pytest.raises(ModelError, match="do not belong together"):
+    with pytest.raises(ModelError, match="network is 2D, the recipe 3D"):
         import_weights(weights[1], tmp_path / "mine", complete(recipe=volumes))
     state = weights[0].state_dict()
     state["conv1.weight"] = torch.zeros(4, 2, 7, 7)
@@ -146,3 +148,127 @@ def test_a_recipe_comes_from_a_file_or_a_classifier(tmp_path):
     alone = tmp_path / "recipe.json"
     alone.write_text(json.dumps(recipe.to_json()))
     assert read_recipe(alone) == recipe
+
+
+def logits_of(bundle, images):
+    """Return what torch makes of a bundle's network."""
+    with torch.no_grad():
+        return load_network(bundle).eval()(images)
+
+
+def saved(tmp_path, tensors, name="theirs.pth"):
+    path = tmp_path / name
+    torch.save(tensors, path)
+    return path
+
+
+def test_one_output_becomes_two_with_the_same_probability(tmp_path):
+    network = torchvision(18, outputs=1)
+    path = saved(tmp_path, network.state_dict())
+    bundle, report = import_weights(path, tmp_path / "mine", complete())
+    images = torch.randn(3, 3, 65, 75)
+    found = logits_of(bundle, images).softmax(1)
+    with torch.no_grad():
+        wanted = network(images).sigmoid()[:, 0]
+    torch.testing.assert_close(found[:, 1], wanted, rtol=0, atol=1e-6)
+    assert "probability of 'malignant'" in report.adapted["fc.weight"]
+    assert "fc.weight" not in report.matched
+    with pytest.raises(ModelError, match="what its one output means") as caught:
+        import_weights(path, tmp_path / "none", complete(labels=("one",)))
+    assert "NEGATIVE,POSITIVE" in caught.value.remedy
+
+
+def hidden(tmp_path, between):
+    """Return a network that ends in two layers, and its file."""
+    network = torchvision(18, outputs=2)
+    layers = (torch.nn.Linear(32, 16), between, torch.nn.Linear(16, 2))
+    network.fc = torch.nn.Sequential(*layers)
+    return network, saved(tmp_path, {"state_dict": network.state_dict()})
+
+
+@pytest.mark.parametrize(
+    ("between", "module"),
+    [("relu", torch.nn.ReLU()), ("none", torch.nn.Dropout())],
+)
+def test_a_head_of_two_layers_answers_as_it_did(tmp_path, between, module):
+    network, path = hidden(tmp_path, module)
+    with pytest.raises(ModelError, match="not known what these are for") as caught:
+        import_weights(path, tmp_path / "mine", complete())
+    assert "--between relu" in caught.value.remedy
+    options = complete(between=between)
+    bundle, report = import_weights(path, tmp_path / "mine", options)
+    assert bundle.network_def.get("head_hidden") == (16 if between == "relu" else None)
+    assert not report.unexpected
+    images = torch.randn(3, 3, 65, 75)
+    with torch.no_grad():
+        wanted = network.eval()(images)
+    torch.testing.assert_close(logits_of(bundle, images), wanted, rtol=0, atol=1e-5)
+
+
+def test_a_hidden_head_and_one_output_go_together(tmp_path):
+    network, _ = hidden(tmp_path, torch.nn.ReLU())
+    network.fc[2] = torch.nn.Linear(16, 1)
+    path = saved(tmp_path, network.state_dict())
+    options = complete(between="relu")
+    bundle, _ = import_weights(path, tmp_path / "mine", options)
+    images = torch.randn(3, 3, 65, 75)
+    with torch.no_grad():
+        wanted = network.eval()(images).sigmoid()[:, 0]
+    found = logits_of(bundle, images).softmax(1)[:, 1]
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6)
+
+
+def test_layers_that_are_no_part_of_the_network_are_not_dropped(tmp_path, weights):
+    network, _ = weights
+    behind = {"head.weight": torch.ones(3, 2), "head.bias": torch.zeros(3)}
+    state = {f"backbone.{k}": v for k, v in network.state_dict().items()}
+    path = saved(tmp_path, state | behind)
+    with pytest.raises(ModelError, match=r"otherwise without them: head\.weight"):
+        import_weights(path, tmp_path / "mine", complete())
+    # Who defines the network knows what belongs to it.
+    first = import_weights(weights[1], tmp_path / "first", complete())[0]
+    options = complete(definition=first.network_def)
+    bundle, report = import_weights(path, tmp_path / "mine", options)
+    assert bundle.weights_sha256 == first.weights_sha256
+    assert report.unexpected == ("head.weight", "head.bias")
+
+
+def test_a_layer_without_bias_gets_one_of_zeros(tmp_path, weights):
+    state = weights[0].state_dict()
+    del state["fc.bias"]
+    bundle, report = import_weights(
+        saved(tmp_path, state), tmp_path / "mine", complete()
+    )
+    assert "no bias" in report.adapted["fc.bias"]
+    images = torch.randn(1, 3, 65, 65)
+    with torch.no_grad():
+        wanted = weights[0](images) - weights[0].fc.bias
+    torch.testing.assert_close(logits_of(bundle, images), wanted, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("depth", [10, 18])
+def test_what_began_from_medicalnet_keeps_its_strides_and_dilations(tmp_path, depth):
+    network = medicalnet(depth)
+    network.fc = torch.nn.Linear(32, 2)
+    path = saved(tmp_path, network.state_dict())
+    recipe = Recipe(3, (("zscore", {}),))
+    with pytest.raises(ModelError, match="its dilations") as caught:
+        import_weights(path, tmp_path / "a", complete(recipe=recipe, settings={}))
+    assert "--like medicalnet-18" in caught.value.remedy
+    # With strides alone, the report says what is assumed besides.
+    _, report = import_weights(path, tmp_path / "a", complete(recipe=recipe))
+    assert dict(report.assumed) == {"dilations": [1, 1, 1, 1]}
+    options = complete(recipe=recipe, settings=settings_of(f"medicalnet-{depth}"))
+    bundle, report = import_weights(path, tmp_path / "b", options)
+    assert not report.assumed
+    images = torch.randn(2, 1, 33, 41, 37)
+    with torch.no_grad():
+        wanted = network(images)
+    torch.testing.assert_close(logits_of(bundle, images), wanted, rtol=0, atol=1e-6)
+
+
+def test_a_backbone_can_be_trained_further(tmp_path):
+    path = saved(tmp_path, medicalnet(10).state_dict())
+    with pytest.raises(ModelError, match="not a whole classifier") as caught:
+        import_weights(path, tmp_path / "mine", complete())
+    assert f"resonance finetune LABELS --pretrained {path}" in caught.value.remedy

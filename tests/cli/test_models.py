@@ -132,3 +132,43 @@ def test_import_asks_and_then_writes_a_bundle(resonance, tmp_path):
     assert "Not calibrated" in shown.out
     again = resonance("models", "import", weights, "--out", out, *told)
     assert "1 adapted (conv1.weight)" in again.out
+
+
+def test_import_takes_what_weights_do_not_tell(resonance, tmp_path):
+    network = torchvision(18, outputs=1)
+    layers = (torch.nn.Linear(32, 8), torch.nn.ReLU(), torch.nn.Linear(8, 1))
+    network.fc = torch.nn.Sequential(*layers)
+    state = network.state_dict()
+    weights = tmp_path / "mine.pth"
+    torch.save({"state_dict": state, "state_dict_ema": state}, weights)
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text('{"dimensions": 2, "steps": [{"step": "percentile"}]}')
+    told = ["--out", tmp_path / "out", "--labels", "no,yes", "--recipe", recipe]
+    ran = resonance("models", "import", weights, *told)
+    assert f"{weights}#state_dict_ema" in ran.err
+    weights = f"{weights}#state_dict_ema"
+    told += ["--stride", "2,2", "--pool"]
+    ran = resonance("models", "import", weights, *told)
+    assert "--between relu" in ran.err
+    ran = resonance("models", "import", weights, *told, "--between", "relu", "--json")
+    assert ran.code == 0
+    assert ran.document["model"]["labels"] == ["no", "yes"]
+    assert ran.document["report"]["assumed"] == {}
+    assert ran.document["report"]["layers"] == []
+
+
+@pytest.mark.parametrize("stride", ["two", "5", "2,", "12", "1,1,1,1"])
+def test_import_refuses_strides_that_are_none(resonance, tmp_path, stride):
+    ran = resonance(
+        "models", "import", tmp_path / "x", "--out", tmp_path / "y", "--stride", stride
+    )
+    assert ran.code == (1 if stride == "2," else 2)
+
+
+def test_import_fetches_no_address(resonance, tmp_path):
+    address = "https://example.com/resnet18.pth"
+    ran = resonance("models", "import", address, "--out", tmp_path / "out")
+    assert ran.code == 1
+    assert ran.err.startswith(f"Error: {address}: an address is not fetched")
+    ran = resonance("models", "import", "x.pth", "--out", "out", "--like", "resnet18")
+    assert "Is imagenet-18 meant?" in ran.err

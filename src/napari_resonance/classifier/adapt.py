@@ -120,6 +120,9 @@ def _fill(result: Adapted, name: str, shape: tuple[int, ...]) -> None:
     elif name.endswith("downsample.0.bias"):
         result.state[name] = torch.zeros(shape)
         result.changed[name] = "set to 0: the weights have no bias here"
+    elif name.startswith("fc.") and name.replace("bias", "weight") in result.state:
+        result.state[name] = torch.zeros(shape)
+        result.changed[name] = "set to 0: the layer has no bias"
     else:
         result.missing[name] = "not in the file"
 

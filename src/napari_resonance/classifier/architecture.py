@@ -17,6 +17,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 # Strides leave no trace in the weights. These are what ImageNet's ResNet has, and
 # every network that copies it.
 USUAL = {"conv1_t_stride": 2, "no_max_pool": False}
+_UNDILATED = {"dilations": [1, 1, 1, 1]}  # of volumes; MedicalNet's are 1, 1, 2, 4
 
 # Parts of tensor names that only one family of networks has.
 _FAMILIES = {
@@ -26,6 +27,9 @@ _FAMILIES = {
     "self_attn": "a transformer",
     "se_module": "an SE-ResNet",
     "se_layer": "an SE-ResNet",
+    ".se.": "an SE-ResNet",
+    "embedder.convolution": "a ResNet of the package transformers",
+    "conv1.0.": "a ResNet-C or -D, whose first convolution is three",
     "depthwise_conv": "an EfficientNet",
     "up_tr": "a U-Net or V-Net",
     "upcat": "a U-Net",
@@ -38,6 +42,11 @@ _GUESSES = 3
 def shapes_of(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
     """Return the shapes of tensors by name."""
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def assumed_of(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is assumed of a network whose weights alone are known."""
+    return USUAL | (_UNDILATED if definition["spatial_dims"] == 3 else {})
 
 
 def read_definition(
@@ -53,7 +62,7 @@ def read_definition(
     Parameters
     ----------
     tensors
-        Under MONAI's names, see ``checkpoint.resnet_tensors``.
+        Under MONAI's names, see ``resnet_names.resnet_tensors``.
     settings
         What shapes do not tell, for example ``conv1_t_stride`` and ``dilations``.
     source

@@ -7,20 +7,18 @@ import re
 import struct
 import warnings
 from argparse import Namespace
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from napari_resonance.errors import ModelError
 
 if TYPE_CHECKING:
+    from os import PathLike
+
     import torch
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".tar")
-
-# What training scripts call the weights inside a checkpoint.
-_WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "weights")
 
 # What torch.load raises on files that are cut, or are something else.
 _DAMAGE = (
@@ -34,11 +32,9 @@ _DAMAGE = (
     struct.error,
 )
 
-# Only ResNets have a tensor of this name, at any depth of wrapping.
-_LANDMARK = "layer1.0.conv1.weight"
-_STEM = ("conv1.", "bn1.", "layer1.", "layer2.", "layer3.", "layer4.", "fc.")
-# What the last layer goes by, alone or inside a small stack of layers (``fc.1``).
-_HEAD = re.compile(r"(fc|classifier|last_linear|head\.fc|head)(\.\d+)?\.(.+)")
+# Of what lies beside them, the keys under which there are no weights.
+_NO_WEIGHTS = re.compile(r"optim|sched|scaler|callback|loop|hyper")
+_DEEPEST = 6  # dictionaries inside each other
 
 # What other files of these names begin with.
 _ZIP, _PICKLE, _POINTER = b"PK\x03\x04", b"\x80", b"version https://git-lfs"
@@ -219,116 +215,52 @@ def _unreadable(source: Path | str, error: Exception) -> ModelError:
 def unwrapped(content: Any, source: str | Path) -> dict[str, torch.Tensor]:
     """Return the tensors that lie inside a checkpoint's dictionaries.
 
+    Where weights lie in several of them, as those of a network and their average do, or
+    backbone and head, the names begin with the keys of the dictionaries.
+
     Raises
     ------
     ModelError
         If there are none.
 
     """
-    import torch
-
-    found = content
-    while isinstance(found, Mapping):
-        tensors = {str(k): v for k, v in found.items() if isinstance(v, torch.Tensor)}
-        inner = [found[k] for k in _WRAPPERS if isinstance(found.get(k), Mapping)]
-        if tensors or not inner:
-            break
-        found = inner[0]
-    else:
-        tensors = {}
-    if tensors:
-        return tensors
-    raise ModelError(
-        "the file holds no tensors by name",
-        source=source,
-        remedy="Save the network's state_dict",
-    )
-
-
-def resnet_tensors(
-    tensors: Mapping[str, torch.Tensor], source: str | Path
-) -> tuple[dict[str, torch.Tensor], list[str]]:
-    """Return a ResNet's tensors under MONAI's names, and the names of all others.
-
-    Whatever stands in front of ``layer1.0.conv1.weight`` (``module.``, ``backbone.``,
-    ...) is cut; tensors that do not begin with it belong to other networks. The layouts
-    of torchvision, timm and MedicalNet then have MONAI's names already, but for the
-    last layer, which goes by several.
-
-    Raises
-    ------
-    ModelError
-        If the file holds several ResNets.
-
-    """
-    prefixes = sorted(
-        name.removesuffix(_LANDMARK) for name in tensors if name.endswith(_LANDMARK)
-    )
-    if len(prefixes) > 1:
+    held = list(_held(content))
+    if not held:
         raise ModelError(
-            f"the file holds {len(prefixes)} ResNets, under {', '.join(prefixes)}",
+            "the file holds no tensors by name",
             source=source,
-            remedy="Save the one that you want under a name of its own",
+            remedy="Save the network's state_dict",
         )
-    prefix = prefixes[0] if prefixes else _common_prefix(tensors)
-    own = {n: n.removeprefix(prefix) for n in tensors if n.startswith(prefix)}
-    own |= _common_head(own)
-    kept: dict[str, torch.Tensor] = {}
-    others: list[str] = []
-    for name, tensor in tensors.items():
-        inner = own.get(name, "")
-        if inner.startswith(_STEM) and inner not in kept:
-            kept[inner] = tensor
-        else:
-            others.append(name)
-    _check_values(kept, source)
-    return kept, others
+    layers = [(keys, t) for keys, t in held if any(x.ndim > 1 for x in t.values())]
+    if len(layers) > 1:
+        return {
+            ".".join((*keys, name)): tensor
+            for keys, tensors in layers
+            for name, tensor in tensors.items()
+        }
+    return (layers or held)[0][1]
 
 
-def _check_values(tensors: Mapping[str, torch.Tensor], source: str | Path) -> None:
-    """Refuse weights that are no plain finite numbers."""
+def _held(
+    content: Any, keys: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], dict[str, torch.Tensor]]]:
+    """Give the dictionaries that hold tensors, with the keys that lead to them."""
     import torch
 
-    for name, tensor in tensors.items():
-        odd = ""
-        if tensor.is_meta:
-            odd = "has no values"
-        elif tensor.layout != torch.strided or tensor.is_quantized:
-            odd = "is sparse or quantized"
-        elif name.endswith("num_batches_tracked"):
-            continue
-        elif not tensor.is_floating_point():
-            odd = f"holds {str(tensor.dtype).removeprefix('torch.')}, not float numbers"
-        elif not bool(tensor.float().isfinite().all()):  # 8 bits know no isfinite
-            odd = "holds NaN or infinite values: its training went wrong"
-        if odd:
-            raise ModelError(
-                f"the weights cannot be used: {name!r} {odd}",
-                source=source,
-                remedy="Save the network's plain float weights, or take an earlier one",
-            )
+    if not isinstance(content, Mapping) or len(keys) > _DEEPEST:
+        return
+    tensors = {str(k): v for k, v in content.items() if isinstance(v, torch.Tensor)}
+    if tensors:
+        yield keys, tensors
+    for key, value in content.items():
+        if not _NO_WEIGHTS.match(str(key).lower()):
+            yield from _held(value, (*keys, str(key)))
 
 
-def _common_prefix(tensors: Mapping[str, object]) -> str:
-    """Return ``module.`` where all names begin with it."""
-    firsts = Counter(name.split(".")[0] for name in tensors)
-    (first, count), *_ = firsts.most_common(1)
-    return f"{first}." if first == "module" and count == len(tensors) else ""
-
-
-def _common_head(names: Mapping[str, str]) -> dict[str, str]:
-    """Give the last layer its common name where it is one layer, by original name.
-
-    A hidden layer of our own keeps its name.
-
-    A stack of several layers is no last layer of ours: none of them is taken for it.
-    """
-    found = {
-        name: match for name, inner in names.items() if (match := _HEAD.match(inner))
-    }
-    if any(inner == "fc.hidden.weight" for inner in names.values()):
-        return {name: names[name] for name in found}
-    places = {match[0].removesuffix(match[3]) for match in found.values()}
-    if len(places) > 1 or any(m[3] not in ("weight", "bias") for m in found.values()):
-        return dict.fromkeys(found, "")
-    return {name: f"fc.{match[3]}" for name, match in found.items()}
+def split_part(source: str | PathLike[str]) -> tuple[Path, str]:
+    """Return the file in ``FILE#PART`` and the part, which may be empty."""
+    path, part = Path(source), ""
+    if "#" in path.name and not path.exists():
+        name, _, part = path.name.rpartition("#")
+        path = path.with_name(name) if name else path
+    return path, part

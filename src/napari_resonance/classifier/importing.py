@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +12,13 @@ from napari_resonance.classifier.bundle import Bundle, load_bundle, save_bundle
 from napari_resonance.classifier.bundle_checks import entry, own_entry, read_json
 from napari_resonance.classifier.calibration import Calibration
 from napari_resonance.classifier.card import ModelCard
+from napari_resonance.classifier.catalogue import pretrained_entry
 from napari_resonance.classifier.foreign import (
     is_bundle,
     network_of_config,
     read_foreign,
 )
+from napari_resonance.classifier.last_layer import Between
 from napari_resonance.classifier.pretrained import (
     Loaded,
     LoadReport,
@@ -47,7 +50,9 @@ class ImportOptions:
         The whole ``network_def``, where the weights are not enough to read it from.
     settings
         Only what the weights do not tell: ``conv1_t_stride``, ``no_max_pool``,
-        ``dilations``.
+        ``dilations``; see also `settings_of`.
+    between
+        What lies between the two linear layers of its head, where it has two.
     name, task, modality, licence
         For the model card; the name is that of the folder if empty.
 
@@ -57,6 +62,7 @@ class ImportOptions:
     recipe: Recipe | None = None
     definition: Mapping[str, Any] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    between: Between | None = None
     name: str = ""
     task: str = ""
     modality: tuple[str, ...] = ()
@@ -70,6 +76,8 @@ def import_weights(
 
     `weights` may also be the folder of a MONAI bundle from elsewhere: network, and
     labels where it names them, are taken from it unless the options say otherwise.
+    ``FILE#PART`` is one of several networks in a file. A network with one output and
+    two labels gets two outputs, so that softmax gives what its sigmoid gave.
 
     Raises
     ------
@@ -113,14 +121,23 @@ def _of_bundle(folder: Path, options: ImportOptions) -> tuple[Path, ImportOption
 
 
 def _loaded(weights: str | PathLike[str], options: ImportOptions) -> Loaded:
-    wanted = None if options.recipe is None else options.recipe.n_channels
-    loaded = load_pretrained(weights, options.definition)
-    _check_whole(loaded, weights)
+    between = options.between
+    loaded = load_pretrained(weights, options.definition, between=between)
+    _check_whole(loaded, options, weights)
+    dimensions = loaded.definition.get("spatial_dims", 3)
     channels = loaded.definition.get("n_input_channels", 3)
-    if wanted is not None and channels != wanted:
-        if (channels, wanted) != (3, 1):
+    recipe = options.recipe
+    if recipe is not None and recipe.dimensions != dimensions:
+        raise ModelError(
+            f"the network is {dimensions}D, the recipe {recipe.dimensions}D",
+            source=weights,
+            remedy="Give the recipe that the network was trained with",
+        )
+    if recipe is not None and channels != recipe.n_channels:
+        if (channels, recipe.n_channels) != (3, 1):
             raise ModelError(
-                f"the network takes {channels} channels, the recipe makes {wanted}",
+                f"the network takes {channels} channels, the recipe makes "
+                f"{recipe.n_channels}",
                 source=weights,
                 remedy="Give the recipe that the network was trained with",
             )
@@ -128,21 +145,120 @@ def _loaded(weights: str | PathLike[str], options: ImportOptions) -> Loaded:
         # weights give the same answer to one.
         definition = {**loaded.definition, "n_input_channels": 1}
         assumed = loaded.report.assumed
-        fitted = load_pretrained(weights, definition)
-        report = LoadReport(**{**vars(fitted.report), "assumed": assumed})
+        fitted = load_pretrained(weights, definition, between=between)
+        report = replace(fitted.report, assumed=assumed)
         loaded = fitted._replace(report=report)
-    definition = {**loaded.definition, **options.settings}
-    return loaded._replace(definition=definition)
+    return _with_two_outputs(_with_settings(loaded, options.settings), options.labels)
 
 
-def _check_whole(loaded: Loaded, source: str | PathLike[str]) -> None:
-    if loaded.report.missing:
-        first, why = next(iter(loaded.report.missing.items()))
+def _with_settings(loaded: Loaded, settings: Mapping[str, Any]) -> Loaded:
+    """Put what was told in the place of what was assumed."""
+    assumed = loaded.report.assumed
+    left = {k: v for k, v in assumed.items() if k not in settings}
+    return loaded._replace(
+        definition={**loaded.definition, **settings},
+        report=replace(loaded.report, assumed=left),
+    )
+
+
+def _with_two_outputs(loaded: Loaded, labels: Sequence[str]) -> Loaded:
+    """Return a network with one output, whose sigmoid is a probability, with two.
+
+    The softmax of 0 and a number is the sigmoid of that number.
+    """
+    import torch
+
+    if loaded.definition.get("num_classes", 400) != 1 or len(labels) != 2:
+        return loaded
+    names = ("fc.weight", "fc.bias")
+    state = {**loaded.state}
+    for name in names:
+        state[name] = torch.cat([torch.zeros_like(state[name]), state[name]])
+    done = f"one output becomes two: its sigmoid is the probability of {labels[1]!r}"
+    report = replace(
+        loaded.report,
+        matched=tuple(n for n in loaded.report.matched if n not in names),
+        adapted={**loaded.report.adapted, **dict.fromkeys(names, done)},
+    )
+    return Loaded({**loaded.definition, "num_classes": 2}, state, report)
+
+
+def _check_whole(
+    loaded: Loaded, options: ImportOptions, source: str | PathLike[str]
+) -> None:
+    """Refuse what is no whole classifier, or more than one."""
+    report = loaded.report
+    if report.missing:
+        first, why = next(iter(report.missing.items()))
         raise ModelError(
-            f"the weights are not a whole classifier: {first!r} is missing ({why})",
+            f"the weights are not a whole classifier: {first!r} is missing ({why})"
+            f"{_beside_it(report)}",
             source=source,
-            remedy="Give a file that has the last layer, 'fc', too",
+            remedy=_without_head(report),
         )
+    # Who defines the network says that nothing else belongs to it.
+    if report.layers and options.definition is None:
+        raise ModelError(
+            "the file holds layers that are no part of the network, which may answer "
+            f"otherwise without them: {_few(report.layers)}",
+            source=source,
+            remedy="Save the classifier alone, or, if they take no part in its "
+            "answers, define it with --network FILE",
+        )
+
+
+def _beside_it(report: LoadReport) -> str:
+    if not report.layers:
+        return ""
+    return f", and it is not known what these are for: {_few(report.layers)}"
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+
+
+def _without_head(report: LoadReport) -> str:
+    """Return what can be done with weights of which no last layer is known."""
+    stacks: dict[str, set[str]] = {}
+    for name in report.unexpected:
+        match = re.fullmatch(r"((?:.*\.)?)(\d+)\.\w+", name)
+        if match:
+            stacks.setdefault(match[1], set()).add(match[2])
+    pairs = [numbers for numbers in stacks.values() if len(numbers) == 2]
+    begin = f"resonance finetune LABELS --pretrained {report.source}"
+    if pairs and len(report.layers) == 2:
+        return (
+            "If its head is two linear layers with ReLU between them, add --between "
+            "relu; if there is nothing but dropout, --between none. Others are not "
+            f"known here; to train a new one: {begin}"
+        )
+    return (
+        f"Give a file that has the last layer, 'fc', too, or train a new one: {begin}"
+    )
+
+
+def settings_of(name: str) -> dict[str, Any]:
+    """Return what the weights of a network that began from a pretrained one hide.
+
+    Parameters
+    ----------
+    name
+        Of the pretrained network, from the catalogue.
+
+    Returns
+    -------
+    dict
+        Strides, pooling and dilations, as `ImportOptions` takes them.
+
+    Raises
+    ------
+    ModelError
+        If there is none of this name.
+
+    """
+    settings = pretrained_entry(name).settings
+    hidden = ("conv1_t_stride", "dilations")
+    return {"no_max_pool": False} | {k: settings[k] for k in hidden if k in settings}
 
 
 def _check_known(
@@ -150,14 +266,21 @@ def _check_known(
 ) -> None:
     outputs = loaded.definition.get("num_classes", 400)  # MONAI's default
     unknown = {}
-    if len(options.labels) != outputs:
+    if outputs == 1:
+        what = "what its one output means"
+        unknown[what] = (
+            "--labels NEGATIVE,POSITIVE if its sigmoid is the probability of the second"
+        )
+    elif len(options.labels) != outputs:
         what = f"what its {outputs} outputs mean"
         unknown[what] = f"--labels with {outputs} names, separated by commas"
     if options.recipe is None:
         unknown["how scans are prepared"] = "--recipe with a file or a classifier"
-    if loaded.report.assumed and not options.settings:
+    if "conv1_t_stride" in loaded.report.assumed:
         what = "the stride of its first convolution"
         unknown[what] = "--stride 2 (torchvision, timm) or 1 (MONAI), or --network"
+        if loaded.definition["spatial_dims"] == 3:
+            unknown["its dilations"] = "--like medicalnet-18 if it began from that"
     if unknown:
         raise ModelError(
             f"the weights do not tell {' or '.join(unknown)}",

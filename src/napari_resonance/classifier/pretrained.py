@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,6 +13,7 @@ from napari_resonance.classifier import download
 from napari_resonance.classifier.adapt import Channels, Inflation, adapt
 from napari_resonance.classifier.architecture import (
     USUAL,
+    assumed_of,
     expected_shapes,
     not_this_network,
     read_definition,
@@ -21,9 +23,11 @@ from napari_resonance.classifier.catalogue import CATALOGUE, Pretrained, meant
 from napari_resonance.classifier.checkpoint import (
     SUFFIXES,
     read_checkpoint,
-    resnet_tensors,
+    split_part,
 )
 from napari_resonance.classifier.definition import member_definition
+from napari_resonance.classifier.last_layer import Between
+from napari_resonance.classifier.resnet_names import Named, resnet_tensors
 from napari_resonance.errors import ModelError
 from napari_resonance.progress import Progress, no_progress
 
@@ -51,6 +55,8 @@ class LoadReport:
         Tensors of the file that the network has no place for.
     assumed
         Settings that weights do not tell and that nobody gave.
+    layers
+        Those of the unexpected tensors that a layer multiplies with.
 
     """
 
@@ -60,6 +66,7 @@ class LoadReport:
     missing: Mapping[str, str]
     unexpected: tuple[str, ...]
     assumed: Mapping[str, Any]
+    layers: tuple[str, ...] = ()
 
     def summary(self) -> str:
         """Return the counts, and the names where there are few, as one sentence."""
@@ -105,6 +112,7 @@ class _Checkpoint:
     others: tuple[str, ...]
     definition: Mapping[str, Any]
     assumed: Mapping[str, Any]
+    layers: tuple[str, ...] = ()
 
 
 def load_pretrained(  # noqa: PLR0913 - each says how the next network differs
@@ -116,6 +124,7 @@ def load_pretrained(  # noqa: PLR0913 - each says how the next network differs
     n_labels: int | None = None,
     channels: Channels = "sum",
     inflation: Inflation = "mean",
+    between: Between | None = None,
     progress: Progress = no_progress,
 ) -> Loaded:
     """Read pretrained weights and fit them to a network.
@@ -124,7 +133,8 @@ def load_pretrained(  # noqa: PLR0913 - each says how the next network differs
     ----------
     name_or_file
         A name from ``catalogue.CATALOGUE`` (fetched where it is not on disk yet), the
-        name or folder of a classifier, or a ``.safetensors`` or ``.pth`` file.
+        name or folder of a classifier, or a ``.safetensors`` or ``.pth`` file;
+        ``FILE#PART`` is one of several networks in it.
     definition
         The ``network_def`` to fit the weights to. If None, that of the checkpoint,
         changed by the next three.
@@ -133,6 +143,9 @@ def load_pretrained(  # noqa: PLR0913 - each says how the next network differs
         labels. None keeps what the checkpoint has (2 labels where it has no head).
     channels, inflation
         See ``adapt.adapt``.
+    between
+        ``"relu"`` or ``"none"``: what lies between the two linear layers of the file's
+        head. If None, a head of two layers is left out.
     progress
         Told of a download.
 
@@ -148,7 +161,9 @@ def load_pretrained(  # noqa: PLR0913 - each says how the next network differs
         is wanted (the remedy names the three nearest), or 3D weights shall become 2D.
 
     """
-    found = _found(name_or_file, definition, progress)
+    if definition is not None and definition.get("head_hidden"):
+        between = "relu"  # as our own hidden layer has it
+    found = _found(name_or_file, definition, between, progress)
     wanted = definition
     if wanted is None:
         wanted = _changed(found, dimensions, in_channels, n_labels)
@@ -167,6 +182,7 @@ def load_pretrained(  # noqa: PLR0913 - each says how the next network differs
         fitted.missing,
         (*extra, *found.others),
         found.assumed if definition is None else {},
+        found.layers,
     )
     return Loaded(dict(wanted), fitted.state, report)
 
@@ -191,7 +207,8 @@ def check_is(entry: Pretrained, file: Path) -> None:
 
     """
     tensors = read_checkpoint(file)
-    found = _as_resnet(str(file), tensors, entry.settings, {}).definition
+    named = resnet_tensors(tensors, file)
+    found = _as_resnet(str(file), named, entry.settings).definition
     wanted = entry.definition()
     outputs = "num_classes"
     if {**found, outputs: 0} != {**wanted, outputs: 0}:
@@ -205,43 +222,48 @@ def check_is(entry: Pretrained, file: Path) -> None:
 def _found(
     source: str | PathLike[str],
     definition: Mapping[str, Any] | None,
+    between: Between | None,
     progress: Progress,
 ) -> _Checkpoint:
     name = str(source)
     if name in CATALOGUE:
         entry = CATALOGUE[name]
-        tensors = download.fetched_tensors(entry, progress)
-        return _as_resnet(name, tensors, entry.settings, {})
-    path = Path(source)
-    if "://" in name:
+        named = resnet_tensors(download.fetched_tensors(entry, progress), name)
+        return _as_resnet(name, named, entry.settings)
+    if _ADDRESS.match(name):
         raise ModelError(
             "an address is not fetched from here",
             source=name,
             remedy="Download the file, and give its path",
         )
+    path, part = split_part(source)
     if path.is_file() or (path.suffix in SUFFIXES and not path.is_dir()):
-        tensors = read_checkpoint(path)
+        named = resnet_tensors(read_checkpoint(path), name, part, between)
         if definition is not None:  # which need not be of a depth that is known here
-            kept, others = resnet_tensors(tensors, name)
-            return _Checkpoint(name, kept, tuple(others), definition, {})
+            return _checkpoint(name, named, definition)
         entry_of_file = _entry_of(path)
-        if entry_of_file is None:
-            return _as_resnet(name, tensors, USUAL, USUAL)
-        return _as_resnet(name, tensors, entry_of_file.settings, {})
+        if entry_of_file is not None:
+            return _as_resnet(name, named, entry_of_file.settings)
+        found = _as_resnet(name, named, USUAL)
+        return replace(found, assumed=assumed_of(found.definition))
     return _classifier(source)
 
 
-def _as_resnet(
-    source: str,
-    tensors: Mapping[str, torch.Tensor],
-    settings: Mapping[str, Any],
-    assumed: Mapping[str, Any],
+# ``https://...``, also where a path was made of it.
+_ADDRESS = re.compile(r"\w{2,}:/")
+
+
+def _as_resnet(source: str, named: Named, settings: Mapping[str, Any]) -> _Checkpoint:
+    if not named.own:
+        raise not_this_network(shapes_of(named.others), source)
+    return _checkpoint(source, named, read_definition(named.own, settings, source))
+
+
+def _checkpoint(
+    source: str, named: Named, definition: Mapping[str, Any]
 ) -> _Checkpoint:
-    kept, others = resnet_tensors(tensors, source)
-    if not kept:
-        raise not_this_network(shapes_of(tensors), source)
-    known = read_definition(kept, settings, source)
-    return _Checkpoint(source, kept, tuple(others), known, assumed)
+    others, layers = tuple(named.others), tuple(named.layers)
+    return _Checkpoint(source, named.own, others, definition, {}, layers)
 
 
 def _entry_of(path: Path) -> Pretrained | None:

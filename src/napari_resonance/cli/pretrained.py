@@ -1,6 +1,7 @@
 """``resonance models download`` and ``import``, and how pretrained networks look."""
 
 from collections.abc import Sequence
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
     from napari_resonance.classifier.bundle import Bundle
     from napari_resonance.classifier.download import Stored
     from napari_resonance.classifier.pretrained import LoadReport
+
+
+class Between(StrEnum):
+    """What lies between the two linear layers of a head."""
+
+    relu = "relu"
+    none = "none"
 
 
 def download(
@@ -85,7 +93,7 @@ def _show_stored(entry: Pretrained, stored: "Stored", console: "Console") -> Non
 
 def import_model(  # noqa: PLR0913, PLR0917 - one parameter an option
     weights: Annotated[
-        Path,
+        str,  # a Path would take the second slash out of an address
         typer.Argument(
             metavar="WEIGHTS", help="A .safetensors or .pth file, or a MONAI bundle."
         ),
@@ -100,12 +108,27 @@ def import_model(  # noqa: PLR0913, PLR0917 - one parameter an option
     network: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Definition of the network.")
     ] = None,
+    like: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Pretrained network that it began from: strides and dilations.",
+        ),
+    ] = "",
     stride: Annotated[
-        int | None, typer.Option(min=1, max=4, help="Of the first convolution.")
-    ] = None,
+        str, typer.Option(metavar="N|X,Y,Z", help="Of the first convolution.")
+    ] = "",
     pool: Annotated[
-        bool, typer.Option("--pool/--no-pool", help="Is there pooling after it?")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--pool/--no-pool",
+            help="Is there pooling after it?",
+            show_default="there is",
+        ),
+    ] = None,
+    between: Annotated[
+        Between | None, typer.Option(help="Between two layers of the head.")
+    ] = None,
     name: Annotated[str, typer.Option(help="Name of the model.")] = "",
     modality: Annotated[
         str, typer.Option(metavar="CODE,...", help="DICOM codes of its scans.")
@@ -119,16 +142,20 @@ def import_model(  # noqa: PLR0913, PLR0917 - one parameter an option
         import_weights,
         read_network,
         read_recipe,
+        settings_of,
     )
 
-    settings = {} if stride is None else {"conv1_t_stride": stride}
-    if stride is not None:
+    settings: dict[str, Any] = settings_of(like) if like else {}
+    if stride:
+        settings["conv1_t_stride"] = _stride(stride)
+    if pool is not None:
         settings["no_max_pool"] = not pool
     options = ImportOptions(
         labels=_split(labels),
         recipe=read_recipe(recipe) if recipe else None,
         definition=None if network is None else read_network(network),
         settings=settings,
+        between=None if between is None else between.value,
         name=name,
         modality=_split(modality),
         licence=licence,
@@ -138,6 +165,18 @@ def import_model(  # noqa: PLR0913, PLR0917 - one parameter an option
 
     document = {"model": describe(bundle), "report": report.to_json()}
     return Report(document, partial(_show_import, bundle, report))
+
+
+def _stride(text: str) -> int | list[int]:
+    """Return one number, or one for each axis."""
+    parts = _split(text)
+    if len(parts) in (1, 2, 3) and all(part in ("1", "2", "3", "4") for part in parts):
+        numbers = [int(part) for part in parts]
+        return numbers[0] if len(numbers) == 1 else numbers
+    raise typer.BadParameter(
+        f"{text!r} is no stride: give 1 to 4, or one of these for each axis",
+        param_hint="--stride",
+    )
 
 
 def _split(text: str) -> tuple[str, ...]:
