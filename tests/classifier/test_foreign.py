@@ -202,3 +202,23 @@ def test_a_torchscript_program_is_no_weights(folder, tmp_path):
         torch.jit.save(program, weights)
     with pytest.raises(ModelError, match="TorchScript"):
         import_weights(folder, tmp_path / "ours", ImportOptions(recipe=RECIPE))
+
+
+def test_named_arguments_are_literal_and_calls_are_not(folder, tmp_path):
+    act = ["leakyrelu", {"negative_slope": "@slope"}]
+    rewrite(folder, network_def={**DEFINITION, "act": act}, slope=0.2)
+    to = tmp_path / "ours", ImportOptions(recipe=RECIPE)
+    bundle, _ = import_weights(folder, *to)
+    assert bundle.network_def["act"] == ["leakyrelu", {"negative_slope": 0.2}]
+    assert build_network(bundle.network_def).act.negative_slope == 0.2
+    for argument in ({"_target_": "os.system"}, {"inplace": "$True"}, {"$x": 1}):
+        rewrite(folder, network_def={**DEFINITION, "act": ["relu", argument]})
+        with pytest.raises(ModelError, match="is an expression"):
+            import_weights(folder, *to)
+
+
+def test_an_error_about_the_network_names_the_file(folder, tmp_path):
+    rewrite(folder, network_def={**DEFINITION, "foo": 1})
+    with pytest.raises(ModelError, match="argument 'foo'") as caught:
+        import_weights(folder, tmp_path / "ours", ImportOptions(recipe=RECIPE))
+    assert caught.value.source == str(folder / "models" / "model.pt")

@@ -18,7 +18,7 @@ from napari_resonance.classifier.importing import (
     settings_of,
 )
 from napari_resonance.classifier.predict import load_classifier
-from napari_resonance.errors import ModelError
+from napari_resonance.errors import ModelError, PreprocessingError
 from napari_resonance.preprocessing import Recipe
 
 LABELS = ("benign", "malignant")
@@ -272,3 +272,17 @@ def test_a_backbone_can_be_trained_further(tmp_path):
     with pytest.raises(ModelError, match="not a whole classifier") as caught:
         import_weights(path, tmp_path / "mine", complete())
     assert f"resonance finetune LABELS --pretrained {path}" in caught.value.remedy
+
+
+def test_files_beside_the_weights_are_named_with_what_they_should_be(tmp_path):
+    missing = tmp_path / "nothing.json"
+    with pytest.raises(ModelError, match="no such file") as caught:
+        read_recipe(missing)
+    assert caught.value.remedy.startswith("Give a recipe")
+    with pytest.raises(ModelError, match="no such file") as caught:
+        read_network(missing)
+    assert caught.value.remedy.startswith("Give a network_def")
+    missing.write_text('{"dimensions": 3, "steps": [{"step": "blur"}]}')
+    with pytest.raises(PreprocessingError, match="'blur'") as caught:
+        read_recipe(missing)
+    assert caught.value.source == str(missing)

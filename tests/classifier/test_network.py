@@ -6,6 +6,7 @@ from monai.networks.nets import ResNet as MonaiResNet
 
 from napari_resonance.classifier.definition import (
     DEPTHS,
+    checked_definition,
     resnet_definition,
     total_stride,
 )
@@ -152,3 +153,25 @@ def test_dilation_only_spreads_the_weights(shortcut):
     middle = tuple(n // 2 for n in one.shape[2:])
     center = tuple(n // 2 for n in other.shape[2:])
     torch.testing.assert_close(one[0, :, *middle], other[0, :, *center])
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("layers", [1, 1, 1]),
+        ("block_inplanes", [8, 8, 8, 0]),
+        ("dilations", [1, 1]),
+        ("dilations", 2),
+        ("mirror_axis", 3),
+        ("mirror_axis", [0, -1]),
+        ("spatial_dims", "3"),
+        ("spatial_dims", 4),
+        ("n_input_channels", 0),
+        ("num_classes", "two"),
+    ],
+)
+def test_numbers_that_no_network_has_are_refused(setting, value):
+    network = resnet_definition(10, dimensions=3, n_labels=2)
+    with pytest.raises(ModelError) as caught:
+        checked_definition({**network, setting: value})
+    assert repr(value) in caught.value.message

@@ -22,18 +22,24 @@ from napari_resonance.preprocessing import Recipe
 ANEW = "Get the model anew, or train it again"
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the JSON object in a file of a model folder."""
+def read_json(path: Path, remedy: str = "") -> dict[str, Any]:
+    """Return the JSON object in a file of a model folder.
+
+    Or in a file on its own, where there is another `remedy` than to get the model anew.
+    """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
+        if remedy:
+            text = "there is no such file"
+            raise ModelError(text, source=path, remedy=remedy) from error
         raise _incomplete(path) from error
     except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(
-            f"the file cannot be read as JSON: {error}", source=path, remedy=ANEW
-        ) from error
+        text = f"the file cannot be read as JSON: {error}"
+        raise ModelError(text, source=path, remedy=remedy or ANEW) from error
     if not isinstance(data, dict):
-        raise ModelError("the file holds no JSON object", source=path, remedy=ANEW)
+        text = "the file holds no JSON object"
+        raise ModelError(text, source=path, remedy=remedy or ANEW)
     return data
 
 

@@ -20,6 +20,7 @@ _NETWORKS = ("network_def", "network", "net")
 _RESNET = re.compile(r"(?:monai\.networks\.nets\.(?:resnet\.)?)?(ResNet|resnet(\d+))")
 # Arguments of MONAI's functions that say where weights come from, not what they are.
 _NOT_THE_NETWORK = ("pretrained", "progress")
+_BY_HAND = "Give the network's definition as JSON, with --network FILE"
 _DEEPEST = 20  # references that lead to references
 
 
@@ -77,25 +78,25 @@ def read_foreign(folder: Path, *, with_network: bool = True) -> ForeignBundle:
 
 
 def _optional_json(path: Path) -> dict[str, Any]:
-    return read_json(path) if path.is_file() else {}
+    return read_json(path, _BY_HAND) if path.is_file() else {}
 
 
 def _network(folder: Path) -> dict[str, Any]:
     for name in _CONFIGS:
         path = folder / name
         if path.is_file():
-            return network_of_config(read_json(path), path)
+            return network_of_config(read_json(path, _BY_HAND), path)
     others = sorted(p.name for p in (folder / "configs").glob("*.y*ml"))
     if others:
         raise ModelError(
             f"the bundle's configuration is YAML ({', '.join(others)}), JSON is read",
             source=folder,
-            remedy="Give the network's definition as JSON, with --network FILE",
+            remedy=_BY_HAND,
         )
     raise ModelError(
         "the bundle has no configs/inference.json",
         source=folder,
-        remedy="Give the network's definition as JSON, with --network FILE",
+        remedy=_BY_HAND,
     )
 
 
@@ -121,10 +122,10 @@ def network_of_config(config: Mapping[str, Any], source: Path) -> dict[str, Any]
         raise ModelError(
             "the configuration defines no network ('network_def' with a '_target_')",
             source=source,
-            remedy="Give the network's definition as JSON, with --network FILE",
+            remedy=_BY_HAND,
         )
     settings = {
-        key: _followed(value, config, source, f"the network's {key!r}")
+        key: _argument(value, config, source, f"the network's {key!r}")
         for key, value in found.items()
         if key not in ("_target_", *_NOT_THE_NETWORK) and not key.startswith("_")
     }
@@ -153,6 +154,16 @@ def _known(target: object, settings: dict[str, Any], source: Path) -> dict[str, 
         in_channels=full.pop("n_input_channels"),
     )
     return base | full
+
+
+def _argument(value: object, config: Mapping[str, Any], source: Path, what: str) -> Any:
+    """Return an argument of the network, the references in it followed."""
+    found = _followed(value, config, source, what)
+    if isinstance(found, Mapping):
+        return {k: _argument(v, config, source, what) for k, v in found.items()}
+    if isinstance(found, list):
+        return [_argument(v, config, source, what) for v in found]
+    return found
 
 
 def _followed(

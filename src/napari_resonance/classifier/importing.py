@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from napari_resonance.classifier.foreign import (
     network_of_config,
     read_foreign,
 )
+from napari_resonance.classifier.import_checks import check_known, check_whole
 from napari_resonance.classifier.last_layer import Between
 from napari_resonance.classifier.pretrained import (
     Loaded,
@@ -25,7 +25,7 @@ from napari_resonance.classifier.pretrained import (
     load_pretrained,
     network_of,
 )
-from napari_resonance.errors import ModelError
+from napari_resonance.errors import ModelError, PreprocessingError
 from napari_resonance.preprocessing import Recipe
 
 if TYPE_CHECKING:
@@ -88,8 +88,13 @@ def import_weights(
     """
     if Path(weights).is_dir():
         weights, options = _of_bundle(Path(weights), options)
-    loaded = _loaded(weights, options)
-    _check_known(loaded, options, weights)
+    try:
+        loaded = _loaded(weights, options)
+    except ModelError as error:
+        if error.source is not None:
+            raise
+        raise ModelError(error.message, source=weights, remedy=error.remedy) from error
+    check_known(loaded, options.labels, weights, has_recipe=options.recipe is not None)
     recipe, definition = options.recipe, loaded.definition
     if recipe is None:  # refused above
         raise ModelError("a classifier needs a recipe", source=weights)
@@ -123,7 +128,7 @@ def _of_bundle(folder: Path, options: ImportOptions) -> tuple[Path, ImportOption
 def _loaded(weights: str | PathLike[str], options: ImportOptions) -> Loaded:
     between = options.between
     loaded = load_pretrained(weights, options.definition, between=between)
-    _check_whole(loaded, options, weights)
+    check_whole(loaded.report, weights, defined=options.definition is not None)
     dimensions = loaded.definition.get("spatial_dims", 3)
     channels = loaded.definition.get("n_input_channels", 3)
     recipe = options.recipe
@@ -183,60 +188,6 @@ def _with_two_outputs(loaded: Loaded, labels: Sequence[str]) -> Loaded:
     return Loaded({**loaded.definition, "num_classes": 2}, state, report)
 
 
-def _check_whole(
-    loaded: Loaded, options: ImportOptions, source: str | PathLike[str]
-) -> None:
-    """Refuse what is no whole classifier, or more than one."""
-    report = loaded.report
-    if report.missing:
-        first, why = next(iter(report.missing.items()))
-        raise ModelError(
-            f"the weights are not a whole classifier: {first!r} is missing ({why})"
-            f"{_beside_it(report)}",
-            source=source,
-            remedy=_without_head(report),
-        )
-    # Who defines the network says that nothing else belongs to it.
-    if report.layers and options.definition is None:
-        raise ModelError(
-            "the file holds layers that are no part of the network, which may answer "
-            f"otherwise without them: {_few(report.layers)}",
-            source=source,
-            remedy="Save the classifier alone, or, if they take no part in its "
-            "answers, define it with --network FILE",
-        )
-
-
-def _beside_it(report: LoadReport) -> str:
-    if not report.layers:
-        return ""
-    return f", and it is not known what these are for: {_few(report.layers)}"
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
-
-
-def _without_head(report: LoadReport) -> str:
-    """Return what can be done with weights of which no last layer is known."""
-    stacks: dict[str, set[str]] = {}
-    for name in report.unexpected:
-        match = re.fullmatch(r"((?:.*\.)?)(\d+)\.\w+", name)
-        if match:
-            stacks.setdefault(match[1], set()).add(match[2])
-    pairs = [numbers for numbers in stacks.values() if len(numbers) == 2]
-    begin = f"resonance finetune LABELS --pretrained {report.source}"
-    if pairs and len(report.layers) == 2:
-        return (
-            "If its head is two linear layers with ReLU between them, add --between "
-            "relu; if there is nothing but dropout, --between none. Others are not "
-            f"known here; to train a new one: {begin}"
-        )
-    return (
-        f"Give a file that has the last layer, 'fc', too, or train a new one: {begin}"
-    )
-
-
 def settings_of(name: str) -> dict[str, Any]:
     """Return what the weights of a network that began from a pretrained one hide.
 
@@ -259,34 +210,6 @@ def settings_of(name: str) -> dict[str, Any]:
     settings = pretrained_entry(name).settings
     hidden = ("conv1_t_stride", "dilations")
     return {"no_max_pool": False} | {k: settings[k] for k in hidden if k in settings}
-
-
-def _check_known(
-    loaded: Loaded, options: ImportOptions, source: str | PathLike[str]
-) -> None:
-    outputs = loaded.definition.get("num_classes", 400)  # MONAI's default
-    unknown = {}
-    if outputs == 1:
-        what = "what its one output means"
-        unknown[what] = (
-            "--labels NEGATIVE,POSITIVE if its sigmoid is the probability of the second"
-        )
-    elif len(options.labels) != outputs:
-        what = f"what its {outputs} outputs mean"
-        unknown[what] = f"--labels with {outputs} names, separated by commas"
-    if options.recipe is None:
-        unknown["how scans are prepared"] = "--recipe with a file or a classifier"
-    if "conv1_t_stride" in loaded.report.assumed:
-        what = "the stride of its first convolution"
-        unknown[what] = "--stride 2 (torchvision, timm) or 1 (MONAI), or --network"
-        if loaded.definition["spatial_dims"] == 3:
-            unknown["its dilations"] = "--like medicalnet-18 if it began from that"
-    if unknown:
-        raise ModelError(
-            f"the weights do not tell {' or '.join(unknown)}",
-            source=source,
-            remedy=f"Give {'; '.join(unknown.values())}",
-        )
 
 
 def _card(
@@ -325,10 +248,15 @@ def read_recipe(file_or_model: str | PathLike[str]) -> Recipe:
     path = Path(file_or_model)
     if path.suffix != ".json":
         return load_bundle(file_or_model).recipe
-    data = read_json(path)
+    data = read_json(path, "Give a recipe as JSON, or the name or folder of a model")
     if "resonance" in data:
         data = entry(own_entry(data), "recipe")
-    return Recipe.from_json(data)
+    try:
+        return Recipe.from_json(data)
+    except PreprocessingError as error:
+        raise PreprocessingError(
+            error.message, source=path, remedy=error.remedy
+        ) from error
 
 
 def read_network(file: str | PathLike[str]) -> dict[str, Any]:
@@ -340,4 +268,5 @@ def read_network(file: str | PathLike[str]) -> dict[str, Any]:
         If there is none, or it is not literal.
 
     """
-    return network_of_config(read_json(Path(file)), Path(file))
+    remedy = "Give a network_def as JSON, or the inference.json of a bundle"
+    return network_of_config(read_json(Path(file), remedy), Path(file))

@@ -81,7 +81,7 @@ def _two(
     if len(found) != 1:
         raise ModelError(
             "the head is no stack of two linear layers, such as fc.0 and fc.2",
-            remedy="Leave --between away; only one layer, or two, can be taken over",
+            remedy="One linear layer, or two with ReLU between them, can be taken over",
         )
     ((first, last),) = found
     hidden, names = _renamed(rest, first, "fc.hidden.")
