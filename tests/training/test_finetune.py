@@ -9,12 +9,13 @@ import torch
 from filelock import FileLock
 from support.bundles import tiny_bundle
 from support.labelled import write_labelled
+from support.networks import medicalnet
 
 import napari_resonance
 from napari_resonance.classifier.bundle import load_bundle
 from napari_resonance.classifier.engines import load_network
 from napari_resonance.classifier.predict import load_classifier
-from napari_resonance.errors import CancelledError, TrainingError
+from napari_resonance.errors import CancelledError, ModelError, TrainingError
 from napari_resonance.reading import read_scan
 from napari_resonance.training.finetune import FinetuneOptions, finetune
 
@@ -273,6 +274,39 @@ def test_weights_of_volumes_do_not_become_those_of_images(tmp_path):
     options = FinetuneOptions(shape=(12, 12), device="cpu")
     with pytest.raises(TrainingError, match="3D network"):
         finetune(labels, tmp_path / "m", pretrained="medicalnet-10", options=options)
+    path = tmp_path / "mine.pth"
+    torch.save(medicalnet(10).state_dict(), path)
+    with pytest.raises(TrainingError, match="3D network"):
+        finetune(labels, tmp_path / "m", pretrained=path, options=options)
+
+
+def test_weights_of_no_use_are_refused_before_scans_are_read(labels, tmp_path):
+    state = medicalnet(10).state_dict()
+    path = tmp_path / "moco.pth"
+    names = ("encoder_q", "encoder_k")
+    torch.save({f"{n}.{k}": v for n in names for k, v in state.items()}, path)
+    scan = sorted(labels.parent.glob("*.nii.gz"))[0]
+    kept = scan.read_bytes()
+    scan.write_bytes(b"")
+    try:
+        with pytest.raises(ModelError, match="holds 2 ResNets") as caught:
+            finetune(labels, tmp_path / "m", pretrained=path, options=QUICK)
+    finally:
+        scan.write_bytes(kept)
+    assert f"{path}#encoder_q" in caught.value.remedy
+
+
+def test_one_of_several_networks_in_a_file_is_a_start(labels, tmp_path):
+    state = medicalnet(10).state_dict()
+    path = tmp_path / "moco.pth"
+    names = ("encoder_q", "encoder_k")
+    torch.save({f"{n}.{k}": v for n in names for k, v in state.items()}, path)
+    options = dataclasses.replace(QUICK, epochs=1)
+    start = f"{path}#encoder_q"
+    result = finetune(labels, tmp_path / "m", pretrained=start, options=options)
+    record = json.loads((result.bundle.path / "training" / "record.json").read_text())
+    (network,) = [d for d in record["decisions"] if d["name"] == "network"]
+    assert "72 tensors matched" in network["reason"]
 
 
 def test_the_report_shows_where_the_network_looked_at_its_errors(labels, tmp_path):

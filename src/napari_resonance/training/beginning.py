@@ -45,8 +45,8 @@ def choose_recipe(
     labelled: LabelledSet, pretrained: str, options: FinetuneOptions
 ) -> Beginning:
     """Return the recipe of the pretrained classifier, or one that suits the scans."""
+    bundle, before = _bundle(pretrained)  # which may be refused: before all scans
     found = survey(labelled.cases)
-    bundle = _bundle(pretrained)
     if bundle is not None and options.shape is None:
         recipe = bundle.recipe
         fits = recipe.n_scans == found.n_scans
@@ -58,29 +58,29 @@ def choose_recipe(
             why = "the pretrained network expects its inputs so"
             return Beginning(recipe, found, bundle, [Decision("recipe", name, why)])
     recipe, decisions = automatic_recipe(found, options)
-    _check_dimensions(pretrained, bundle, recipe)
+    _check_dimensions(pretrained, before, recipe)
     return Beginning(recipe, found, bundle, decisions)
 
 
-def _bundle(pretrained: str) -> Bundle | None:
-    if pretrained == SCRATCH or pretrained in CATALOGUE:
-        return None
-    embedded = {bundle.card.name: bundle for bundle in list_models()}
-    if pretrained in embedded:
-        return embedded[pretrained]
-    if (Path(pretrained) / METADATA).is_file():
-        return load_bundle(pretrained)
-    if not Path(pretrained).is_file():
-        load_pretrained(pretrained)  # says what there is instead
-    return None
+def _bundle(pretrained: str) -> tuple[Bundle | None, int]:
+    """Return the classifier to begin from, if it is one, and its network's dimensions.
 
-
-def _check_dimensions(pretrained: str, bundle: Bundle | None, recipe: Recipe) -> None:
-    before = 2
+    Files are read once here: whoever gave the wrong one does not wait for the scans.
+    """
+    if pretrained == SCRATCH:
+        return None, 2  # fits all
     if pretrained in CATALOGUE:
-        before = CATALOGUE[pretrained].dimensions
-    elif bundle is not None:
-        before = bundle.recipe.dimensions
+        return None, CATALOGUE[pretrained].dimensions
+    embedded = {bundle.card.name: bundle for bundle in list_models()}
+    bundle = embedded.get(pretrained)
+    if bundle is None and (Path(pretrained) / METADATA).is_file():
+        bundle = load_bundle(pretrained)
+    if bundle is not None:
+        return bundle, bundle.recipe.dimensions
+    return None, int(load_pretrained(pretrained).definition["spatial_dims"])
+
+
+def _check_dimensions(pretrained: str, before: int, recipe: Recipe) -> None:
     if before > recipe.dimensions:
         raise TrainingError(
             f"{pretrained} is a {before}D network, and the scans are images",
