@@ -241,7 +241,7 @@ def test_no_such_model(tmp_path):
 
 def test_a_file_is_no_model(tmp_path):
     (tmp_path / "model.pt").write_bytes(b"")
-    with pytest.raises(ModelError, match="no model of this name"):
+    with pytest.raises(ModelError, match="a file, not a model"):
         load_bundle(tmp_path / "model.pt")
 
 

@@ -192,6 +192,17 @@ def test_loading_one_says_how_to_import_it(folder):
     with pytest.raises(ModelError, match="not made for this package") as caught:
         load_classifier(folder)
     assert "resonance models import" in caught.value.remedy
+    (folder / "configs" / "metadata.json").unlink()
+    with pytest.raises(ModelError, match="incomplete") as caught:
+        load_classifier(folder)
+    assert "resonance models import" in caught.value.remedy
+    weights = folder / "models" / "model.pt"
+    with pytest.raises(ModelError, match="a file, not a model") as caught:
+        load_classifier(weights)
+    assert f"resonance models import {weights}" in caught.value.remedy
+    with pytest.raises(ModelError, match="network to begin with") as caught:
+        load_classifier("medicalnet-10")
+    assert "--pretrained medicalnet-10" in caught.value.remedy
 
 
 def test_a_torchscript_program_is_no_weights(folder, tmp_path):

@@ -2,6 +2,7 @@
 
 import math
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import torch
@@ -214,8 +215,9 @@ def test_volumes_do_not_become_flat(tmp_path):
 
 def test_a_file_by_another_name_must_hold_that_network(tmp_path):
     path = save_medicalnet(medicalnet(18), tmp_path / "resnet_10.pth")
-    with pytest.raises(ModelError, match="another network than medicalnet-10"):
+    with pytest.raises(ModelError, match="another network than medicalnet-10") as is_18:
         check_is(pretrained_entry("medicalnet-10"), path)
+    assert is_18.value.remedy.startswith("Nearest: ResNet-18 in 3D (102 of 104 ")
 
 
 @pytest.mark.parametrize(
@@ -262,6 +264,10 @@ def test_an_unknown_name_is_answered_with_the_known(tmp_path):
         pretrained_entry("imagenet-19")
     with pytest.raises(ModelError, match="no such file"):
         load_pretrained(tmp_path / "nothing.pth")
+    with pytest.raises(ModelError, match="an address is not fetched"):
+        check_is(pretrained_entry("imagenet-18"), Path("https://example.com/a.pth"))
+    with pytest.raises(ModelError, match="a folder, not a file"):
+        check_is(pretrained_entry("imagenet-18"), tmp_path)
 
 
 @pytest.mark.skipif(

@@ -29,6 +29,7 @@ from napari_resonance.classifier.bundle_checks import (
 from napari_resonance.classifier.bundle_config import CONVERTED, STATISTICS, WEIGHTS
 from napari_resonance.classifier.calibration import Calibration
 from napari_resonance.classifier.card import ModelCard
+from napari_resonance.classifier.catalogue import CATALOGUE
 from napari_resonance.classifier.distribution import TrainingStatistics
 from napari_resonance.classifier.files import file_sha256
 from napari_resonance.classifier.members import Heads, read_heads
@@ -126,6 +127,13 @@ def load_bundle(name_or_path: str | PathLike[str]) -> Bundle:
 
     """
     path = _folder_of(name_or_path)
+    if not (path / METADATA).is_file() and (path / INFERENCE).is_file():
+        raise ModelError(
+            "the model folder is incomplete: metadata.json is missing",
+            source=path / METADATA,
+            remedy=f"{ANEW}; a MONAI bundle from elsewhere is made a model with: "
+            f"resonance models import {path} --out DIR --recipe FILE",
+        )
     metadata = read_json(path / METADATA)
     inference = read_json(path / INFERENCE)
     try:
@@ -151,6 +159,20 @@ def _folder_of(name_or_path: str | PathLike[str]) -> Path:
     path = embedded.get(str(name_or_path), Path(name_or_path))
     if path.is_dir():
         return path
+    if path.is_file():
+        raise ModelError(
+            "this is a file, not a model: a model is a folder",
+            source=path,
+            remedy="Weights become one, once it is said how scans are prepared: "
+            f"resonance models import {path} --out DIR --recipe FILE",
+        )
+    if str(name_or_path) in CATALOGUE:
+        raise ModelError(
+            "this is a pretrained network to begin with, not a classifier",
+            source=name_or_path,
+            remedy="Train one: resonance finetune LABELS --out DIR --pretrained "
+            f"{name_or_path}",
+        )
     names = ", ".join(sorted(embedded)) or "none"
     raise ModelError(
         "there is no model of this name and no folder at this path",

@@ -69,7 +69,10 @@ def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
 
     """
     file = Path(path)
+    if file.is_dir():
+        raise ModelError("this is a folder, not a file of weights", source=file)
     if not file.is_file():
+        refuse_address(str(path))
         raise ModelError("there is no such file", source=file)
     if file.suffix in _ENDINGS:
         raise _no_weights(file, _ENDINGS[file.suffix])
@@ -84,6 +87,27 @@ def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
     # torch.load goes by the suffix where it is given a path.
     with file.open("rb") as opened:
         return unwrapped(_unpickled(opened, file), file)
+
+
+# ``https://...``, also where a path was made of it.
+_ADDRESS = re.compile(r"\w{2,}:/")
+
+
+def refuse_address(name: str) -> None:
+    """Refuse what is an address instead of a file.
+
+    Raises
+    ------
+    ModelError
+        If it is.
+
+    """
+    if _ADDRESS.match(name):
+        raise ModelError(
+            "an address is not fetched from here",
+            source=name,
+            remedy="Download the file, and give its path",
+        )
 
 
 def _is_safetensors(file: Path) -> bool:

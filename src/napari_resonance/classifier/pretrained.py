@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from os import PathLike
@@ -23,6 +22,7 @@ from napari_resonance.classifier.catalogue import CATALOGUE, Pretrained, meant
 from napari_resonance.classifier.checkpoint import (
     SUFFIXES,
     read_checkpoint,
+    refuse_address,
     split_part,
 )
 from napari_resonance.classifier.definition import member_definition
@@ -206,8 +206,7 @@ def check_is(entry: Pretrained, file: Path) -> None:
         If it cannot be read, or is another network.
 
     """
-    tensors = read_checkpoint(file)
-    named = resnet_tensors(tensors, file)
+    named = resnet_tensors(read_checkpoint(file), file)
     found = _as_resnet(str(file), named, entry.settings).definition
     wanted = entry.definition()
     outputs = "num_classes"
@@ -215,7 +214,7 @@ def check_is(entry: Pretrained, file: Path) -> None:
         raise ModelError(
             f"the file holds another network than {entry.name}",
             source=file,
-            remedy=not_this_network(shapes_of(tensors), file).remedy,
+            remedy=not_this_network(shapes_of(named.own), file).remedy,
         )
 
 
@@ -230,12 +229,7 @@ def _found(
         entry = CATALOGUE[name]
         named = resnet_tensors(download.fetched_tensors(entry, progress), name)
         return _as_resnet(name, named, entry.settings)
-    if _ADDRESS.match(name):
-        raise ModelError(
-            "an address is not fetched from here",
-            source=name,
-            remedy="Download the file, and give its path",
-        )
+    refuse_address(name)
     path, part = split_part(source)
     if path.is_file() or (path.suffix in SUFFIXES and not path.is_dir()):
         named = resnet_tensors(read_checkpoint(path), name, part, between)
@@ -247,10 +241,6 @@ def _found(
         found = _as_resnet(name, named, USUAL)
         return replace(found, assumed=assumed_of(found.definition))
     return _classifier(source)
-
-
-# ``https://...``, also where a path was made of it.
-_ADDRESS = re.compile(r"\w{2,}:/")
 
 
 def _as_resnet(source: str, named: Named, settings: Mapping[str, Any]) -> _Checkpoint:
