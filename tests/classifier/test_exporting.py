@@ -1,6 +1,7 @@
 """Networks for other programs: the same logits and features, at any size."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -78,3 +79,9 @@ def test_what_cannot_be_written_is_one_sentence(bundle, tmp_path, monkeypatch):
     with pytest.raises(DependencyError, match="onnx is needed") as caught:
         export_network(bundle, tmp_path, ["onnx"])
     assert "napari-resonance[onnx]" in caught.value.remedy
+
+
+def test_numbers_that_are_none_are_no_agreement():
+    assert exporting.Differences(1e-6, 1e-6).are_small
+    for apart in ((0.0, math.nan), (math.nan, 0.0), (0.0, math.inf), (1e-3, 0.0)):
+        assert not exporting.Differences(*apart).are_small

@@ -1,6 +1,8 @@
-"""``resonance models export`` and ``models show --summary``."""
+"""``resonance models export``, ``verify`` and ``show --summary``."""
 
 from __future__ import annotations
+
+import shutil
 
 
 def test_the_layers_and_what_is_trained(resonance, embedded):
@@ -36,3 +38,17 @@ def test_export_names_its_files(resonance, embedded, tmp_path):
     assert nothing.code == 2
     assert "--onnx, --openvino" in nothing.document["error"]["message"]
     assert "model.xml" in resonance(*arguments, "--openvino").out
+
+
+def test_verify_tells_what_was_found(resonance, embedded, tmp_path):
+    ran = resonance("models", "verify", "mr-sequence")
+    assert ran.code == 0
+    assert [line.split()[0] for line in ran.out.splitlines()] == ["ok"] * 3
+    folder = tmp_path / "model"
+    shutil.copytree(embedded, folder)
+    (folder / "notes.txt").write_text("mine")
+    ran = resonance("models", "verify", folder, "--json")
+    assert ran.code == 1
+    assert ran.document["passed"] is False
+    wrong = [c for c in ran.document["checks"] if not c["passed"]]
+    assert [check["name"] for check in wrong] == ["files"]

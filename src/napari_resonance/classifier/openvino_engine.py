@@ -102,9 +102,9 @@ def load_model(bundle: Bundle) -> Any:
 
     """
     check_finite(bundle.weights_path)
-    shipped = bundle.path / "models" / "openvino"
-    if _is_as_shipped(shipped, bundle):
-        return _read(shipped)
+    shipped = shipped_model(bundle)
+    if shipped is not None:
+        return shipped
     cached = cache_folder() / "openvino" / conversion_key(bundle)
     if (cached / MODEL_FILES[0]).is_file():
         try:
@@ -114,6 +114,12 @@ def load_model(bundle: Bundle) -> Any:
     model = convert(bundle)
     _keep(model, cached)
     return model
+
+
+def shipped_model(bundle: Bundle) -> Any | None:
+    """Return the conversion that came with a bundle, None if there is none of it."""
+    folder = bundle.path / "models" / "openvino"
+    return _read(folder) if _is_as_shipped(folder, bundle) else None
 
 
 def convert(bundle: Bundle) -> Any:

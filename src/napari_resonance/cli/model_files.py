@@ -1,6 +1,6 @@
-"""``resonance models export`` and ``models show --summary``: the network itself."""
+"""``resonance models export``, ``verify``, ``show --summary``: the network itself."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_resonance.cli.options import Json
-from napari_resonance.cli.output import Report
+from napari_resonance.cli.output import DONE, FAILED, Report
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from napari_resonance.classifier.summary import Summary
+    from napari_resonance.classifier.verifying import Check
     from napari_resonance.preprocessing import Recipe
 
 
@@ -57,7 +58,34 @@ def export(
 def _show_files(files: Mapping[str, Path], console: "Console") -> None:
     for path in files.values():
         console.print(str(path), markup=False, soft_wrap=True)
-    console.print("Outputs: logits, features. Same probabilities to 1e-4.")
+    console.print("Outputs: logits, features. Same as the network to 1e-4.")
+
+
+def verify(
+    model: Annotated[
+        str, typer.Argument(metavar="M", help="Name of a model, or its folder.")
+    ],
+    as_json: Json = False,
+) -> Report:
+    """Look whether a model's files are whole and belong together."""
+    from napari_resonance.classifier.bundle import load_bundle
+    from napari_resonance.classifier.verifying import verify as look
+
+    checks = look(load_bundle(model))
+    passed = all(check.passed for check in checks)
+    document = {
+        "model": model,
+        "passed": passed,
+        "checks": [check.to_json() for check in checks],
+    }
+    return Report(document, partial(_show_checks, checks), DONE if passed else FAILED)
+
+
+def _show_checks(checks: Sequence["Check"], console: "Console") -> None:
+    for check in checks:
+        mark = "ok   " if check.passed else "WRONG"
+        text = f"{mark}  {check.name}: {check.finding}"
+        console.print(text, markup=False, soft_wrap=True)
 
 
 def layers(
