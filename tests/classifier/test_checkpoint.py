@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 from argparse import Namespace
 from zipfile import ZipFile
 
@@ -92,6 +93,18 @@ def test_damage_is_one_sentence(tmp_path, suffix, damage):
     with pytest.raises(ModelError, match="cannot be read") as caught:
         read_checkpoint(path)
     assert caught.value.remedy
+
+
+def test_damage_inside_an_old_file_is_one_sentence(tmp_path):
+    path = tmp_path / "weights.pth"
+    torch.save(tensors(), path, _use_new_zipfile_serialization=False)
+    whole = path.read_bytes()
+    key = re.findall(rb"\d{8,}", whole)[0]
+    before, _, after = whole.rpartition(key)
+    path.write_bytes(before + b"0" * len(key) + after)
+    with pytest.raises(ModelError, match="cannot be read") as caught:
+        read_checkpoint(path)
+    assert "Get the file anew" in caught.value.remedy
 
 
 def test_what_stands_in_the_place_of_weights_is_named(tmp_path):

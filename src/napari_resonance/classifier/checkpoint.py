@@ -29,6 +29,8 @@ _DAMAGE = (
     LookupError,
     TypeError,
     AttributeError,
+    AssertionError,
+    OverflowError,
     struct.error,
 )
 
@@ -227,6 +229,8 @@ def read_pickled(file: IO[bytes], source: str) -> dict[str, torch.Tensor]:
 
 def _unreadable(source: Path | str, error: Exception) -> ModelError:
     text = "it ends too early" if isinstance(error, EOFError) else str(error)
+    if isinstance(error, LookupError):  # whose texts say what was looked up
+        text = "it is damaged"
     first = (text.splitlines() or [type(error).__name__])[0]
     first = first.partition(". ")[0][:120].rstrip(".")
     return ModelError(
