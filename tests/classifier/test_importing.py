@@ -286,3 +286,11 @@ def test_files_beside_the_weights_are_named_with_what_they_should_be(tmp_path):
     with pytest.raises(PreprocessingError, match="'blur'") as caught:
         read_recipe(missing)
     assert caught.value.source == str(missing)
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path, weights):
+    (tmp_path / "file").write_text("")
+    out = tmp_path / "file" / "model"
+    with pytest.raises(ModelError, match="cannot be written here") as caught:
+        import_weights(weights[1], out, complete())
+    assert caught.value.source == str(out)

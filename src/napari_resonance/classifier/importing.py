@@ -99,14 +99,21 @@ def import_weights(
     if recipe is None:  # refused above
         raise ModelError("a classifier needs a recipe", source=weights)
     card = _card(Path(weights), Path(out), options, definition)
-    bundle = save_bundle(
-        out,
-        network=network_of(loaded).eval(),
-        network_def=definition,
-        recipe=recipe,
-        calibration=Calibration(1.0, _NEVER_SURE),
-        card=card,
-    )
+    try:
+        bundle = save_bundle(
+            out,
+            network=network_of(loaded).eval(),
+            network_def=definition,
+            recipe=recipe,
+            calibration=Calibration(1.0, _NEVER_SURE),
+            card=card,
+        )
+    except OSError as error:
+        raise ModelError(
+            f"the model cannot be written here: {error.strerror or error}",
+            source=out,
+            remedy="Choose another folder, or make room",
+        ) from error
     return bundle, loaded.report
 
 
