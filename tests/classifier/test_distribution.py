@@ -150,3 +150,15 @@ def test_the_slices_of_a_2d_input_are_described_together(head):
 
 def test_a_blank_input_has_descriptors():
     assert np.isfinite(describe(network_input(np.zeros((4, 5, 6))).array)).all()
+
+
+@pytest.mark.parametrize("kind", ["zero", "constant", "one a label"])
+def test_features_without_any_spread_make_statistics(kind):
+    values = {"zero": np.zeros((4, 8)), "constant": np.full((4, 8), 3e4)}
+    values["one a label"] = np.tile(np.arange(16.0).reshape(2, 8), (2, 1))
+    features = values[kind]
+    limits = (np.zeros(4), np.ones(4))
+    statistics = fit_statistics(features, [0, 1, 0, 1], 1.0, limits)
+    assert np.isfinite(statistics.whitening).all()
+    assert statistics.distance(features[0]) < 1e-6
+    assert statistics.distance(features[0] + 1e5) > 10

@@ -60,7 +60,9 @@ class Calibration:
         """Tell whether the rule calls the answer with these probabilities sure."""
         values = np.asarray(probabilities, np.float64)
         if self.rule["rule"] == "threshold":
-            return bool(values.max() >= self.rule["probability"])
+            # 1 means that no answer is sure, and rounding makes a probability 1.
+            least = float(self.rule["probability"])
+            return least < 1 and bool(values.max() >= least)
         return int(self._in_set(values).sum()) == 1
 
     def prediction_set(

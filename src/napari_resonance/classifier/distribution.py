@@ -215,6 +215,11 @@ def fit_statistics(
     values, labels = np.asarray(features, np.float64), np.asarray(targets)
     means = np.stack([values[labels == k].mean(axis=0) for k in np.unique(labels)])
     centered = values - means[np.searchsorted(np.unique(labels), labels)]
-    precision = LedoitWolf(assume_centered=True).fit(centered).precision_
+    covariance = LedoitWolf(assume_centered=True).fit(centered).covariance_
+    # Few scans, or a network that says the same of all, leave directions without any
+    # spread: they get a little, for the inverse would not be finite.
+    least = 1e-6 * float(np.mean(values**2)) + 1e-12
+    spread, axes = np.linalg.eigh((covariance + covariance.T) / 2)
+    precision = (axes / np.maximum(spread, least)) @ axes.T
     whitening = np.linalg.cholesky((precision + precision.T) / 2)
     return TrainingStatistics(means, whitening, limit, *descriptor_range)

@@ -55,6 +55,13 @@ class Case:
     series: str = ""
 
 
+_ORIGINS = {
+    "column": "a column of the labels",
+    "PatientID": "the headers of the scans",
+    "folder": "the folders",
+}
+
+
 @dataclass(frozen=True)
 class LabelledSet:
     """Cases, and what they can show.
@@ -76,6 +83,12 @@ class LabelledSet:
     labels: tuple[str, ...]
     patient_from: str
     warnings: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The warnings, and where the patients come from, in sentences."""
+        origin = _ORIGINS.get(self.patient_from, self.patient_from)
+        return (*self.warnings, f"the patients were taken from {origin}")
 
 
 def listed(names: list[str], most: int = 5) -> str:

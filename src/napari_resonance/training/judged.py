@@ -13,6 +13,7 @@ from napari_resonance.classifier.distribution import (
     describe,
     fit_statistics,
 )
+from napari_resonance.export.wording import counted
 from napari_resonance.training.samples import Samples
 
 FloatArray = NDArray[np.float64]
@@ -20,6 +21,8 @@ FloatArray = NDArray[np.float64]
 # Few cases say little about a temperature; it stays near 1 with fewer.
 _FEWEST_FOR_TEMPERATURE = 10
 _WITHIN_LIMIT = 0.99
+# Of a standard deviation: where all features are alike, rounding must not pass it.
+_LEAST_LIMIT = 1.0
 
 
 def choose_threshold(
@@ -69,8 +72,8 @@ def calibrated(
         return Calibration(temperature, rule), why
     threshold = choose_threshold(probabilities, targets, accuracy=0.95)
     why = (
-        f"a label has {fewest} calibration patients; prediction sets with coverage "
-        f"{coverage:g} need {needed}"
+        f"a label has {counted(fewest, 'calibration patient')}; prediction sets with "
+        f"coverage {coverage:g} need {needed}"
     )
     rule = {"rule": "threshold", "probability": threshold}
     return Calibration(temperature, rule), why
@@ -119,5 +122,9 @@ def statistics_of(
     distances = np.array([statistics.distance(f) for f in known])
     limit = float(np.quantile(distances, _WITHIN_LIMIT)) * 1.1
     return TrainingStatistics(
-        statistics.means, statistics.whitening, max(limit, 1e-6), lowest, highest
+        statistics.means,
+        statistics.whitening,
+        max(limit, _LEAST_LIMIT),
+        lowest,
+        highest,
     )

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_resonance.classifier.bundle import Bundle, save_bundle
+from napari_resonance.classifier.bundle import save_bundle
 from napari_resonance.classifier.calibration import Calibration
-from napari_resonance.classifier.card import ModelCard
 from napari_resonance.classifier.definition import ensemble_definition
 from napari_resonance.classifier.openvino_engine import is_installed
-from napari_resonance.export.wording import counted
+from napari_resonance.training.answer_table import write_answers
 from napari_resonance.training.cross_fitted import (
     cross_fitted,
     parts_by_patient,
+)
+from napari_resonance.training.described import (
+    CROSS_FITTED,
+    SAME_ANSWERS,
+    SAME_EPOCH,
+    card_of,
+    extent,
+    sides_of,
+    training_extent,
 )
 from napari_resonance.training.evaluation import (
     Evaluation,
@@ -32,13 +40,13 @@ from napari_resonance.training.metrics import operating_point
 from napari_resonance.training.options import Decision
 from napari_resonance.training.pictured import pictured
 from napari_resonance.training.seen_before import write_fingerprints
+from napari_resonance.training.subgroups import groups_of, with_groups
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_resonance.classifier.distribution import TrainingStatistics
     from napari_resonance.training.beginning import Beginning
-    from napari_resonance.training.cases import Case
     from napari_resonance.training.learn import Learned
     from napari_resonance.training.plan import Start
     from napari_resonance.training.prepared import PreparedSet
@@ -46,6 +54,10 @@ if TYPE_CHECKING:
     from napari_resonance.training.splits import Split
 
 FloatArray = NDArray[np.float64]
+
+
+ANSWERS = "training/answers.csv"
+"""File of a bundle: what was said of each case that it was judged by."""
 
 
 class _HeldOut:
@@ -64,22 +76,6 @@ class _HeldOut:
 
 def _joined(parts: list[FloatArray]) -> FloatArray:
     return np.concatenate(parts) if parts else np.zeros((0, 0))
-
-
-_SAME_ANSWERS = (
-    "temperature, operating point and the rule for sure answers were chosen on the "
-    "answers that are judged, which flatters calibration, sensitivity and specificity"
-)
-_CROSS_FITTED = (
-    "temperature, operating point and the rule for sure answers of each judged answer "
-    "were chosen on the answers about other patients; the classifier keeps those that "
-    "all of them chose"
-)
-_SAME_EPOCH = (
-    "the cases that are judged are those of validation, on which the epoch was chosen "
-    "whose weights are kept: a test side would be stricter"
-)
-_ON_JUDGED = (_SAME_ANSWERS, _CROSS_FITTED, _SAME_EPOCH)
 
 
 def conclude(  # noqa: PLR0913
@@ -125,10 +121,11 @@ def conclude(  # noqa: PLR0913
         for n in part.trained.notes
     )
     side = "left out in turn" if folds else "test" if len(test.rows) else "validation"
-    judged_on = f"{_extent(cases)} ({side})"
+    judged_on = f"{extent(cases)} ({side})"
     # Whoever reads a card takes its figures for those of scans never seen.
-    notes = (*notes, *how)
-    card = _card(run, beginning, prepared, start, metrics, (judged_on, notes))
+    notes = (*notes, *how, *prepared.labelled.notes)
+    extents = (training_extent(splits, prepared.labelled.cases), judged_on)
+    card = card_of(run, beginning, prepared, start, metrics, (*extents, notes))
     bundle = save_bundle(
         run.out,
         network=final.network,
@@ -140,6 +137,7 @@ def conclude(  # noqa: PLR0913
         convert=run.options.convert and is_installed(),
     )
     split = [s.to_json(prepared.labelled) for s in splits]
+    sides = [sides_of(s, prepared.labelled.cases) for s in splits]
     left_out = tuple(
         {"source": source, "error": reason} for source, reason in prepared.left_out
     )
@@ -158,11 +156,30 @@ def conclude(  # noqa: PLR0913
     )
     learned_from = range(len(prepared)) if folds else _learned_from(splits[0])
     write_fingerprints(bundle.path, prepared.fingerprints[list(learned_from)])
+    evaluation = replace(
+        evaluation,
+        details={
+            "model_sha256": bundle.weights_sha256,
+            "recipe_sha256": bundle.recipe.sha256,
+            "seed": run.options.seed,
+            "notes": notes,
+        },
+    )
     if not folds:
         # With folds, other networks made the errors than the one that is kept.
         worst = pictured(evaluation.worst, result.classifier, cases, run.progress)
         evaluation = replace(evaluation, worst=worst)
-    return _stored(run, result, learned, evaluation, calibration)
+    (run.out / "training").mkdir(exist_ok=True)
+    write_answers(
+        run.out / ANSWERS,
+        prepared.labelled.labels,
+        cases=cases,
+        sides=[f"fold {n + 1}" if folds else side for n in judged.parts],
+        probabilities=evaluation.answers.probabilities,
+        called=evaluation.answers.called.tolist(),
+        sure=evaluation.answers.sure.tolist(),
+    )
+    return _stored(run, result, learned, evaluation, calibration, sides)
 
 
 def _learned_from(split: Split) -> list[int]:
@@ -200,13 +217,13 @@ def _judged(
         answers = cross_fitted(
             judged.logits, targets[judged.rows], here, parts, run.options.coverage
         )
-        notes = () if folds else (_SAME_EPOCH,)
+        notes = () if folds else (SAME_EPOCH,)
         if answers is not None:
             evaluation = judge(
                 answers, labels, calibration.rule, chosen_on="other patients", **shown
             )
-            return evaluation, (*notes, _CROSS_FITTED)
-        notes = (*notes, _SAME_ANSWERS)
+            return evaluation, (*notes, CROSS_FITTED)
+        notes = (*notes, SAME_ANSWERS)
     evaluation = evaluate_answers(
         judged.logits,
         judged.features if not folds else (),
@@ -220,61 +237,10 @@ def _judged(
     return evaluation, notes
 
 
-def _card(
-    run: Run,
-    beginning: Beginning,
-    prepared: PreparedSet,
-    start: Start,
-    metrics: Mapping[str, Any],
-    judged_on_and_notes: tuple[str, tuple[str, ...]],
-) -> ModelCard:
-    options, labelled = run.options, prepared.labelled
-    judged_on, notes = judged_on_and_notes
-    origin = "from scratch" if start.scratch else f"from {start.pretrained}"
-    inherited = beginning.bundle.card if beginning.bundle is not None else None
-    modality = options.modality or beginning.found.modalities
-    limits = (
-        f"Its figures are those of {judged_on}; other scanners and patients may differ",
-        *(n for n in notes if "not a number" in n or n in _ON_JUDGED),
-    )
-    figures = {
-        name: value
-        for name, value in metrics.items()
-        if isinstance(value, Mapping)
-        and "value" in value
-        and value["value"] is not None
-    }
-    return ModelCard(
-        name=run.out.name,
-        version="1.0.0",
-        task=options.task or f"Tell {_listed(labelled.labels)} apart",
-        labels=labelled.labels,
-        dimensions=beginning.recipe.dimensions,
-        modality=tuple(modality),
-        body_part=options.body_part,
-        training_data=f"{_extent(labelled.cases)}; trained {origin}",
-        performance=figures,
-        licence=options.licence,
-        attributions=inherited.attributions if inherited else (),
-        intended_use="Research on scans like those it was trained on",
-        limits=limits,
-    )
-
-
-def _extent(cases: Sequence[Case]) -> str:
-    patients = len({case.patient for case in cases})
-    return f"{counted(len(cases), 'scan')} of {counted(patients, 'patient')}"
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:-1]) + f" and {names[-1]}"
-
-
 def _groups(prepared: PreparedSet, rows: NDArray[np.int64]) -> dict[str, list[str]]:
     """Return the subgroups that labels and headers name, with each case's value."""
-    known = [{**prepared.facts[n], **prepared.labelled.cases[n].groups} for n in rows]
-    names = dict.fromkeys(name for facts in known for name in facts)
-    return {name: [facts.get(name, "") for facts in known] for name in names}
+    cases = prepared.labelled.cases
+    return groups_of([with_groups(prepared.facts[n], cases[n]) for n in rows])
 
 
 def _stored(
@@ -283,6 +249,7 @@ def _stored(
     learned: Sequence[Learned],
     evaluation: Any,
     calibration: Calibration,
+    sides: list[dict[str, str]],
 ) -> FinetuneResult:
     """Write what was done beside the weights: split, decisions, curves, report."""
     from dataclasses import replace
@@ -300,6 +267,7 @@ def _stored(
         "notes": list(result.notes),
         "left_out": list(result.left_out),
         "calibration": calibration.to_json(),
+        "operating_point": evaluation.operating_point,
         "epoch_seconds": [x.trained.epoch_seconds for x in runs],
         "settings": _settings(learned[0]),
     }
@@ -307,7 +275,7 @@ def _stored(
     sheet = run.work / "contact-sheet.png"
     if sheet.exists():
         shutil.copyfile(sheet, folder / sheet.name)
-    report = _report(folder / "report.html", result, evaluation, curves, result.bundle)
+    report = _report(folder / "report.html", result, evaluation, curves, sides)
     return replace(result, report=report)
 
 
@@ -322,19 +290,19 @@ def _report(
     result: FinetuneResult,
     evaluation: Any,
     curves: list[list[dict[str, Any]]],
-    bundle: Bundle,
+    sides: list[dict[str, str]],
 ) -> Path:
     """Write the HTML report."""
     from napari_resonance.training.report import write_report
 
     write_report(
         path,
-        title=bundle.card.name,
+        title=result.bundle.card.name,
         evaluation=evaluation,
-        card=bundle.card,
+        card=result.bundle.card,
         decisions=result.decisions,
         curves=curves,
-        split=result.split,
+        split=sides,
         leaks=result.leaks,
         left_out=result.left_out,
         contact_sheet=path.parent / "contact-sheet.png",

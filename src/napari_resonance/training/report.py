@@ -214,6 +214,11 @@ def _rule(evaluation: Evaluation) -> str:
             "An answer is sure if its prediction set holds one label. The sets were "
             f"made to hold the true one in {rule['coverage']:.0%} of cases."
         )
+    if rule["probability"] >= 1:
+        return (
+            "No answer is sure: none of the probabilities that calibration cases were "
+            "given was right often enough."
+        )
     return f"An answer is sure from a probability of {rule['probability']:.3f} on."
 
 
@@ -228,7 +233,7 @@ def _sides(split: Any) -> list[dict[str, Any]]:
 
 def _one(entry: Any, name: str) -> str:
     value = entry.get(name) if isinstance(entry, Mapping) else getattr(entry, name, "")
-    return str(value or "")
+    return "" if value is None else str(value)
 
 
 def _fields(entry: Any, names: Sequence[str]) -> dict[str, str]:
@@ -270,10 +275,11 @@ def _provenance(document: Mapping[str, Any]) -> list[tuple[str, str]]:
         "model_sha256": "Weights, sha256",
         "recipe_sha256": "Recipe, sha256",
         "labels_sha256": "Labels, sha256",
+        "seed": "Seed",
         "device": "Ran on",
     }
     for key, title in names.items():
-        if document.get(key):
+        if document.get(key) not in (None, ""):
             rows.append((title, Path(str(document[key])).name))
     for package in _PACKAGES:
         try:

@@ -11,7 +11,10 @@ from napari_resonance.training.cases import Case
 from napari_resonance.training.patients import header_of
 
 # Columns that may say who somebody is, or are free text, make no subgroups.
-_PRIVATE = re.compile(r"name|patient|birth|mrn|accession|note|comment|(^|_)id($|_)")
+_PRIVATE = re.compile(
+    r"name|patient|birth|mrn|accession|note|comment|initials|mail|phone|address|"
+    r"post_?code|(^|_)(id|dob|ssn|nhs|zip)($|_)"
+)
 _MOST_VALUES = 12
 _OLDEST = 80  # above, an age alone may tell who somebody is
 
@@ -27,8 +30,13 @@ def facts_of(scan: Scan, case: Case) -> dict[str, str]:
         "sex": sex if sex in ("F", "M", "O") else "",
         "age": header.get("PatientAge", ""),
     }
-    facts |= {name.strip().lower(): text for name, text in case.groups.items()}
-    return {**facts, "age": age_band(facts["age"])}
+    return with_groups(facts, case)
+
+
+def with_groups(facts: Mapping[str, str], case: Case) -> dict[str, str]:
+    """Return what files say of a case, and what its row among the labels adds."""
+    found = {**facts, **{n.strip().lower(): text for n, text in case.groups.items()}}
+    return {**found, "age": age_band(found.get("age", ""))}
 
 
 def age_band(text: str) -> str:

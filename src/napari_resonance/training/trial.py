@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import time
 from collections import Counter
@@ -19,6 +18,7 @@ from napari_resonance.classifier.files import file_sha256
 from napari_resonance.errors import CancelledError, ResonanceError, TrainingError
 from napari_resonance.export.atomic import replacing, writable_folder
 from napari_resonance.progress import Progress, ShouldStop, never, no_progress
+from napari_resonance.training.answer_table import write_answers
 from napari_resonance.training.cases import Case, LabelledSet
 from napari_resonance.training.comparison import compare_answers
 from napari_resonance.training.evaluation import Evaluation, evaluate_answers
@@ -237,15 +237,9 @@ def _details(
 ) -> dict[str, Any]:
     bundle = trial.classifier.bundle
     counts = Counter(case.split or "judged" for case in labelled.cases)
-    notes = [*labelled.warnings]
+    notes = [*labelled.notes]
     if "train" in counts and "test" in counts:
-        notes.append("The cases of the side 'train' were not asked about")
-    origin = {
-        "column": "a column of the labels",
-        "PatientID": "the headers of the scans",
-        "folder": "the folders",
-    }
-    notes.append(f"The patients were taken from {origin[labelled.patient_from]}")
+        notes.append("the cases of the side 'train' were not asked about")
     source = Path(labels)
     source = source / "labels.csv" if source.is_dir() else source
     judged = trial.rows("test") if "test" in counts else trial.rows(None)
@@ -256,7 +250,7 @@ def _details(
     )
     if leaks is None:
         notes.append(
-            "The model keeps no record of the scans it was trained on: whether these "
+            "the model keeps no record of the scans it was trained on: whether these "
             "are among them is for you to know"
         )
     return {
@@ -299,21 +293,24 @@ def _recorded(
     with replacing(folder / RECORD) as draft:
         text = json.dumps(evaluation.to_json(), indent=2, allow_nan=False)
         draft.write_text(text + "\n", encoding="utf-8")
-    _write_answers(trial, folder / TABLE)
+    _write_answers(trial, evaluation, folder / TABLE)
     return evaluation
 
 
-def _write_answers(trial: _Trial, path: Path) -> None:
-    """Write a row for each case that was asked about."""
+def _write_answers(trial: _Trial, evaluation: Evaluation, path: Path) -> None:
+    """Write a row for each case that was asked about, validation cases included."""
     names = trial.classifier.labels
-    columns = ["source", "split", "truth", "label", *(f"p_{n}" for n in names), "sure"]
-    with (
-        replacing(path) as draft,
-        draft.open("w", newline="", encoding="utf-8") as stream,
-    ):
-        writer = csv.writer(stream)
-        writer.writerow(columns)
-        for case, answer in zip(trial.cases, trial.predictions, strict=True):
-            shares = [f"{answer.probabilities[n]:.6g}" for n in names]
-            row = [case.source, case.split, case.label, answer.label, *shares]
-            writer.writerow([*row, str(answer.sure).lower()])
+    shares = np.array([[p.probabilities[n] for n in names] for p in trial.predictions])
+    called = shares.argmax(axis=1)
+    point = evaluation.operating_point
+    if point is not None and point["from"] == "validation":
+        called = (shares[:, 1] >= point["threshold"]).astype(np.int64)
+    write_answers(
+        path,
+        names,
+        cases=trial.cases,
+        sides=[case.split for case in trial.cases],
+        probabilities=shares,
+        called=called.tolist(),
+        sure=[p.sure for p in trial.predictions],
+    )
