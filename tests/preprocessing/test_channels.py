@@ -9,6 +9,8 @@ from support.phantoms import NAMES, color_phantom, phantom, phantom_affine
 from napari_resonance.errors import PreprocessingError
 from napari_resonance.geometry import reorient, resample, spacing_of, to_index, to_world
 from napari_resonance.preprocessing import Recipe
+from napari_resonance.preprocessing.channels import start_volume
+from napari_resonance.reading import read_scan
 from napari_resonance.scan import Scan
 
 ORIENT = {"step": "orient", "code": "RAS"}
@@ -203,3 +205,32 @@ def test_resampling_a_part_is_resampling():
     a = resample(scan.voxels, scan.affine, whole, outside=-1.0)
     b = resample(scan.voxels, scan.affine, part, outside=-1.0)
     np.testing.assert_allclose(a[3:9, 4:8, 5:12], b, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "step", [("percentile", {}), ("ct_window", {"low": 0, "high": 255})]
+)
+def test_a_radiograph_stored_as_its_negative_is_the_same_input(step, shared_data):
+    steps = (("orient", {"code": "RAS"}), ("resample_shape", {"shape": [64, 64, None]}))
+    prepare = Recipe(2, (*steps, step)).apply
+    one = read_scan(shared_data / "xray_dicom" / "chest_pa.dcm")
+    meta = {**one.meta, "photometric_interpretation": "MONOCHROME1"}
+    other = replace(one, voxels=255 - one.voxels, meta=meta)
+    assert prepare(one).array.std() > 0.1
+    np.testing.assert_allclose(
+        prepare(one).array, prepare(other).array, rtol=0, atol=1e-3
+    )
+
+
+@pytest.mark.parametrize(
+    ("modality", "bits", "wanted"),
+    [("DX", 12, [4095, 95]), ("DX", 11, [4000, 0]), ("DX", None, [4000, 0])],
+)
+def test_what_is_white_depends_on_the_bits(modality, bits, wanted):
+    meta = {"photometric_interpretation": "MONOCHROME1", "bits_stored": bits}
+    voxels = np.array([0, 4000], np.uint16).reshape(2, 1, 1)
+    scan = Scan(voxels, np.eye(4), modality=modality, meta=meta)
+    values = start_volume(scan).values.ravel()
+    np.testing.assert_array_equal(values, wanted)
+    measured = replace(scan, modality="MR")
+    np.testing.assert_array_equal(start_volume(measured).values.ravel(), [0, 4000])

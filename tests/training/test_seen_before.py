@@ -59,6 +59,14 @@ def test_a_scan_is_told_once(bundle, shown):
     assert found["kind"] == "source"
 
 
+def test_another_scan_under_the_same_name_is_no_copy(bundle, shown):
+    (bundle / "training/split.json").write_text('{"train": ["001/t1.nii.gz"]}')
+    assert seen_before(bundle, ["001/t1.nii.gz"], [shown[5]]) == []
+    (bundle / FINGERPRINTS).unlink()
+    (found,) = seen_before(bundle, ["001/t1.nii.gz"], [shown[5]])
+    assert found["kind"] == "source"
+
+
 def test_a_model_without_a_record_says_nothing(tmp_path, shown):
     assert seen_before(tmp_path, ["a"], [shown[0]]) is None
 

@@ -31,6 +31,8 @@ from napari_resonance.scan import Scan
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 _AIR_HU = -1000.0
+# Modalities whose values measure something, however they are to be shown.
+_MEASURING = ("CT", "MR", "PT", "NM")
 # Scans of one session that show the same part of the body share most of it.
 _LEAST_OVERLAP = 0.25
 _ENOUGH_OVERLAP = 0.9
@@ -81,7 +83,7 @@ def stored_volume(scan: Scan, time: int = 0) -> Prepared:
 def valued(volume: Prepared, scan: Scan) -> Prepared:
     """Return the physical values of what was resampled of a `stored_volume`."""
     values = volume.values * np.float64(scan.slope) + scan.intercept
-    return volume.with_values(values.astype(np.float32))
+    return volume.with_values(_upright(values.astype(np.float32), scan))
 
 
 def _time_warnings(scan: Scan, time: int) -> list[str]:
@@ -92,7 +94,7 @@ def _time_warnings(scan: Scan, time: int) -> list[str]:
 
 def _grey(scan: Scan, time: int) -> tuple[NDArray[np.float32], list[str]]:
     warnings: list[str] = []
-    values = scan.values(time)
+    values = _upright(scan.values(time), scan)
     if scan.color:
         values = values @ _LUMA
         warnings.append("colour was turned into brightness")
@@ -108,6 +110,27 @@ def _grey(scan: Scan, time: int) -> tuple[NDArray[np.float32], list[str]]:
             f"{share:.2g} % of the voxels are not finite; set to the lowest"
         )
     return values, warnings + _time_warnings(scan, time)
+
+
+def _upright(values: NDArray[np.float32], scan: Scan) -> NDArray[np.float32]:
+    """Return a radiograph whose low values are meant to be white as its negative.
+
+    Half of the radiographs of the world are stored so (MONOCHROME1), and a network has
+    to see bone as bright in them as in the others. Values that measure something (HU,
+    counts) stay.
+    """
+    inverted = scan.meta.get("photometric_interpretation") == "MONOCHROME1"
+    if not inverted or scan.color or scan.modality in _MEASURING:
+        return values
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    bits = int(scan.meta.get("bits_stored") or 0)
+    if bits and scan.voxels.dtype.kind == "u" and scan.slope > 0:
+        ends = scan.intercept, scan.intercept + scan.slope * (2**bits - 1)
+        # A lookup table may have led out of what the bits can hold.
+        if ends[0] <= low and high <= ends[1]:
+            low, high = ends
+    result: NDArray[np.float32] = np.float32(low + high) - values
+    return result
 
 
 def start_volumes(

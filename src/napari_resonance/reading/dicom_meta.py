@@ -13,6 +13,7 @@ from napari_resonance.reading.diffusion import b_value_of
 
 # Name in `Scan.meta`: keywords, the first that has a value wins (classic, enhanced).
 _NUMBERS: dict[str, tuple[str | int, ...]] = {
+    "bits_stored": ("BitsStored",),
     "repetition_time_ms": ("RepetitionTime",),
     "echo_time_ms": ("EchoTime", "EffectiveEchoTime"),
     "inversion_time_ms": ("InversionTime", "InversionTimes"),

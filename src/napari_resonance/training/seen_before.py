@@ -73,6 +73,8 @@ def seen_before(
 ) -> list[dict[str, str]] | None:
     """Return the cases that a classifier was trained on, under this or another name.
 
+    Pictures decide where both sides have them, names where they do not.
+
     Parameters
     ----------
     bundle
@@ -94,10 +96,10 @@ def seen_before(
     known = read_fingerprints(bundle)
     if names is None and known is None:
         return None
-    found = [_same_name(s) for s in sources if s in (names or ())]
     if known is None or not len(known) or not len(shown):
-        return found
-    named = {entry["first"] for entry in found}
+        return [_same_name(s) for s in sources if s in (names or ())]
+    # Names alone tell nothing here: every hospital has a "001/t1.nii.gz".
+    found = []
     together = np.concatenate([known, np.stack(shown)])
     rows = range(len(known), len(together))
     best: dict[int, float] = {}
@@ -105,8 +107,8 @@ def seen_before(
         best[n] = max(likeness, best.get(n, 0.0))
     for n, likeness in sorted(best.items()):
         source = sources[n - len(known)]
-        if source not in named:
-            found.append(_same_picture(source, likeness))
+        named = source in (names or ())
+        found.append(_same_name(source) if named else _same_picture(source, likeness))
     return found
 
 
