@@ -80,3 +80,12 @@ def test_labels_that_are_not_there(tmp_path, capsys):
     assert code == 1
     assert json.loads(printed.out)["error"]["source"].endswith("no.csv")
     assert not (tmp_path / "m").exists()
+
+
+def test_where_no_scan_can_be_read_the_reason_is_told(tmp_path, capsys):
+    labels = write_labelled(tmp_path / "set", flat=True)
+    for file in labels.parent.glob("*.nii.gz"):
+        file.write_bytes(b"damaged")
+    code, printed = run(capsys, "finetune", labels, "--out", tmp_path / "m")
+    assert code == 1
+    assert "the first, scan00.nii.gz: " in printed.err.replace("\n", " ")

@@ -508,3 +508,26 @@ def test_the_contact_sheet_is_a_picture(tmp_path):
     path = tmp_path / "sheet.png"
     write_contact_sheet(path, samples, ("a", "b"), Augmentation())
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("n_slices", [1, 30])
+def test_regions_get_the_shape_that_was_chosen(n_slices):
+    found = Survey(
+        ((40, 40, n_slices),),
+        ((2.0, 2.0, 2.0),),
+        ("MR",),
+        oriented=True,
+        values=np.arange(2000.0),
+        n_scans=1,
+        regions=True,
+    )
+    axes = 2 if n_slices == 1 else 3
+    recipe, decisions = automatic_recipe(found, FinetuneOptions(shape=(12,) * axes))
+    assert recipe.dimensions == axes
+    assert recipe.box["shape"] == [12] * axes + [None] * (3 - axes)
+    (reason,) = (d.reason for d in decisions if d.name == "box")
+    assert "chosen with --shape" in reason
+    recipe, _ = automatic_recipe(found, FinetuneOptions())
+    assert recipe.box["shape"] == [17] * 2 + [17 if axes == 3 else None]
+    with pytest.raises(TrainingError, match=f"{axes} axes"):
+        automatic_recipe(found, FinetuneOptions(shape=(12,) * (5 - axes)))

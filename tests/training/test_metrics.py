@@ -232,3 +232,16 @@ def test_one_patient_has_no_interval():
     figure = with_intervals(lambda w: {"a": metrics.share(right, w)}, np.zeros(3))["a"]
     assert figure["value"] == pytest.approx(2 / 3)
     assert figure["low"] is figure["high"] is None
+
+
+def test_an_interval_without_width_is_none():
+    # One answer for all, and as many of each label in every patient.
+    right, patients = np.tile([0.0, 1.0], 6), np.repeat(np.arange(6), 2)
+    figure = with_intervals(lambda w: {"a": metrics.share(right, w)}, patients)["a"]
+    assert figure == {"value": 0.5, "low": None, "high": None}
+
+
+def test_one_label_alone_has_no_precision_curve():
+    weights = np.ones((1, 3))
+    for positive in ([1, 1, 1], [0, 0, 0]):
+        assert np.isnan(metrics.average_precision([0.1, 0.5, 0.9], positive, weights))

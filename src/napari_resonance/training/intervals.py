@@ -13,6 +13,7 @@ FloatArray = NDArray[np.float64]
 REPEATS = 2000
 _ALPHA = 0.05
 _Z = 1.959963984540054
+_SAME = 1e-9
 # Weights held at once: draws are made in parts, so that 10⁵ cases fit in memory.
 _WEIGHTS = 2_000_000
 
@@ -63,9 +64,9 @@ def with_intervals(
     -------
     dict
         Each with ``value``, ``low``, ``high``; None where not defined. The bounds are
-        None too where less than half of the draws define the figure, or there is one
-        patient. ``undefined`` is the share of draws that left it undefined (they lacked
-        a label), where there are any.
+        None too where less than half of the draws define the figure, where all draws
+        are the same, or there is one patient. ``undefined`` is the share of draws that
+        left it undefined (they lacked a label), where there are any.
 
     """
     value = figures(np.ones((1, len(patients))))
@@ -102,7 +103,10 @@ def _figure(value: float, draws: FloatArray) -> dict[str, float | None]:
     result["value"] = value
     if len(defined) >= len(draws) / 2 and len(defined):
         low, high = np.percentile(defined, (2.5, 97.5))
-        result |= {"low": float(low), "high": float(high)}
+        # Draws that never differ (one answer for all, say) know no uncertainty: an
+        # interval without width would claim that there is none.
+        if np.ptp(defined) > _SAME:
+            result |= {"low": float(low), "high": float(high)}
     if len(defined) < len(draws):
         result["undefined"] = 1 - len(defined) / len(draws)
     return result

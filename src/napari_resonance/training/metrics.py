@@ -49,13 +49,15 @@ def average_precision(
 ) -> FloatArray:
     """Return the area under the precision-recall curve of each draw, as steps.
 
-    Parameters and result are those of `auroc`.
+    Parameters and result are those of `auroc`: with positives alone every answer is a
+    right alarm, which says nothing.
     """
     hits, misses = (a[:, ::-1] for a in _by_score(scores, positive, weights))
     found = np.cumsum(hits, axis=1)
     taken = found + np.cumsum(misses, axis=1)
     precision = np.divide(found, taken, out=np.zeros_like(found), where=taken > 0)
-    return _ratio((hits * precision).sum(axis=1), hits.sum(axis=1))
+    both = np.where(misses.sum(axis=1) > 0, hits.sum(axis=1), 0)
+    return _ratio((hits * precision).sum(axis=1), both)
 
 
 def _by_score(

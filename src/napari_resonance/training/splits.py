@@ -294,11 +294,16 @@ def _check_classes(
                 continue
             patients = {c.patient for c in labelled.cases if c.label == name}
             count = "1 patient" if len(patients) == 1 else f"{len(patients)} patients"
-            wish = "fewer folds" if folds else "a share of 0 for a side"
+            named = bool(labelled.cases[0].split)
+            wish = "Add patients of it, or leave it out"
+            if folds:
+                wish = "Add patients of it, leave it out, or choose fewer folds"
+            elif named:
+                wish = f"Write {side} into the column 'split' for patients of it, too"
             raise TrainingError(
                 f"the class {name!r} would be missing from the {side} cases: it has "
                 f"{count}",
-                remedy=f"Add patients of it, leave it out, or choose {wish}",
+                remedy=wish,
             )
 
 

@@ -71,12 +71,15 @@ def survey(cases: Sequence[Case]) -> Survey:
     plain = Recipe(3, (("orient", {"code": "RAS"}),))
     shapes, spacings, values = [], [], []
     modalities, oriented = set(), True
+    damaged: list[tuple[str, str]] = []
     for case in cases[::step]:
         try:
             scan = read_scan(case.paths[0])
             volume = plain.apply(scan)
-        except ResonanceError:
-            continue  # named and counted when the inputs are prepared
+        except ResonanceError as error:
+            # Named and counted when the inputs are prepared.
+            damaged.append((case.source, error.message))
+            continue
         shapes.append(volume.grid.shape)
         spacings.append(spacing_of(volume.grid.affine))
         modalities.add(scan.modality)
@@ -84,7 +87,13 @@ def survey(cases: Sequence[Case]) -> Survey:
         flat = volume.array.ravel()
         values.append(flat[:: max(1, flat.size // 20_000)])
     if not shapes:
-        raise TrainingError("none of the labelled scans can be read")
+        source, why = damaged[0]
+        raise TrainingError(
+            f"none of the labelled scans can be read; the first, {source}: {why}",
+            remedy="Look at it with 'resonance inspect'; where a folder holds several "
+            "series, name the folder or the file of one, or its SeriesInstanceUID in a "
+            "column 'series'",
+        )
     return Survey(
         tuple(shapes),
         tuple(spacings),
@@ -102,7 +111,7 @@ def automatic_recipe(
     """Return the recipe that suits the scans, and why."""
     decisions = []
     images = all(shape[2] == 1 for shape in found.shapes)
-    dimensions = 2 if images and not found.regions else 3
+    dimensions = 2 if images else 3
     why = "all scans have one slice" if images else "the scans are volumes"
     decisions.append(Decision("dimensions", dimensions, why))
     steps: list[tuple[str, dict[str, Any]]] = [("orient", {"code": "RAS"})]
@@ -123,20 +132,17 @@ def _geometry(
 ) -> tuple[list[tuple[str, dict[str, Any]]], Decision]:
     shapes = np.array(found.shapes)
     spacings = np.array(found.spacings)
+    if options.shape is not None and len(options.shape) != dimensions:
+        raise TrainingError(
+            f"the scans are {'images' if dimensions == 2 else 'volumes'}, so their "
+            f"input has {dimensions} axes, not {len(options.shape)}",
+            remedy=f"Give --shape {dimensions} numbers",
+        )
     if found.regions:
-        spacing = float(np.median(spacings[:, :2]))
-        # An odd number that a total stride of 8 fits.
-        n = 8 * max(2, round(_BOX_MM / spacing / 8)) + 1
-        steps: list[tuple[str, dict[str, Any]]] = [
-            ("resample_spacing", {"spacing": [spacing] * 3}),
-            ("box", {"shape": [n] * 3}),
-        ]
-        why = f"the labels mark regions; {_BOX_MM:g} mm around each"
-        return steps, Decision("box", f"{n}³ voxels of {spacing:.2f} mm", why)
+        return _box(float(np.median(spacings[:, :2])), options, dimensions)
+    steps: list[tuple[str, dict[str, Any]]]
     if options.shape is not None:
         wanted: list[int | None] = [*options.shape]
-        if len(wanted) != dimensions:
-            raise TrainingError(f"the input has {dimensions} dimensions")
         wanted += [None] * (3 - dimensions)
         return [("resample_shape", {"shape": wanted})], Decision(
             "input shape", list(options.shape), "chosen with --shape"
@@ -166,6 +172,24 @@ def _geometry(
             ("crop_or_pad", {"shape": shape}),
         ]
     return steps, Decision("input shape", f"{_times(shape)} of {spacing:.2f} mm", why)
+
+
+def _box(
+    spacing: float, options: FinetuneOptions, dimensions: int
+) -> tuple[list[tuple[str, dict[str, Any]]], Decision]:
+    """Cut a box around each place; of an image, a square."""
+    # An odd number that a total stride of 8 fits.
+    n = 8 * max(2, round(_BOX_MM / spacing / 8)) + 1
+    shape = options.shape or (n,) * dimensions
+    rest = [None] * (3 - dimensions)
+    extent = _times(np.rint(np.array(shape) * spacing))
+    why = f"the labels mark regions; {extent} mm around each"
+    if options.shape is not None:
+        why += ", chosen with --shape"
+    return [
+        ("resample_spacing", {"spacing": [spacing] * dimensions + rest}),
+        ("box", {"shape": [*shape, *rest]}),
+    ], Decision("box", f"{_times(shape)} voxels of {spacing:.2f} mm", why)
 
 
 def _kept(
