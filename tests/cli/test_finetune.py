@@ -1,7 +1,10 @@
 """``resonance finetune``: one command from labels to a model that classifies."""
 
 import json
+import shutil
 
+import nibabel
+import numpy as np
 import pytest
 from support.labelled import write_labelled
 
@@ -89,3 +92,36 @@ def test_where_no_scan_can_be_read_the_reason_is_told(tmp_path, capsys):
     code, printed = run(capsys, "finetune", labels, "--out", tmp_path / "m")
     assert code == 1
     assert "the first, scan00.nii.gz: " in printed.err.replace("\n", " ")
+
+
+def test_copies_are_listed_and_told_again_where_they_are_allowed(tmp_path, capsys):
+    labels = write_labelled(tmp_path / "set", n=16)
+    folder = labels.parent
+    # Copies are looked for at more voxels than the twelve of the other tests.
+    random = np.random.default_rng(5)
+    for n in range(16):
+        values = random.normal(100, 40, (40, 40, 40)).astype(np.float32)
+        nibabel.save(
+            nibabel.Nifti1Image(values, np.eye(4)), folder / f"scan{n:02}.nii.gz"
+        )
+    for train, test in ((0, 12), (1, 13)):
+        shutil.copy(folder / f"scan{train:02}.nii.gz", folder / f"scan{test:02}.nii.gz")
+    options = (
+        "--preset",
+        "quick",
+        "--epochs",
+        1,
+        "--device",
+        "cpu",
+        "--shape",
+        "12,12,12",
+    )
+    command = ("finetune", labels, "--out", tmp_path / "m", *options)
+    code, printed = run(capsys, *command)
+    words = " ".join(printed.err.split())
+    assert code == 1
+    assert "scan12.nii.gz" in words
+    assert "scan13.nii.gz" in words
+    code, printed = run(capsys, *command, "--allow-leaks")
+    assert code == 0
+    assert "Warning: 2 leaks between the sides" in " ".join(printed.err.split())

@@ -145,6 +145,15 @@ def test_cases_to_judge_with_need_no_second_patient(write_labels):
     assert len(found.cases) == 1
 
 
+def test_one_number_written_in_two_ways_is_told(write_labels):
+    files = [f"{n}.nii" for n in range(6)]
+    names = ("0", "1", "1.0")
+    rows = [f"{file},{names[n % 3]},p{n}" for n, file in enumerate(files)]
+    found = read_labels(write_labels("path,label,patient\n" + "\n".join(rows), *files))
+    (warning,) = found.warnings
+    assert "'1' and '1.0'" in warning
+
+
 def test_labels_that_differ_in_case_only_are_told(write_labels):
     text = PLAIN.replace("c.nii,y", "c.nii,X").replace("d.nii,y", "d.nii,X")
     (warning,) = read_labels(write_labels(text, *FOUR)).warnings

@@ -168,6 +168,7 @@ def finetune(  # noqa: PLR0913, PLR0917 - one parameter an option
 
     Whatever is interrupted goes on with --resume; one epoch is lost at most.
     """
+    from napari_resonance.export.wording import counted
     from napari_resonance.training.finetune import finetune as run
     from napari_resonance.training.options import FinetuneOptions
 
@@ -206,6 +207,12 @@ def finetune(  # noqa: PLR0913, PLR0917 - one parameter an option
             on_epoch=on_epoch,
         )
     say_left_out([(e["source"], e["error"]) for e in result.left_out])
+    if result.leaks:
+        what = counted(len(result.leaks), "leak")
+        say(
+            f"Warning: {what} between the sides of the split: what was judged was also "
+            f"trained on. The first: {result.leaks[0]['sentence'].rstrip('.')}."
+        )
     for note in result.notes:
         say(f"Note: {note}.")
     code = SOME_FAILED if result.left_out else DONE

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from napari_resonance.training.splits import Split
 
 
+_LEAKS_TOLD = 3
+
+
 @dataclass(frozen=True, eq=False)
 class FinetuneResult:
     """A classifier that was trained, and how good it is.
@@ -319,9 +322,11 @@ def _refuse_leaks(
         ],
         table,
     )
-    more = f" (and {len(leaks) - 1} more, see {table})" if len(leaks) > 1 else ""
+    told = [leak.sentence.rstrip(".") for leak in leaks[:_LEAKS_TOLD]]
+    if len(leaks) > _LEAKS_TOLD:
+        told.append(f"and {len(leaks) - _LEAKS_TOLD} more, see {table}")
     raise TrainingError(
-        f"what is tested was trained on: {leaks[0].sentence.rstrip('.')}{more}",
+        f"what is tested was trained on: {'; '.join(told)}",
         remedy="Leave the copies out, or give them the same patient; if they are no "
         "copies, --allow-leaks goes on and the report names them",
     )

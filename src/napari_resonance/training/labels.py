@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from napari_resonance.errors import TrainingError
@@ -290,7 +291,11 @@ def _check_classes(
 def _alike(classes: Sequence[str]) -> list[str]:
     plain: dict[str, list[str]] = defaultdict(list)
     for name in classes:
-        plain[name.casefold().replace(" ", "")].append(name)
+        text = name.casefold().replace(" ", "")
+        # Spreadsheets write a column of numbers as 1 in one row and 1.0 in another.
+        with suppress(ValueError):
+            text = f"{float(text):g}"
+        plain[text].append(name)
     return [
         f"the labels {' and '.join(map(repr, names))} are counted as different classes"
         for names in plain.values()
