@@ -13,7 +13,7 @@ from napari_resonance.classifier.definition import total_stride
 from napari_resonance.classifier.network import build_resnet
 from napari_resonance.errors import TrainingError
 from napari_resonance.preprocessing import Recipe
-from napari_resonance.training import layers, plan, probe
+from napari_resonance.training import judged, layers, plan, probe
 from napari_resonance.training.augment import Augmentation, generator, shifted
 from napari_resonance.training.callbacks import Averaging, Best, Surroundings
 from napari_resonance.training.contact_sheet import write_contact_sheet
@@ -531,3 +531,13 @@ def test_regions_get_the_shape_that_was_chosen(n_slices):
     assert recipe.box["shape"] == [17] * 2 + [17 if axes == 3 else None]
     with pytest.raises(TrainingError, match=f"{axes} axes"):
         automatic_recipe(found, FinetuneOptions(shape=(12,) * (5 - axes)))
+
+
+def test_a_lucky_answer_or_two_make_no_rule():
+    top = np.array([0.9, 0.8, 0.7, 0.6, 0.55, 0.52])
+    probabilities = np.stack([top, 1 - top], axis=1)
+    right = np.zeros(6, np.int64)
+    assert judged.choose_threshold(probabilities, right, 0.95) == 0.52
+    assert judged.choose_threshold(probabilities[:4], right[:4], 0.95) == 1.0
+    wrong_from_the_third = np.array([0, 0, 1, 0, 1, 1])
+    assert judged.choose_threshold(probabilities, wrong_from_the_third, 0.95) == 1.0

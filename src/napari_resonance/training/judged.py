@@ -20,6 +20,7 @@ FloatArray = NDArray[np.float64]
 
 # Few cases say little about a temperature; it stays near 1 with fewer.
 _FEWEST_FOR_TEMPERATURE = 10
+_FEWEST_SURE = 5
 _WITHIN_LIMIT = 0.99
 # Of a standard deviation: where all features are alike, rounding must not pass it.
 _LEAST_LIMIT = 1.0
@@ -30,7 +31,9 @@ def choose_threshold(
 ) -> float:
     """Return the least top probability above which held-out answers are that accurate.
 
-    Never below 0.5, so that a sure answer is always more likely than all others.
+    Never below 0.5, so that a sure answer is always more likely than all others. 1, so
+    that none is sure, where fewer than five answers would be: a coin is right so in
+    one of 32 tries.
     """
     top, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == targets
     order = np.argsort(-top)
@@ -38,6 +41,7 @@ def choose_threshold(
     # Answers of one probability are sure together, so only the last of them counts.
     last = np.append(np.diff(top[order]) != 0, True)
     good = np.flatnonzero((running >= accuracy) & last)
+    good = good[good + 1 >= _FEWEST_SURE]
     if not len(good):
         return 1.0
     return float(max(0.5, top[order][good[-1]]))

@@ -42,11 +42,12 @@ def test_folds_leave_out_each_patient_and_each_larger_site(heads):
 
 
 def test_the_threshold_is_the_least_that_is_right_often_enough():
-    probabilities = np.array([[0.99, 0.01], [0.9, 0.1], [0.8, 0.2], [0.7, 0.3]])
-    targets = np.array([0, 0, 1, 0])
+    top = np.repeat([0.99, 0.9, 0.8, 0.7], 3)
+    probabilities = np.stack([top, 1 - top], axis=1)
+    targets = np.repeat([0, 0, 1, 0], 3)
     assert choose_threshold(probabilities, targets, 0.9) == 0.9
     assert choose_threshold(probabilities, targets, 0.7) == 0.7
-    assert choose_threshold(probabilities, 1 - np.zeros(4, int), 0.9) == 1.0
+    assert choose_threshold(probabilities, 1 - np.zeros(12, int), 0.9) == 1.0
 
 
 def test_unsure_answers_are_the_wrong_ones():
