@@ -134,7 +134,7 @@ def test_a_model_compared_with_itself_does_not_differ(spots, bundle, tmp_path):
     found = evaluate(spots[0], bundle, compare=bundle, out=tmp_path)
     comparison = found.details["comparison"]
     assert comparison["mcnemar"]["p"] == 1
-    assert comparison["accuracy"] == {"value": 0, "low": 0, "high": 0}
+    assert comparison["accuracy"] == {"value": 0, "low": None, "high": None}
     assert "Against another model" in (tmp_path / REPORT).read_text("utf-8")
 
 
