@@ -60,20 +60,20 @@ def test_leaks_are_told_and_not_refused(table, tmp_path):
 
 
 def test_a_training_with_leaks_is_refused_and_all_of_them_are_listed(table, tmp_path):
-    copies = {"scan00.nii.gz": "scan23.nii.gz", "scan02.nii.gz": "scan21.nii.gz"}
+    copies = {f"scan{n:02}.nii.gz": f"scan{22 - n}.nii.gz" for n in (0, 2, 4, 6)}
     with_copies(table, copies)
     with pytest.raises(TrainingError, match="was trained on") as raised:
         finetune(table, tmp_path / "model", options=QUICK)
     assert "--allow-leaks" in raised.value.remedy
     listed = tmp_path / "model.training" / "leaks.csv"
-    assert f"1 more, see {listed}" in raised.value.message
+    assert f"and 1 more, see {listed}" in raised.value.message
     rows = [row.split(",") for row in listed.read_text().splitlines()]
     assert rows[0] == ["kind", "one", "other"]
     assert {(one, other) for _, one, other in rows[1:]} == set(copies.items())
     trained = finetune(
         table, tmp_path / "model", options=replace(QUICK, allow_leaks=True)
     )
-    assert len(trained.to_json()["leaks"]) == 2
+    assert len(trained.to_json()["leaks"]) == 4
     assert not listed.exists()
 
 
