@@ -307,6 +307,11 @@ def test_one_of_several_networks_in_a_file_is_a_start(labels, tmp_path):
     record = json.loads((result.bundle.path / "training" / "record.json").read_text())
     (network,) = [d for d in record["decisions"] if d["name"] == "network"]
     assert "72 tensors matched" in network["reason"]
+    assert network["value"].startswith("as moco.pth#encoder_q")
+    assert result.bundle.card.training_data.endswith("trained from moco.pth#encoder_q")
+    # Where it lay is nobody else's business.
+    for path in (result.bundle.path / "training").glob("*.[hj]*"):
+        assert str(tmp_path) not in path.read_text(), path
 
 
 def test_the_report_shows_where_the_network_looked_at_its_errors(labels, tmp_path):

@@ -117,9 +117,11 @@ def start_of(
     # A head of other labels is no start, even if their number is the same.
     state = {k: v for k, v in loaded.state.items() if not k.startswith("fc.")}
     report = loaded.report.summary()
-    decision = Decision("network", f"as {pretrained}", report)
+    # Reports and cards travel: folders, which may name people, stay here.
+    shown = pretrained if pretrained in CATALOGUE else Path(pretrained).name
+    decision = Decision("network", f"as {shown}", report)
     definition = with_head(loaded.definition, HEADS[options.head])
-    start = Start(pretrained, definition, report, _values(beginning))
+    start = Start(shown, definition, report, _values(beginning))
     return start, state, _with_head(decision, options)
 
 

@@ -59,7 +59,7 @@ class Start:
     Parameters
     ----------
     pretrained
-        Name or path, or ``"none"``.
+        Name, of a file or folder without its place, or ``"none"``.
     definition
         The literal ``network_def``.
     report
