@@ -174,6 +174,10 @@ def test_images_get_a_network_of_two_dimensions(tmp_path):
     result = finetune(labels, tmp_path / "model", options=options)
     assert result.bundle.card.dimensions == 2
     assert result.bundle.network_def["mirror_axis"] == [1]
+    with pytest.raises(TrainingError, match="no axis z"):
+        finetune(
+            labels, tmp_path / "m", options=dataclasses.replace(options, flip="xz")
+        )
 
 
 def test_members_answer_together(labels, tmp_path):

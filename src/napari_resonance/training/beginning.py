@@ -44,7 +44,14 @@ class Beginning(NamedTuple):
 def choose_recipe(
     labelled: LabelledSet, pretrained: str, options: FinetuneOptions
 ) -> Beginning:
-    """Return the recipe of the pretrained classifier, or one that suits the scans."""
+    """Return the recipe of the pretrained classifier, or one that suits the scans.
+
+    Raises
+    ------
+    TrainingError
+        If the weights are of no use for the scans, or an axis to be mirrored is none.
+
+    """
     bundle, before = _bundle(pretrained)  # which may be refused: before all scans
     found = survey(labelled.cases)
     if bundle is not None and options.shape is None:
@@ -54,11 +61,13 @@ def choose_recipe(
             found.regions and recipe.box is not None
         )
         if fits:
+            _check_flip(options, recipe)
             name = f"recipe of {bundle.card.name}"
             why = "the pretrained network expects its inputs so"
             return Beginning(recipe, found, bundle, [Decision("recipe", name, why)])
     recipe, decisions = automatic_recipe(found, options)
     _check_dimensions(pretrained, before, recipe)
+    _check_flip(options, recipe)
     return Beginning(recipe, found, bundle, decisions)
 
 
@@ -78,6 +87,14 @@ def _bundle(pretrained: str) -> tuple[Bundle | None, int]:
     if bundle is not None:
         return bundle, bundle.recipe.dimensions
     return None, int(load_pretrained(pretrained).definition["spatial_dims"])
+
+
+def _check_flip(options: FinetuneOptions, recipe: Recipe) -> None:
+    if recipe.dimensions == 2 and "z" in options.flip:
+        raise TrainingError(
+            "images have no axis z that could be mirrored",
+            remedy="Choose x, y, both or none (--flip)",
+        )
 
 
 def _check_dimensions(pretrained: str, before: int, recipe: Recipe) -> None:
