@@ -1,6 +1,7 @@
 """Answers judged: every figure where it belongs, and no claim beyond the data."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,9 +9,12 @@ import pytest
 from napari_resonance.classifier.calibration import Calibration
 from napari_resonance.classifier.distribution import TrainingStatistics
 from napari_resonance.errors import TrainingError
+from napari_resonance.scan import Scan
+from napari_resonance.training import subgroups
+from napari_resonance.training.cases import Case
 from napari_resonance.training.evaluation import evaluate_answers
 from napari_resonance.training.report import write_report
-from napari_resonance.training.subgroups import age_band, groups_of
+from napari_resonance.training.subgroups import age_band, facts_of, groups_of
 
 
 def judged(n=120, labels=("a", "b", "c"), strength=2.0, seed=0, **more):
@@ -145,11 +149,29 @@ def test_columns_that_may_name_somebody_make_no_groups():
     ("text", "band"),
     [
         ("045Y", "40-49"), ("7", "0-9"), ("61.5", "60-69"), ("018M", "0-9"),
-        ("093Y", "80+"), ("50-59", "50-59"), ("unknown", ""), ("", ""),
+        ("093Y", "90+"), ("600M", "50-59"), ("800W", "10-19"), ("50-59", "50-59"),
+        ("unknown", ""), ("", ""),
     ],
 )  # fmt: skip
 def test_ages_become_bands(text, band):
     assert age_band(text) == band
+
+
+@pytest.mark.parametrize(
+    ("header", "band"),
+    [
+        ({"PatientAge": "047Y", "PatientBirthDate": "19000101"}, "40-49"),
+        ({"PatientBirthDate": "19800615", "StudyDate": "20200614"}, "30-39"),
+        ({"PatientBirthDate": "19800615", "StudyDate": "20200615"}, "40-49"),
+        ({"PatientBirthDate": "19800615"}, None),
+        ({"PatientBirthDate": "20300615", "StudyDate": "20200615"}, None),
+        ({}, None),
+    ],
+)
+def test_ages_come_from_headers(header, band, monkeypatch):
+    monkeypatch.setattr(subgroups, "header_of", lambda path: header)
+    scan = Scan(np.zeros((2, 2, 2), np.int16), np.eye(4))
+    assert facts_of(scan, Case((Path("x"),), "a", "p")).get("age") == band
 
 
 # --- the report ----------------------------------------------------------------------

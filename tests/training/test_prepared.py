@@ -11,7 +11,6 @@ from napari_resonance.preprocessing import Recipe
 from napari_resonance.reading import read_scan
 from napari_resonance.training import one_case
 from napari_resonance.training.labels import read_labels
-from napari_resonance.training.one_case import _age_band
 from napari_resonance.training.prepared import prepare_cases
 
 from .conftest import blobs, scan_file
@@ -215,6 +214,7 @@ def test_facts_of_dicom_files(shared_data, tmp_path):
             image.PatientID, image.PatientAge = f"secret {n}", "047Y"
             image.PatientSex, image.StudyInstanceUID = "FM"[n], "1.2.840.77"
             image.Manufacturer = "Siemens Healthineers"
+            image.ManufacturerModelName = "Test 1"
             place = tmp_path / "xy"[n] / f"p{n}"
             place.mkdir(parents=True, exist_ok=True)
             image.save_as(place / file.name)
@@ -222,7 +222,7 @@ def test_facts_of_dicom_files(shared_data, tmp_path):
     prepared = prepare_cases(labelled, RECIPE)
     assert prepared.facts[0] == {
         "modality": "CT",
-        "manufacturer": "SIEMENS",
+        "scanner": "SIEMENS Test 1",
         "sex": "F",
         "age": "40-49",
     }
@@ -230,24 +230,6 @@ def test_facts_of_dicom_files(shared_data, tmp_path):
     assert prepared.studies[0] == prepared.studies[1] != ""
     assert "1.2.840.77" not in prepared.studies[0]
     assert "secret" not in repr(prepared)
-
-
-@pytest.mark.parametrize(
-    ("header", "band"),
-    [
-        ({"PatientAge": "047Y"}, "40-49"),
-        ({"PatientAge": "018M"}, "0-9"),
-        ({"PatientAge": "095Y"}, "90+"),
-        ({"PatientAge": "47"}, ""),
-        ({"PatientBirthDate": "19800615", "StudyDate": "20200614"}, "30-39"),
-        ({"PatientBirthDate": "19800615", "StudyDate": "20200615"}, "40-49"),
-        ({"PatientBirthDate": "19800615"}, ""),
-        ({"PatientBirthDate": "20300615", "StudyDate": "20200615"}, ""),
-        ({}, ""),
-    ],
-)
-def test_ages_become_decades(header, band):
-    assert _age_band(header) == band
 
 
 def test_regions_of_one_scan_are_read_once(tmp_path, monkeypatch):

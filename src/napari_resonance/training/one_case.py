@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +16,11 @@ from napari_resonance.reading import read_scan, read_scans
 from napari_resonance.scan import Scan
 from napari_resonance.training.cases import Case
 from napari_resonance.training.fingerprints import fingerprint_of
-from napari_resonance.training.patients import hashed, header_of
+from napari_resonance.training.patients import hashed
+from napari_resonance.training.subgroups import facts_of
 
-_OLDEST = 90  # Above, an age alone may tell who somebody is.
 # One damaged file must not end a night's work.
 _DAMAGE = (ResonanceError, OSError, ValueError, ArithmeticError, MemoryError)
-_UNITS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +93,7 @@ def _prepared(case: Case, read: _Scans, recipe: Recipe) -> OneCase | LeftOut:
             affine,
             read.fingerprint,
             hashed(scans[0].study),
-            _facts(scans[0], case),
+            facts_of(scans[0], case),
             prepared.warnings,
         )
     except _DAMAGE as error:
@@ -144,35 +141,3 @@ def _one_input(
     shifted = affine.copy()
     shifted[:3, 3] += chosen * affine[:3, 2]
     return prepared.array[chosen], shifted
-
-
-def _facts(scan: Scan, case: Case) -> dict[str, str]:
-    """Return what tables by subgroup are made of; nothing that tells who it is."""
-    header = header_of(Path(case.files[0] if case.files else case.paths[0]))
-    maker = str(scan.meta.get("manufacturer", "")).strip()
-    sex = header.get("PatientSex", "").upper()
-    facts = {
-        "modality": scan.modality,
-        "manufacturer": maker.split()[0].upper() if maker else "",
-        "sex": sex if sex in ("F", "M", "O") else "",
-        "age": _age_band(header),
-    }
-    return {name: value for name, value in facts.items() if value}
-
-
-def _age_band(header: Mapping[str, str]) -> str:
-    """Return the decade of an age, ``"40-49"``; empty if it is unknown."""
-    found = re.fullmatch(r"(\d{1,3})([YMWD])", header.get("PatientAge", "").upper())
-    if found:
-        years = int(found[1]) * _UNITS[found[2]]
-    else:
-        born, seen = header.get("PatientBirthDate", ""), header.get("StudyDate", "")
-        if not (re.fullmatch(r"\d{8}", born) and re.fullmatch(r"\d{8}", seen)):
-            return ""
-        years = (int(seen) - int(born)) // 10_000
-    if not 0 <= years < 130:
-        return ""
-    if years >= _OLDEST:
-        return f"{_OLDEST}+"
-    decade = int(years // 10) * 10
-    return f"{decade}-{decade + 9}"

@@ -16,21 +16,33 @@ _PRIVATE = re.compile(
     r"post_?code|(^|_)(id|dob|ssn|nhs|zip)($|_)"
 )
 _MOST_VALUES = 12
-_OLDEST = 80  # above, an age alone may tell who somebody is
+# Above 89 an age alone may tell who somebody is (45 CFR 164.514(b)(2)).
+_OLDEST = 90
+_UNITS = {"": 1.0, "Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 
 
 def facts_of(scan: Scan, case: Case) -> dict[str, str]:
-    """Return what files and labels say of a case that others may share with it."""
+    """Return what files say of a case that others may share; nothing that names it."""
     header = header_of(case.files[0] if case.files else case.paths[0])
     sex = header.get("PatientSex", "").upper()
     maker = str(scan.meta.get("manufacturer", "")).strip().upper().split()
     machine = str(scan.meta.get("manufacturer_model_name", "")).strip()
     facts = {
+        "modality": scan.modality,
         "scanner": " ".join([*maker[:1], machine]).strip(),
         "sex": sex if sex in ("F", "M", "O") else "",
-        "age": header.get("PatientAge", ""),
+        "age": age_band(_age(header)),
     }
-    return with_groups(facts, case)
+    return {name: value for name, value in facts.items() if value}
+
+
+def _age(header: Mapping[str, str]) -> str:
+    """Return an age as it is written, or in years at the time of the study."""
+    born, seen = header.get("PatientBirthDate", ""), header.get("StudyDate", "")
+    dated = re.fullmatch(r"\d{8}", born) and re.fullmatch(r"\d{8}", seen)
+    if header.get("PatientAge") or not dated:
+        return header.get("PatientAge", "")
+    return str((int(seen) - int(born)) // 10_000)
 
 
 def with_groups(facts: Mapping[str, str], case: Case) -> dict[str, str]:
@@ -41,11 +53,10 @@ def with_groups(facts: Mapping[str, str], case: Case) -> dict[str, str]:
 
 def age_band(text: str) -> str:
     """Return an age's decade, ``"40-49"`` for ``"045Y"``, 45 or ``"45.5"``."""
-    found = re.fullmatch(r"\s*(\d{1,3})(?:\.\d+)?\s*([YMWD]?)\s*", text.upper())
+    found = re.fullmatch(r"\s*(\d{1,3}(?:\.\d+)?)\s*([YMWD]?)\s*", text.upper())
     if not found:
         return text if re.fullmatch(r"\d+-\d+|\d+\+", text) else ""
-    # Ages in months, weeks or days are those of children.
-    years = int(found[1]) if found[2] in ("", "Y") else 0
+    years = int(float(found[1]) * _UNITS[found[2]])
     if years >= _OLDEST:
         return f"{_OLDEST}+"
     return f"{years // 10 * 10}-{years // 10 * 10 + 9}"

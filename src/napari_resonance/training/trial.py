@@ -28,7 +28,7 @@ from napari_resonance.training.metrics import operating_point
 from napari_resonance.training.one_case import scans_of
 from napari_resonance.training.pictured import pictured
 from napari_resonance.training.seen_before import seen_before
-from napari_resonance.training.subgroups import facts_of, groups_of
+from napari_resonance.training.subgroups import facts_of, groups_of, with_groups
 
 if TYPE_CHECKING:
     from napari_resonance.classifier.predict import Classifier
@@ -159,7 +159,7 @@ class _Trial:
         self.cases.append(case)
         self.predictions.append(answers[0])
         self.others += answers[1:]
-        self.facts.append(facts_of(scans[0], case))
+        self.facts.append(with_groups(facts_of(scans[0], case), case))
         self.fingerprints.append(fingerprint_of(scans[0]))
         self.progress(done + 1, self.total, "classifying")
 
