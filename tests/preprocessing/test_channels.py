@@ -234,3 +234,43 @@ def test_what_is_white_depends_on_the_bits(modality, bits, wanted):
     np.testing.assert_array_equal(values, wanted)
     measured = replace(scan, modality="MR")
     np.testing.assert_array_equal(start_volume(measured).values.ravel(), [0, 4000])
+
+
+def _negative(dtype=np.int16, **odd):
+    values = np.arange(32 * 32).reshape(32, 32, 1) - 300
+    values[3, 3], values[28, 28] = -5000, 9000
+    voxels = values.astype(dtype)
+    for place, value in odd.items():
+        voxels[int(place[1:]), 0] = value
+    meta = {"photometric_interpretation": "MONOCHROME1", "bits_stored": 16}
+    return Scan(voxels, np.eye(4), modality="DX", meta=meta)
+
+
+def test_a_negative_with_signs_is_turned_alike_however_it_is_prepared():
+    steps = (("orient", {"code": "RAS"}), ("resample_shape", {"shape": [8, 8, None]}))
+    prepare = Recipe(2, steps).apply
+    stored, converted = (prepare(_negative(d)).array for d in (np.int16, np.float32))
+    np.testing.assert_allclose(stored, converted, atol=0.01)
+    voxels = _negative().voxels
+    series = replace(_negative(), voxels=np.stack([0 * voxels, voxels], axis=3))
+    np.testing.assert_allclose(prepare(series, time=1).array, converted, atol=0.01)
+
+
+def test_a_region_of_a_negative_has_the_values_of_the_whole():
+    scan = _negative()
+    whole = start_volume(scan).values
+    np.testing.assert_array_equal(whole, 4000 - scan.voxels.astype(np.float32))
+    steps = (("orient", {"code": "LPS"}), ("box", {"shape": [5, 5, None]}))
+    region = Recipe(2, steps).apply(scan, (15, 15, 0)).array
+    middle = whole[13:18, 13:18, 0]
+    assert sorted(region.ravel()) == sorted(middle.ravel())
+    corner = Recipe(2, steps).apply(scan, (31, 31, 0)).array
+    assert corner.min() == whole.min()  # what lies outside is black
+
+
+@pytest.mark.parametrize("odd", [np.inf, -np.inf, np.nan])
+def test_a_negative_may_have_values_that_are_not_finite(odd):
+    volume = start_volume(_negative(np.float32, i7=odd))
+    assert "not finite" in volume.warnings[0]
+    assert volume.values[7, 0, 0] == volume.values.min() == -5000
+    assert volume.values.max() == 9000

@@ -57,8 +57,9 @@ def start_volume(scan: Scan, time: int = 0, part: Grid | None = None) -> Prepare
         If no value is finite.
 
     """
+    turn = _turning(scan, time)  # of all of it: a part has other ends
     scan = unshear(scan, part)
-    values, warnings = _grey(scan, time)
+    values, warnings = _grey(scan, time, turn)
     return Prepared(values, scan.affine, scan.oriented, tuple(warnings))
 
 
@@ -80,10 +81,11 @@ def stored_volume(scan: Scan, time: int = 0) -> Prepared:
     return Prepared(scan.stored(time), scan.affine, scan.oriented, warnings)
 
 
-def valued(volume: Prepared, scan: Scan) -> Prepared:
+def valued(volume: Prepared, scan: Scan, time: int = 0) -> Prepared:
     """Return the physical values of what was resampled of a `stored_volume`."""
     values = volume.values * np.float64(scan.slope) + scan.intercept
-    return volume.with_values(_upright(values.astype(np.float32), scan))
+    turn = _turning(scan, time)
+    return volume.with_values(_turned(values.astype(np.float32), turn))
 
 
 def _time_warnings(scan: Scan, time: int) -> list[str]:
@@ -92,9 +94,11 @@ def _time_warnings(scan: Scan, time: int) -> list[str]:
     return []
 
 
-def _grey(scan: Scan, time: int) -> tuple[NDArray[np.float32], list[str]]:
+def _grey(
+    scan: Scan, time: int, turn: float | None
+) -> tuple[NDArray[np.float32], list[str]]:
     warnings: list[str] = []
-    values = _upright(scan.values(time), scan)
+    values = _turned(scan.values(time), turn)
     if scan.color:
         values = values @ _LUMA
         warnings.append("colour was turned into brightness")
@@ -112,24 +116,33 @@ def _grey(scan: Scan, time: int) -> tuple[NDArray[np.float32], list[str]]:
     return values, warnings + _time_warnings(scan, time)
 
 
-def _upright(values: NDArray[np.float32], scan: Scan) -> NDArray[np.float32]:
-    """Return a radiograph whose low values are meant to be white as its negative.
+def _turning(scan: Scan, time: int) -> float | None:
+    """Return black plus white of a radiograph whose low values are meant to be white.
 
     Half of the radiographs of the world are stored so (MONOCHROME1), and a network has
     to see bone as bright in them as in the others. Values that measure something (HU,
-    counts) stay.
+    counts) stay, as all others do: None.
     """
     inverted = scan.meta.get("photometric_interpretation") == "MONOCHROME1"
     if not inverted or scan.color or scan.modality in _MEASURING:
-        return values
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+        return None
+    stored = scan.stored(time)
+    if stored.dtype.kind == "f":
+        stored = stored[np.isfinite(stored)]
+    if not stored.size:
+        return None
+    ends = float(stored.min()), float(stored.max())
     bits = int(scan.meta.get("bits_stored") or 0)
-    if bits and scan.voxels.dtype.kind == "u" and scan.slope > 0:
-        ends = scan.intercept, scan.intercept + scan.slope * (2**bits - 1)
-        # A lookup table may have led out of what the bits can hold.
-        if ends[0] <= low and high <= ends[1]:
-            low, high = ends
-    result: NDArray[np.float32] = np.float32(low + high) - values
+    # A lookup table may have led out of what the bits can hold.
+    if bits and stored.dtype.kind == "u" and ends[1] < 2**bits:
+        ends = 0.0, 2.0**bits - 1
+    return float(scan.slope) * sum(ends) + 2 * float(scan.intercept)
+
+
+def _turned(values: NDArray[np.float32], turn: float | None) -> NDArray[np.float32]:
+    if turn is None:
+        return values
+    result: NDArray[np.float32] = np.float32(turn) - values
     return result
 
 
@@ -177,7 +190,7 @@ def _brought(
 ) -> Prepared:
     """Return a scan's values on the grid of a volume made of another scan."""
     notes = _agreement(scan, leader, names)
-    values, warnings = _grey(scan, 0)
+    values, warnings = _grey(scan, 0, _turning(scan, 0))
     same = Grid(scan.grid_shape, scan.affine).same_as(first.grid)
     if not same:
         outside = background(scan, values)
@@ -230,6 +243,6 @@ def background(scan: Scan, values: NDArray[np.float32] | None = None) -> float:
     CT scanners fill the corners outside their circle with less than air has.
     """
     if values is None:
-        values = _grey(scan, 0)[0]
+        values = _grey(scan, 0, _turning(scan, 0))[0]
     lowest = float(values.min())
     return max(lowest, _AIR_HU) if scan.modality == "CT" else lowest

@@ -262,7 +262,7 @@ class Recipe:
         volume = stored_volume(scans[0], time)
         for name, arguments in self.steps[:n_first]:
             volume = STEPS[name](volume, **arguments)
-        return [valued(volume, scans[0])], self.steps[n_first:]
+        return [valued(volume, scans[0], time)], self.steps[n_first:]
 
     def _center(
         self, scan: Scan, center_mm: Sequence[float] | None

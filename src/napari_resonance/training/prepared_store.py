@@ -22,7 +22,7 @@ from napari_resonance.training.cases import Case, LabelledSet
 from napari_resonance.training.fingerprints import LENGTH
 from napari_resonance.training.one_case import LeftOut, OneCase
 
-_FORMAT = 1  # Raised where what is stored, or how it is made, changes.
+_FORMAT = 2  # Raised where what is stored, or how it is made, changes.
 _INPUTS, _ARRAYS, _FACTS = "inputs.float32", "arrays.npz", "facts.json"
 
 
