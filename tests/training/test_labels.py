@@ -6,7 +6,7 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from napari_resonance.errors import TrainingError
-from napari_resonance.training.labels import read_labels
+from napari_resonance.training.labels import _alike, read_labels
 
 from .conftest import blobs, scan_file
 
@@ -306,3 +306,9 @@ def test_the_reference_scans(shared_data):
     assert len({case.patient for case in found.cases}) == 8
     assert {c.groups["site"] for c in found.cases} >= {"Boston", "Ljubljana"}
     assert np.all([case.paths[0].exists() for case in found.cases])
+
+
+def test_numbers_are_alike_by_their_value_and_not_by_their_first_digits():
+    assert len(_alike(["1", "1.0", "2"])) == 1
+    assert not _alike(["1234567", "1234568"])
+    assert not _alike(["900000000000207008", "900000000000207009"])

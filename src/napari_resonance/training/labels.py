@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from napari_resonance.errors import TrainingError
@@ -293,8 +294,9 @@ def _alike(classes: Sequence[str]) -> list[str]:
     for name in classes:
         text = name.casefold().replace(" ", "")
         # Spreadsheets write a column of numbers as 1 in one row and 1.0 in another.
-        with suppress(ValueError):
-            text = f"{float(text):g}"
+        # Codes have up to 18 digits, which float does not tell apart.
+        with suppress(InvalidOperation):
+            text = str(Decimal(text).normalize())
         plain[text].append(name)
     return [
         f"the labels {' and '.join(map(repr, names))} are counted as different classes"
