@@ -30,6 +30,8 @@ def tensors():
         lambda t: {"net": t, "optimizer": {"lr": 0.1}},
         lambda t: {"state_dict": t, "best_acc1": torch.tensor(0.9)},
         lambda t: {"my_network": t, "optimizer": {"state": {0: tensors()}}},
+        lambda t: {"model": t, "opt": {"state": {0: tensors()}}},
+        lambda t: {"model": t, "last_optimizer_state": {"state": {0: tensors()}}},
     ],
 )
 def test_the_tensors_are_found_inside_what_training_wraps_around(tmp_path, wrap):
@@ -237,3 +239,11 @@ def test_other_files_are_not_tried(tmp_path):
     (tmp_path / "weights.csv").write_bytes(b"x")
     with pytest.raises(ModelError, match="no file of weights"):
         read_checkpoint(tmp_path / "weights.csv")
+
+
+def test_a_file_without_tensors_is_refused(tmp_path):
+    from safetensors.torch import save_file
+
+    save_file({}, tmp_path / "empty.safetensors")
+    with pytest.raises(ModelError, match="no tensors by name"):
+        read_checkpoint(tmp_path / "empty.safetensors")

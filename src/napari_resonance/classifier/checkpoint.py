@@ -35,7 +35,9 @@ _DAMAGE = (
 )
 
 # Of what lies beside them, the keys under which there are no weights.
-_NO_WEIGHTS = re.compile(r"optim|sched|scaler|callback|loop|hyper")
+_NO_WEIGHTS = re.compile(
+    r".*optimizer|opt(im|_|$)|solver|sched|scaler|callback|loop|hyper"
+)
 _DEEPEST = 6  # dictionaries inside each other
 
 # What other files of these names begin with.
@@ -85,7 +87,7 @@ def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
             remedy=f"Give a file that ends in {', '.join(SUFFIXES)}",
         )
     if _is_safetensors(file):
-        return _read_safetensors(file)
+        return unwrapped(_read_safetensors(file), file)
     # torch.load goes by the suffix where it is given a path.
     with file.open("rb") as opened:
         return unwrapped(_unpickled(opened, file), file)
