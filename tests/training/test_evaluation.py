@@ -219,3 +219,21 @@ def test_a_report_can_be_written_of_any_number_of_labels(written, labels):
 def test_a_report_can_be_written_of_one_case(written):
     one = evaluate_answers([[1, 0]], [], [0], ["p"], ("a$", "b"), Calibration())
     assert "ROC" in written(one)
+
+
+@pytest.mark.parametrize("n_labels", [2, 3])
+def test_perfect_means_over_labels_have_both_bounds(n_labels):
+    targets = np.arange(30) % n_labels
+    found = evaluate_answers(
+        6 * np.eye(n_labels)[targets],
+        np.zeros((0, 0)),
+        targets,
+        np.array([f"p{n}" for n in range(30)]),
+        ("a", "b", "c")[:n_labels],
+        Calibration(1.0, {"rule": "threshold", "probability": 0.9}),
+        None,
+    )
+    for name in ("auroc", "sensitivity", "specificity", "balanced_accuracy"):
+        figure = found.metrics[name]
+        assert figure["value"] == figure["high"] == 1
+        assert 0.5 < figure["low"] < 1

@@ -205,7 +205,8 @@ def _widen(
         if overall[name]["value"] == 1:
             lows = [f[part]["low"] for f in known]
             if lows and None not in lows:
-                overall[name] = {**overall[name], "low": float(np.mean(lows))}
+                bounds = {"low": float(np.mean(lows)), "high": 1.0}
+                overall[name] = {**overall[name], **bounds}
     for part_of in (overall, *per_class.values()):
         _unbounded(part_of)
     if len(per_class) == 2:
