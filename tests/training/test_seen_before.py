@@ -67,6 +67,13 @@ def test_another_scan_under_the_same_name_is_no_copy(bundle, shown):
     assert found["kind"] == "source"
 
 
+def test_a_scan_without_a_picture_is_known_by_its_name(bundle):
+    (bundle / "training/split.json").write_text('{"train": ["strip.png"]}')
+    strip = fingerprint(np.arange(40, dtype=np.float32).reshape(40, 1, 1))
+    (found,) = seen_before(bundle, ["strip.png", "other.png"], [strip, strip])
+    assert (found["kind"], found["first"]) == ("source", "strip.png")
+
+
 def test_a_model_without_a_record_says_nothing(tmp_path, shown):
     assert seen_before(tmp_path, ["a"], [shown[0]]) is None
 

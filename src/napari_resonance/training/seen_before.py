@@ -98,8 +98,9 @@ def seen_before(
         return None
     if known is None or not len(known) or not len(shown):
         return [_same_name(s) for s in sources if s in (names or ())]
-    # Names alone tell nothing here: every hospital has a "001/t1.nii.gz".
-    found = []
+    # Names alone tell nothing else: every hospital has a "001/t1.nii.gz".
+    blank = (s for s, f in zip(sources, shown, strict=True) if not f[1:].any())
+    found = [_same_name(s) for s in blank if s in (names or ())]
     together = np.concatenate([known, np.stack(shown)])
     rows = range(len(known), len(together))
     best: dict[int, float] = {}
