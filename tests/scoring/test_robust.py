@@ -354,6 +354,35 @@ def test_the_scan_that_ends_a_run_is_quarantined_after_two_tries_and_no_other(
     assert "--retry-failed" in row["error"]
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_scans_over_which_fewer_runs_ended_are_tried_first(
+    studies, tmp_path, monkeypatch
+):
+    write_scan(studies / "p0/scan.nii", DEADLY)
+    out = tmp_path / "out"
+    killed_by_a_scan(studies, out)
+    journal = Journal(out / FILE_NAME)
+    keys = {item.source: item.key for item in journal.items()}
+    for source, times in (("p1/t1.nii", 3), ("p2/t1.nii", 2), ("p3/t1.nii", 1)):
+        for _ in range(times):
+            journal.begin([Task(keys[source], "stub", ScoreOptions().sha256)])
+    journal.close()
+    begun_now, real = [], Journal.begin
+
+    def begin(self, tasks):
+        begun_now.extend(task.item for task in tasks)
+        real(self, tasks)
+
+    monkeypatch.setattr(Journal, "begin", begin)
+    summary = run(studies, out)
+    assert (summary.scored, summary.failed) == (6, 1)
+    names = {key: source for source, key in keys.items()}
+    order = [names[key] for key in begun_now]
+    fresh = ["p0/t1.nii", "p4/t1.nii", "p5/t1.nii"]
+    suspects = ["p0/scan.nii", "p3/t1.nii", "p2/t1.nii", "p1/t1.nii"]
+    assert order == [*fresh, *suspects]
+
+
 def test_what_five_whole_runs_ended_over_is_not_tried_again(studies, tmp_path):
     out = tmp_path / "out"
     run(studies, out, series="source~p0")

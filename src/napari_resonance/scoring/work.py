@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 from napari_resonance.errors import CancelledError, ReadError
@@ -186,7 +187,7 @@ class Work:
         shas = [scorer.sha256 for scorer in self._scorers]
         if self._options.retry_failed:
             self._journal.forget_failed(shas, self._options.sha256)
-        todo = _Todo()
+        todo, suspects = _Todo(), []
         standing = self._journal.standing(shas, self._options.sha256)
         for _, group in groupby(standing, lambda row: row[1]):
             fresh: list[_Wanted] = []
@@ -196,11 +197,20 @@ class Work:
                 if not wanted:
                     continue
                 tries = max(states[n][1] for n in wanted)
-                kind = todo.suspect if tries else fresh
-                kind = todo.tried if tries >= _MOST_RUNS else kind
-                (todo.refused if refused else kind).append((place, tuple(wanted)))
+                one = (place, tuple(wanted))
+                if refused:
+                    todo.refused.append(one)
+                elif tries >= _MOST_RUNS:
+                    todo.tried.append(one)
+                elif tries:
+                    suspects.append((tries, one))
+                else:
+                    fresh.append(one)
             if fresh:
                 todo.fresh.append(fresh)
+        # A run that is killed again and again, whatever it reads, then does not end
+        # over the same scan each time.
+        todo.suspect = [one for _, one in sorted(suspects, key=itemgetter(0))]
         self._resumed = self._counts.total()
         return todo
 
