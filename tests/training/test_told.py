@@ -9,6 +9,8 @@ import pytest
 from sklearn.metrics import recall_score, roc_auc_score
 from support.labelled import write_labelled
 
+from napari_resonance.training.answer_table import write_answers
+from napari_resonance.training.cases import Case
 from napari_resonance.training.finetune import FinetuneOptions, finetune
 from napari_resonance.training.trial import evaluate
 
@@ -130,3 +132,20 @@ def test_an_evaluation_says_who_the_answers_are_of(labels, made, tmp_path):
     figures = found.metrics
     share = figures.get("accuracy_at_operating_point", figures["accuracy"])["value"]
     assert share == pytest.approx(np.mean(called))
+
+
+def test_no_answer_is_run_as_a_formula(tmp_path):
+    label = "=HYPERLINK(1)"
+    write_answers(
+        tmp_path / "answers.csv",
+        (label, "b"),
+        cases=[Case((tmp_path / "x.nii",), label, "p", source="+x.nii")],
+        sides=["test"],
+        probabilities=np.array([[0.75, 0.25]]),
+        called=[0],
+        sure=[True],
+    )
+    (row,) = answers_of(tmp_path / "answers.csv")
+    assert row["truth"] == row["label"] == row["called"] == f"'{label}"
+    assert row["source"] == "'+x.nii"
+    assert (row[f"p_{label}"], row["sure"], row["patient"]) == ("0.75", "true", "1")

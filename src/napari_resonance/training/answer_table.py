@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_resonance.export.atomic import replacing
+from napari_resonance.export.table import write_rows
 from napari_resonance.training.cases import Case
 
 
@@ -23,7 +22,7 @@ def write_answers(  # noqa: PLR0913
     called: Sequence[int],
     sure: Sequence[bool],
 ) -> None:
-    """Write a row for each case; whole or not at all.
+    """Write a row for each case, as `export.table.write_rows` does.
 
     Parameters
     ----------
@@ -47,24 +46,19 @@ def write_answers(  # noqa: PLR0913
 
     """
     numbers: dict[str, int] = {}
-    columns = ("source", "split", "truth", "label", *(f"p_{n}" for n in labels))
-    with (
-        replacing(path) as draft,
-        draft.open("w", newline="", encoding="utf-8") as stream,
-    ):
-        writer = csv.writer(stream)
-        writer.writerow((*columns, "sure", "called", "patient"))
-        for n, case in enumerate(cases):
-            shares = probabilities[n]
-            writer.writerow(
-                (
-                    case.source,
-                    sides[n],
-                    case.label,
-                    labels[int(shares.argmax())],
-                    *(f"{share:.6g}" for share in shares),
-                    str(bool(sure[n])).lower(),
-                    labels[called[n]],
-                    numbers.setdefault(case.patient, len(numbers) + 1),
-                )
-            )
+    shares = tuple(f"p_{name}" for name in labels)
+    columns = ("source", "split", "truth", "label", *shares, "sure", "called")
+    rows = (
+        {
+            "source": case.source,
+            "split": sides[n],
+            "truth": case.label,
+            "label": labels[int(probabilities[n].argmax())],
+            **dict(zip(shares, probabilities[n].tolist(), strict=True)),
+            "sure": bool(sure[n]),
+            "called": labels[called[n]],
+            "patient": str(numbers.setdefault(case.patient, len(numbers) + 1)),
+        }
+        for n, case in enumerate(cases)
+    )
+    write_rows((*columns, "patient"), rows, path)
