@@ -121,10 +121,10 @@ def _is_safetensors(file: Path) -> bool:
     # does, for safetensors rounds it up to a multiple of 8.
     if start[8:9] == b"{":
         return True
-    if not start or start.startswith((_ZIP, _PICKLE)):
-        return file.suffix == ".safetensors" and not start
-    if file.suffix == ".safetensors":
-        return True
+    if start.startswith((_ZIP, _PICKLE)):
+        return False
+    if not start or file.suffix == ".safetensors":
+        return file.suffix == ".safetensors"
     raise _unreadable(file, ValueError("torch.save did not write this"))
 
 

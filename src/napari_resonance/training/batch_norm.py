@@ -60,7 +60,7 @@ def estimate_statistics(
         norm.momentum = None  # the mean over all batches
     try:
         with torch.no_grad():
-            for rows, random in _batches(task, size, device):
+            for rows, random in _batches(task, size, device) if norms else ():
                 images = task.training.images(rows, device)
                 network.features(channels_last(settings.augmentation(images, random)))
                 after_batch()
