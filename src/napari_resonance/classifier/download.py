@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_WITH_THIS_PACKAGE = Path(__file__).with_name("weights")
 _BY_HAND = (
     "Or fetch the file on another machine and install it with: resonance models "
     "download NAME --file FILE"
@@ -57,6 +58,8 @@ def stored_file(entry: Pretrained) -> Stored | None:
 
     None where they are not, and for networks that come as a Python package.
     """
+    if entry.is_synthetic:
+        return Stored(_WITH_THIS_PACKAGE / entry.filename, entry.sha256, verified=True)
     path = _place(entry)
     if path.is_file():
         note = _read_note(path)
@@ -95,7 +98,9 @@ def fetched_tensors(
         raise ModelError(
             "the weights have changed since they were stored",
             source=stored.path,
-            remedy=f"Delete the file, then: resonance models download {entry.name}",
+            remedy="Install napari-resonance again"
+            if entry.is_synthetic
+            else f"Delete the file, then: resonance models download {entry.name}",
         )
     return read_checkpoint(stored.path)
 
@@ -104,7 +109,19 @@ def install_file(entry: Pretrained, file: Path) -> Stored:
     """Copy a file given by hand to where `stored_file` looks for it.
 
     Whether it is the right network must be known before.
+
+    Raises
+    ------
+    ModelError
+        If there is no room, or the weights come with this package.
+
     """
+    if entry.is_synthetic:
+        raise ModelError(
+            "these weights come with this package",
+            source=entry.name,
+            remedy="Use the name; to begin from another file, give its path",
+        )
     path = _place(entry)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")

@@ -115,15 +115,26 @@ def start_of(
 ) -> tuple[Start, Mapping[str, torch.Tensor], Decision]:
     """Return the network's definition, its first weights, and what became of them."""
     recipe = beginning.recipe
-    if pretrained == SCRATCH:
+    entry = CATALOGUE.get(pretrained)
+    synthetic = entry is not None and entry.is_synthetic
+    # Images can begin volumes too, but as any large network does.
+    synthetic &= entry is not None and entry.dimensions == recipe.dimensions
+    if pretrained == SCRATCH or synthetic:
         shape = tuple(int(n) for n in samples.inputs.shape[2:])
         n_patients = len(np.unique(samples.patients))
+        depth = entry.depth if entry is not None else None
         definition, decision = scratch_definition(
-            recipe, shape, n_labels, options.flip, n_patients
+            recipe, shape, n_labels, options.flip, n_patients, depth
         )
         definition = with_head(definition, HEADS[options.head])
-        start = Start(SCRATCH, definition, values=_values(beginning))
-        return start, {}, _with_head(decision, options)
+        if not synthetic:
+            start = Start(SCRATCH, definition, values=_values(beginning))
+            return start, {}, _with_head(decision, options)
+        loaded = load_pretrained(pretrained, definition, progress=progress)
+        report = loaded.report.summary()
+        start = Start(pretrained, definition, report, _values(beginning), True)
+        decision = replace(decision, reason=f"begins as {pretrained}: {report}")
+        return start, _body(loaded.state), _with_head(decision, options)
     loaded = load_pretrained(
         pretrained,
         dimensions=recipe.dimensions,
@@ -131,15 +142,18 @@ def start_of(
         n_labels=n_labels,
         progress=progress,
     )
-    # A head of other labels is no start, even if their number is the same.
-    state = {k: v for k, v in loaded.state.items() if not k.startswith("fc.")}
     report = loaded.report.summary()
     # Reports and cards travel: folders, which may name people, stay here.
     shown = pretrained if pretrained in CATALOGUE else Path(pretrained).name
     decision = Decision("network", f"as {shown}", report)
     definition = with_head(loaded.definition, HEADS[options.head])
     start = Start(shown, definition, report, _values(beginning))
-    return start, state, _with_head(decision, options)
+    return start, _body(loaded.state), _with_head(decision, options)
+
+
+def _body(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Leave the head out: of other labels it is no start, even of as many."""
+    return {k: v for k, v in state.items() if not k.startswith("fc.")}
 
 
 def _with_head(decision: Decision, options: FinetuneOptions) -> Decision:

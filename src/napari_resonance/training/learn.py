@@ -114,8 +114,8 @@ def learn(
     device = device_for(around.device)
     probes: list[Probe] = []
     if options.unfreeze == "auto":
-        unfreeze, why = "all", "nothing of it was trained before"
-        if not start.scratch:
+        unfreeze, why = "all", "none of it knows real scans"
+        if not start.is_new:
             features = probe.stage_features(
                 network, training, device, around.progress, around.should_stop
             )

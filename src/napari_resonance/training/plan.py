@@ -67,6 +67,8 @@ class Start:
     values
         What the inputs hold: ``"mask"``, ``"ct"`` (a window of CT's own scale), or
         ``"other"``.
+    synthetic
+        Whether the weights know drawn pictures only.
 
     """
 
@@ -74,15 +76,26 @@ class Start:
     definition: Mapping[str, Any]
     report: str = ""
     values: str = "other"
+    synthetic: bool = False
 
     @property
     def scratch(self) -> bool:
         """Whether all weights are random."""
         return self.pretrained == SCRATCH
 
+    @property
+    def is_new(self) -> bool:
+        """Whether all of the network has yet to learn of real scans."""
+        return self.scratch or self.synthetic
+
 
 def scratch_definition(
-    recipe: Recipe, shape: tuple[int, ...], n_labels: int, flip: str, n_patients: int
+    recipe: Recipe,
+    shape: tuple[int, ...],
+    n_labels: int,
+    flip: str,
+    n_patients: int,
+    depth: int | None = None,
 ) -> tuple[dict[str, Any], Decision]:
     """Return a ResNet for inputs ``(C, *shape)``: a small one, for few patients.
 
@@ -98,12 +111,15 @@ def scratch_definition(
         Axes that may be mirrored.
     n_patients
         Of all labelled scans.
+    depth
+        Layers; if None, those that suit so many patients.
 
     """
     dimensions = len(shape)
     stem = _stem(shape)
     widths = (16, 32, 64, 128) if dimensions == 3 else (32, 64, 128, 256)
-    depth = next(d for most, d in _DEPTHS[dimensions] if n_patients < most)
+    if depth is None:
+        depth = next(d for most, d in _DEPTHS[dimensions] if n_patients < most)
     settings: dict[str, Any] = {"conv1_t_size": 3, **stem, "bias_downsample": False}
     axes = flip_axes(flip, dimensions)
     if axes:
@@ -173,11 +189,9 @@ def plan_training(
     batch = decided("batch", options.batch, *_batch(options, start, inputs.shape))
     automatic = _epochs(options, start, n, inputs.ndim)
     epochs = decided("epochs", options.epochs, *automatic)
-    from_scratch = "the usual peak for a small untrained network"
-    rate, why = (2e-3, from_scratch) if start.scratch else (1e-3, "of the head")
-    rate = decided("learning rate", options.rate, rate, why)
+    rate = decided("learning rate", options.rate, *_rate(start, inputs.ndim))
     decay, why = (
-        (1.0, "all of it is new") if start.scratch else (0.6, "early layers fit")
+        (1.0, "all of it has to learn") if start.is_new else (0.6, "early layers fit")
     )
     decay = decided("layer decay", options.layer_decay, decay, why)
     balance = decided("balance", options.balance, *_balance(targets))
@@ -201,7 +215,7 @@ def plan_training(
         patience=patience,
         unfreeze="all" if options.unfreeze == "auto" else options.unfreeze,
         augmentation=augmentation,
-        gradual=options.gradual and not start.scratch,
+        gradual=options.gradual and not start.is_new,
         precision=options.precision,
         deterministic=options.deterministic,
     )
@@ -227,7 +241,7 @@ def members_of(
         return options.members, Decision("members", options.members, "chosen")
     n, pixels = shape[0], int(np.prod(shape[2:]))
     wanted = int(PRESETS[options.preset]["members"])
-    if wanted > 1 and not start.scratch:
+    if wanted > 1 and not start.is_new:
         wanted, why = 1, "networks that begin with the same weights differ little"
     elif wanted > 1 and n > _MANY:
         wanted, why = 1, f"{n:,} training cases leave less to the seed, and take long"
@@ -237,6 +251,16 @@ def members_of(
     else:
         why = f"preset {options.preset!r}, {n:,} training cases"
     return wanted, Decision("members", wanted, why)
+
+
+def _rate(start: Start, ndim: int) -> tuple[float, str]:
+    if start.scratch:
+        return 2e-3, "the usual peak for a small untrained network"
+    if start.synthetic:
+        # Left-out images and volumes were answered best so, of four rates.
+        value = 1e-3 if ndim == 4 else 5e-4
+        return value, "of a small network that has seen drawn pictures"
+    return 1e-3, "of the head"
 
 
 def _averaging(steps: float, ndim: int) -> float:
@@ -268,7 +292,7 @@ def _epochs(
     options: FinetuneOptions, start: Start, n: int, ndim: int
 ) -> tuple[int, str]:
     base = int(PRESETS[options.preset]["epochs"])
-    if not start.scratch:
+    if not start.is_new:
         base = max(24, base // 2)  # it has learned most of it before
     if ndim == 4:
         base = _IMAGE_EPOCHS
