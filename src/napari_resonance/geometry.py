@@ -206,7 +206,7 @@ def resample(
     Parameters
     ----------
     array
-        Volume ``(i, j, k)``.
+        Volume ``(i, j, k)``, or ``(i, j, k, c)`` of several channels.
     affine
         Its affine to RAS+ mm.
     target
@@ -223,11 +223,16 @@ def resample(
     Returns
     -------
     ndarray
-        float32 of ``target.shape``.
+        float32 of ``target.shape``, with the channels of the volume last.
 
     """
     from scipy import ndimage
 
+    if array.ndim == 4:
+        parts = (array[..., c] for c in range(array.shape[3]))
+        how: dict[str, Any] = {"order": order, "antialias": antialias}
+        how["outside"] = outside
+        return np.stack([resample(p, affine, target, **how) for p in parts], axis=-1)
     matrix = np.linalg.inv(checked_affine(affine)) @ target.affine
     if order < 2:  # the filter before higher orders looks at the whole array
         shape = array.shape[0], array.shape[1], array.shape[2]

@@ -8,6 +8,44 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
+# Of one brightness (ITU-R BT.601), so that nothing but the hue tells them apart.
+_HUES = {"red": (190, 70, 95), "green": (60, 140, 64)}
+
+
+def colored(
+    label: str, seed: int, shape: tuple[int, int, int] = (24, 20, 1)
+) -> np.ndarray:
+    """Return a picture ``(i, j, k, 3)`` of 8 bits: a texture of one hue, dark edges."""
+    random = np.random.default_rng(seed)
+    texture = random.uniform(0.4, 1.2, size=(*shape, 1))
+    texture[:2] = texture[:, :2] = 0
+    return np.rint(texture * _HUES[label]).clip(0, 255).astype(np.uint8)
+
+
+def save_color(values: np.ndarray, path: Path) -> Path:
+    """Write ``(i, j, k, 3)`` as NIfTI RGB."""
+    rgb = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
+    voxels = np.ascontiguousarray(values).view(rgb)[..., 0]
+    nibabel.save(nibabel.Nifti1Image(voxels, np.diag([2, 2, 2, 1])), path)
+    return path
+
+
+def write_colored(
+    folder: Path, n: int = 32, *, shape: tuple[int, int, int] = (24, 20, 1)
+) -> Path:
+    """Write `n` colour scans, which only their hue tells apart; return the table."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = ["path,label,patient,split"]
+    for number in range(n):
+        label = ("red", "green")[number % 2]
+        name = f"scan{number:02}.nii.gz"
+        save_color(colored(label, number, shape), folder / name)
+        side = ("train", "train", "validation", "test")[number // 2 % 4]
+        rows.append(f"{name},{label},p{number},{side}")
+    table = folder / "labels.csv"
+    table.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return table
+
 
 def write_labelled(
     folder: Path, n: int = 24, *, sides: bool = True, flat: bool = False

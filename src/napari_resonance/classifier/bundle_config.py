@@ -231,7 +231,9 @@ def _data_format(
 
 def _channel_names(n_channels: int, recipe: Recipe) -> dict[str, str]:
     each = max(1, n_channels // recipe.n_scans)
-    names = [name for name in recipe.channels or ("image",) for _ in range(each)]
+    parts = ("red", "green", "blue") if recipe.color else ("",) * each
+    scans = recipe.channels or (("",) if recipe.color else ("image",))
+    names = [f"{scan} {part}".strip() for scan in scans for part in parts]
     return {str(n): name for n, name in enumerate(names)}
 
 

@@ -55,6 +55,14 @@ class Head(StrEnum):
     hidden = "hidden"
 
 
+class Color(StrEnum):
+    """What becomes of colour scans."""
+
+    auto = "auto"
+    keep = "keep"
+    brightness = "brightness"
+
+
 class Balance(StrEnum):
     """What is done about labels that are rare."""
 
@@ -123,6 +131,9 @@ def finetune(  # noqa: PLR0913, PLR0917 - one parameter an option
             metavar="AXES", help="Axes (of 'xyz') whose direction means nothing."
         ),
     ] = "",
+    color: Annotated[
+        Color, typer.Option(help="Of colour scans: kept, or brightness only.")
+    ] = Color.auto,
     shape: Annotated[
         str, typer.Option(metavar="X,Y[,Z]", help="Voxels of the network's input.")
     ] = "",
@@ -181,6 +192,7 @@ def finetune(  # noqa: PLR0913, PLR0917 - one parameter an option
         batch=batch,
         rate=rate,
         flip=flip,
+        color=color.value,
         shape=_shape(shape),
         folds=folds,
         keep_folds=keep_folds,

@@ -39,8 +39,10 @@ _ENOUGH_OVERLAP = 0.9
 _SAMPLES = 12  # points along each axis at which the overlap is measured
 
 
-def start_volume(scan: Scan, time: int = 0, part: Grid | None = None) -> Prepared:
-    """Return a scan's physical values, grey, finite, on orthogonal axes.
+def start_volume(
+    scan: Scan, time: int = 0, part: Grid | None = None, *, color: bool = False
+) -> Prepared:
+    """Return a scan's physical values, finite, on orthogonal axes.
 
     Parameters
     ----------
@@ -50,6 +52,8 @@ def start_volume(scan: Scan, time: int = 0, part: Grid | None = None) -> Prepare
         Which volume of a time series.
     part
         Only this part of ``geometry.orthogonal_grid(scan)``; None for all of it.
+    color
+        Keep the channels of a colour scan, instead of its brightness.
 
     Raises
     ------
@@ -59,20 +63,22 @@ def start_volume(scan: Scan, time: int = 0, part: Grid | None = None) -> Prepare
     """
     turn = _turning(scan, time)  # of all of it: a part has other ends
     scan = unshear(scan, part)
-    values, warnings = _grey(scan, time, turn)
+    values, warnings = _finite(scan, time, turn, color=color)
     return Prepared(values, scan.affine, scan.oriented, tuple(warnings))
 
 
-def keeps_stored(scan: Scan) -> bool:
+def keeps_stored(scan: Scan, *, color: bool = False) -> bool:
     """Tell whether the stored numbers may be resampled before they become values.
 
     Sums of whole numbers of up to 16 bits are exact in float32, and slope and intercept
-    commute with them. Large scans then never lie in memory as float32.
+    commute with them. Large scans then never lie in memory as float32. Of a colour scan
+    only where its `color` is kept: brightness is no sum of whole numbers.
     """
     stored = scan.voxels.dtype
     small = stored.kind in "iu" and stored.itemsize <= 2
     finite = np.isfinite([scan.slope, scan.intercept]).all()
-    return bool(small and finite and not scan.color and not is_sheared(scan.affine))
+    fits = color or not scan.color
+    return bool(small and finite and fits and not is_sheared(scan.affine))
 
 
 def stored_volume(scan: Scan, time: int = 0) -> Prepared:
@@ -94,13 +100,13 @@ def _time_warnings(scan: Scan, time: int) -> list[str]:
     return []
 
 
-def _grey(
-    scan: Scan, time: int, turn: float | None
+def _finite(
+    scan: Scan, time: int, turn: float | None, *, color: bool
 ) -> tuple[NDArray[np.float32], list[str]]:
     warnings: list[str] = []
     values = _turned(scan.values(time), turn)
-    if scan.color:
-        values = values @ _LUMA
+    if scan.color and not color:
+        values = brightness(values)
         warnings.append("colour was turned into brightness")
     # A mask of every scan would take a quarter of its memory.
     if not (np.isfinite(values.min()) and np.isfinite(values.max())):
@@ -114,6 +120,12 @@ def _grey(
             f"{share:.2g} % of the voxels are not finite; set to the lowest"
         )
     return values, warnings + _time_warnings(scan, time)
+
+
+def brightness(colors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the luma of red, green and blue, which are the last axis."""
+    result: NDArray[np.float32] = colors @ _LUMA
+    return result
 
 
 def _turning(scan: Scan, time: int) -> float | None:
@@ -151,6 +163,8 @@ def start_volumes(
     names: Sequence[str],
     time: int = 0,
     part: Grid | None = None,
+    *,
+    color: bool = False,
 ) -> list[Prepared]:
     """Return the physical values of several scans on the first one's grid.
 
@@ -165,6 +179,8 @@ def start_volumes(
         Which volume of the first, if that is a time series; of others the first.
     part
         Only this part of ``geometry.orthogonal_grid(scans[0])``; None for all of it.
+    color
+        Keep the channels of colour scans, instead of their brightness.
 
     Raises
     ------
@@ -172,11 +188,12 @@ def start_volumes(
         If a scan hardly overlaps the first, or they have no common place.
 
     """
-    first = start_volume(scans[0], time, part)
+    first = start_volume(scans[0], time, part, color=color)
     volumes = [first]
     for scan, name in zip(scans[1:], names[1:], strict=True):
         try:
-            volumes.append(_brought(scan, scans[0], first, (name, names[0])))
+            pair = (name, names[0])
+            volumes.append(_brought(scan, scans[0], first, pair, color=color))
         except PreprocessingError as error:
             error.source = error.source or (
                 str(scan.sources[0]) if scan.sources else None
@@ -186,11 +203,11 @@ def start_volumes(
 
 
 def _brought(
-    scan: Scan, leader: Scan, first: Prepared, names: tuple[str, str]
+    scan: Scan, leader: Scan, first: Prepared, names: tuple[str, str], *, color: bool
 ) -> Prepared:
     """Return a scan's values on the grid of a volume made of another scan."""
     notes = _agreement(scan, leader, names)
-    values, warnings = _grey(scan, 0, _turning(scan, 0))
+    values, warnings = _finite(scan, 0, _turning(scan, 0), color=color)
     same = Grid(scan.grid_shape, scan.affine).same_as(first.grid)
     if not same:
         outside = background(scan, values)
@@ -237,12 +254,15 @@ def overlap(grid: Grid, other: Grid) -> float:
     return float(inside.all(axis=1).mean())
 
 
-def background(scan: Scan, values: NDArray[np.float32] | None = None) -> float:
+def background(
+    scan: Scan, values: NDArray[np.float32] | None = None, *, color: bool = False
+) -> float:
     """Return what lies around the body: the lowest value, in CT at least air's.
 
-    CT scanners fill the corners outside their circle with less than air has.
+    CT scanners fill the corners outside their circle with less than air has. With
+    `color` it is the lowest value of all channels, else that of the brightness.
     """
     if values is None:
-        values = _grey(scan, 0, _turning(scan, 0))[0]
+        values = _finite(scan, 0, _turning(scan, 0), color=color)[0]
     lowest = float(values.min())
     return max(lowest, _AIR_HU) if scan.modality == "CT" else lowest

@@ -200,7 +200,8 @@ def head_crop(
         If there is no head: nothing above the threshold, or only specks.
 
     """
-    mask = head_mask(volume.values, threshold)
+    grey = volume.values if volume.values.ndim == 3 else volume.values.mean(axis=3)
+    mask = head_mask(grey, threshold)
     spacing = spacing_of(volume.affine)
     area_mm2 = mask.sum(axis=(0, 1)) * spacing[0] * spacing[1]
     # Ten square centimetres: a fiducial marker or a ghost above the head is smaller.

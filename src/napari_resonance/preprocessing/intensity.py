@@ -9,7 +9,25 @@ from numpy.typing import NDArray
 
 from napari_resonance.preprocessing.grid import Prepared
 
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Of red, green and blue in ImageNet's photographs, by torchvision."""
+
 _CONSTANT = "all voxels have the same value"
+
+
+def color(volume: Prepared) -> Prepared:
+    """Keep red, green and blue as three channels, of a colour scan.
+
+    The first step of a recipe that has it; without it colour is turned into brightness.
+    A grey scan is taken as red, green and blue alike. The steps that follow do the same
+    to all three channels.
+    """
+    values = volume.values
+    if values.ndim == 4:
+        return volume
+    alike = np.broadcast_to(values[..., None], (*values.shape, 3))
+    return volume.with_values(alike, "the scan is grey, and the model looks at colour")
 
 
 def ct_window(volume: Prepared, low: float, high: float) -> Prepared:
@@ -81,14 +99,22 @@ def foreground_ranks(
 
 def uint8_imagenet(
     volume: Prepared,
-    mean: Sequence[float] = (0.485, 0.456, 0.406),
-    std: Sequence[float] = (0.229, 0.224, 0.225),
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
 ) -> Prepared:
     """Round values in 0..1 to 8 bits and give them the statistics of ImageNet colours.
 
-    Makes three channels of one. Mean and standard deviation are those of torchvision's
-    ImageNet weights.
+    Makes three channels of one; red, green and blue (see `color`) get each their own.
+    Mean and standard deviation are those of torchvision's ImageNet weights.
     """
-    rounded = np.rint(np.clip(volume.values, 0, 1) * 255) / 255
-    channels = [(rounded - m) / s for m, s in zip(mean, std, strict=True)]
-    return volume.with_values(np.stack(channels, axis=-1).astype(np.float32))
+    values = volume.values if volume.values.ndim == 4 else volume.values[..., None]
+    rounded = np.rint(np.clip(values, 0, 1) * 255) / 255
+    result = (rounded - np.array(mean, np.float32)) / np.array(std, np.float32)
+    return volume.with_values(result.astype(np.float32))
+
+
+def imagenet_scales(
+    mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
+) -> tuple[tuple[float, float], ...]:
+    """Return what `uint8_imagenet` makes of 0, and how far from it of 1, by channel."""
+    return tuple((-m / s, 1 / s) for m, s in zip(mean, std, strict=True))

@@ -25,6 +25,9 @@ from napari_resonance.preprocessing.channels import (
 from napari_resonance.preprocessing.grid import Prepared
 from napari_resonance.scan import Scan
 
+COLOR = "color"
+"""The step that keeps red, green and blue. Versions that do not know it refuse it."""
+
 GEOMETRY_STEPS: dict[str, Callable[..., Prepared]] = {
     "orient": grid.orient,
     "resample_spacing": grid.resample_spacing,
@@ -34,6 +37,7 @@ GEOMETRY_STEPS: dict[str, Callable[..., Prepared]] = {
     region.STEP: region.marked_box,
 }
 INTENSITY_STEPS: dict[str, Callable[..., Prepared]] = {
+    COLOR: intensity.color,
     "ct_window": intensity.ct_window,
     "percentile": intensity.percentile,
     "zscore": intensity.zscore,
@@ -102,6 +106,8 @@ class Recipe:
             _check_step(name, arguments)
         if [name for name, _ in self.steps].count(region.STEP) > 1:
             raise PreprocessingError("a recipe has one 'box' at most")
+        if COLOR in [name for name, _ in self.steps[1:]]:
+            raise PreprocessingError(f"step {COLOR!r} comes first, and once")
         _check_channels(self.channels)
 
     @classmethod
@@ -143,8 +149,27 @@ class Recipe:
     @property
     def n_channels(self) -> int:
         """How many input channels the network is given."""
-        colours = any(name == "uint8_imagenet" for name, _ in self.steps)
-        return self.n_scans * (3 if colours else 1)
+        return self.n_scans * (3 if self.color or self.is_imagenet else 1)
+
+    @property
+    def color(self) -> bool:
+        """Whether the channels of a scan are its red, green and blue."""
+        return any(name == COLOR for name, _ in self.steps)
+
+    @property
+    def is_imagenet(self) -> bool:
+        """Whether the network is given the statistics of ImageNet's photographs."""
+        return any(name == "uint8_imagenet" for name, _ in self.steps)
+
+    @property
+    def color_scales(self) -> tuple[tuple[float, float], ...]:
+        """Black of each channel, and how far white is from it; empty without colour."""
+        if not self.color:
+            return ()
+        if self.is_imagenet:
+            settings = dict(self.steps)["uint8_imagenet"]
+            return intensity.imagenet_scales(**settings) * self.n_scans
+        return ((0.0, 1.0),) * self.n_channels
 
     @property
     def box(self) -> Mapping[str, Any] | None:
@@ -257,8 +282,9 @@ class Recipe:
     ) -> tuple[list[Prepared], Sequence[region.Step]]:
         """Return the channels, and the steps that are still to be done."""
         n_first = _first_resampling(self.steps)
-        if not n_first or len(scans) > 1 or not keeps_stored(scans[0]):
-            return start_volumes(scans, names, time), self.steps
+        color = self.color
+        if not n_first or len(scans) > 1 or not keeps_stored(scans[0], color=color):
+            return start_volumes(scans, names, time, color=color), self.steps
         volume = stored_volume(scans[0], time)
         for name, arguments in self.steps[:n_first]:
             volume = STEPS[name](volume, **arguments)
@@ -284,7 +310,7 @@ def _first_resampling(steps: Sequence[region.Step]) -> int:
     for n, (name, _) in enumerate(steps, 1):
         if name in ("resample_spacing", "resample_shape"):
             return n
-        if name != "orient":
+        if name not in (COLOR, "orient"):
             return 0
     return 0
 
@@ -332,7 +358,8 @@ def _one_volume(volumes: Sequence[Prepared], names: Sequence[str]) -> Prepared:
 def _check_step(name: str, arguments: Mapping[str, Any]) -> None:
     if name not in STEPS:
         raise PreprocessingError(
-            f"{name!r} is no preprocessing step", remedy=f"Known: {', '.join(STEPS)}"
+            f"{name!r} is no preprocessing step that this version knows",
+            remedy=f"Upgrade napari-resonance, or use one of: {', '.join(STEPS)}",
         )
     try:
         inspect.signature(STEPS[name]).bind(None, **arguments)

@@ -28,7 +28,7 @@ Step = tuple[str, Mapping[str, Any]]
 
 STEP = "box"
 # Steps that do to a part of a scan what they do to the whole of it.
-_LOCAL = ("orient", "resample_spacing", "resample_shape", "ct_window")
+_LOCAL = ("color", "orient", "resample_spacing", "resample_shape", "ct_window")
 
 
 def marked_box(
@@ -43,8 +43,9 @@ def marked_box(
     The place is ``center_mm`` of ``Recipe.apply``, in RAS+ mm; the middle of the box is
     the voxel nearest to it (between two voxels where the box has an even number). The
     box is parallel to the scan's own axes, and nothing is interpolated. Where all steps
-    before it do the same to a part as to the whole (``orient``, ``resample_spacing``,
-    ``resample_shape``, ``ct_window``), only that part of the scan is prepared.
+    before it do the same to a part as to the whole (``color``, ``orient``,
+    ``resample_spacing``, ``resample_shape``, ``ct_window``), only that part of the scan
+    is prepared.
 
     Parameters
     ----------
@@ -179,22 +180,23 @@ def begin(
     """
     at = [name for name, _ in steps].index(STEP)
     before, arguments = steps[:at], steps[at][1]
+    color = any(name == "color" for name, _ in steps)
     if any(name not in _LOCAL for name, _ in before):
-        volumes = _told(start_volumes(scans, names, time))
+        volumes = _told(start_volumes(scans, names, time, color=color))
         return [replace(v, center_mm=center) for v in volumes], steps
     base = orthogonal_grid(scans[0])
     grids = _grids(base, before, oriented=scans[0].oriented)
     size = arguments.get("shape"), arguments.get("size_mm")
     start, shape = _place(grids[-1], center, *size)
     parts = _parts(grids, start, shape)
-    volumes = _told(start_volumes(scans, names, time, parts[0]))
+    volumes = _told(start_volumes(scans, names, time, parts[0], color=color))
     result = []
     for volume, scan in zip(volumes, scans, strict=True):
         value = arguments.get("value")
         if value is None:
             value = 0.0
             if _leaves(grids[-1], start, shape):
-                value = _after(before, background(scan))
+                value = _after(before, background(scan, color=color))
         for (name, settings), part in zip(before, parts[1:], strict=True):
             volume = _done(volume, name, settings, part)  # noqa: PLW2901
         first = to_world(grids[-1].affine, start)
@@ -251,6 +253,8 @@ def _done(
         return grid.orient(volume, **arguments)
     if name == "ct_window":
         return intensity.ct_window(volume, **arguments)
+    if name == "color":
+        return intensity.color(volume)
     return grid.onto(volume, part, arguments.get("antialias", True))
 
 

@@ -311,8 +311,11 @@ def _edges(array: Array) -> Array:
     """Return the strength of the input's edges ``(x, y, z)``."""
     from scipy import ndimage
 
-    volume = as_volume(array[:, 0])
-    strength: Array = ndimage.gaussian_gradient_magnitude(volume, 1.0)
+    squares = (
+        ndimage.gaussian_gradient_magnitude(as_volume(array[:, c]), 1.0) ** 2
+        for c in range(array.shape[1])
+    )
+    strength: Array = np.sqrt(sum(squares))
     return strength
 
 

@@ -6,12 +6,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_resonance.export.atomic import replacing
 from napari_resonance.scoring.names import Shown
 
 if TYPE_CHECKING:
-    from napari_resonance.classifier.prediction import Saliency
+    from napari_resonance.classifier.prediction import Prediction, Saliency
     from napari_resonance.classifier.stages import Answer, PreparedCase
+    from napari_resonance.preprocessing import Recipe
     from napari_resonance.scan import Scan
     from napari_resonance.scoring.options import Scorer
 
@@ -60,7 +63,6 @@ def judged(
     drawn = None
     if maps and isinstance(scorer, Classifier):
         from napari_resonance.classifier.stages import Steps
-        from napari_resonance.export.picture import thumbnail
         from napari_resonance.progress import never, no_progress
         from napari_resonance.saliency.explain import ExplainOptions, with_map
 
@@ -68,7 +70,7 @@ def judged(
         asked = (case, answer, prediction)
         prediction = with_map(scorer, asked, ExplainOptions(), steps)
         if prediction.saliency is not None:
-            picture = thumbnail(_as_scan(case), prediction, _THUMBNAIL_PX)
+            picture = _picture(case, scorer.bundle.recipe, prediction)
             drawn = Drawn(prediction.saliency, picture)
     return replace(prediction, saliency=None).to_json(), drawn
 
@@ -112,12 +114,27 @@ class Maps:
         return {"saliency": f"{name}.nii.gz", "picture": f"{name}.png"}
 
 
-def _as_scan(case: PreparedCase) -> Scan:
-    """Return the first channel of what a network was given, as a scan."""
+def _picture(case: PreparedCase, recipe: Recipe, prediction: Prediction) -> bytes:
+    """Return a PNG of what a network was given of a case's first scan, with the map."""
+    from napari_resonance.export.picture import thumbnail
+
+    return thumbnail(_as_scan(case, recipe), prediction, _THUMBNAIL_PX)
+
+
+def _as_scan(case: PreparedCase, recipe: Recipe) -> Scan:
+    """Return the first channel of what a network was given, or its colours, as a scan.
+
+    Colours are brought back from the statistics of the network to 8 bits.
+    """
     from napari_resonance.scan import Scan
 
     array, grid = case.network_input.array, case.network_input.grid
     # Of a 2D network the slices are a batch: (slice, channel, row, column).
     flat = array.ndim == 4
-    voxels = array[:, 0].transpose(1, 2, 0) if flat else array[0, 0]
-    return Scan(voxels, grid.affine, oriented=case.scan.oriented)
+    values = array.transpose(2, 3, 0, 1) if flat else np.moveaxis(array[0], 0, -1)
+    if not recipe.color:
+        return Scan(values[..., 0], grid.affine, oriented=case.scan.oriented)
+    black, white = np.array(recipe.color_scales[:3], np.float32).T
+    shown = np.clip(255 * (values[..., :3] - black) / white, 0, 255)
+    voxels = np.rint(shown).astype(np.uint8)
+    return Scan(voxels, grid.affine, color=True, oriented=case.scan.oriented)

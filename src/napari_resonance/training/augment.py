@@ -6,7 +6,7 @@ Every draw comes from one generator, so that a step of a training can be repeate
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -42,6 +42,10 @@ class Augmentation:
         Largest shift of either end of the window of values, which is 0..1, as a share
         of its width: for CT, whose values have a scale of their own. Values that the
         window had clipped stay as they are clipped.
+    colors
+        Of channels that are red, green and blue, each one's black and how far its white
+        lies from it; empty where channels have nothing to do with each other. Colours
+        are changed together: no channel against another.
 
     """
 
@@ -54,17 +58,30 @@ class Augmentation:
     noise: float = 0.1
     coarsening: float = 1.5
     window: float = 0.0
+    colors: tuple[tuple[float, float], ...] = ()
 
     def __call__(self, images: Tensor, random: torch.Generator) -> Tensor:
         """Return a changed copy of a batch, on the device of `random`, float32."""
         # 16 bits do not suffice for places: matrices and grids would be all wrong.
         with torch.autocast(images.device.type, enabled=False):
             images = self.windowed(images.float(), random)
-            floor = images.flatten(2).amin(dim=2)
-            floor = floor.reshape(*floor.shape, *[1] * (images.ndim - 2))
-            # What comes in from outside is the background.
-            moved = self.moved(images - floor, random)
-            return self.shone(self.coarsened(moved, random), random) + floor
+            if not self.colors:
+                return self._changed(images, images.flatten(2).amin(dim=2), random)
+            scales = torch.tensor(self.colors, device=images.device).T
+            black, white = scales.reshape(2, -1, *[1] * (images.ndim - 2))
+            colors = (images - black) / white
+            darkest = colors.flatten(1).amin(dim=1, keepdim=True)
+            changed: Tensor = self._changed(colors, darkest, random) * white + black
+            return changed
+
+    def _changed(
+        self, images: Tensor, darkest: Tensor, random: torch.Generator
+    ) -> Tensor:
+        """Change images, of whose channels these are the darkest values."""
+        floor = darkest.reshape(*darkest.shape, *[1] * (images.ndim - 2))
+        # What comes in from outside is the background.
+        moved = self.moved(images - floor, random)
+        return self.shone(self.coarsened(moved, random), random) + floor
 
     def windowed(self, images: Tensor, random: torch.Generator) -> Tensor:
         """Look at images of values 0..1 through other windows."""
@@ -134,14 +151,15 @@ class Augmentation:
     def times(self, factor: float) -> Augmentation:
         """Return the same changes, stronger or weaker."""
         strengths = asdict(self)
-        del strengths["flip_axes"]
+        del strengths["flip_axes"], strengths["colors"]
         coarsening = 1 + factor * (strengths.pop("coarsening") - 1)
         changed = {name: factor * value for name, value in strengths.items()}
-        return Augmentation(self.flip_axes, coarsening=coarsening, **changed)
+        return replace(self, coarsening=coarsening, **changed)
 
     def to_json(self) -> dict[str, Any]:
         """Return the strengths by name."""
-        return asdict(self) | {"flip_axes": list(self.flip_axes)}
+        lists = {"flip_axes": list(self.flip_axes), "colors": list(self.colors)}
+        return asdict(self) | lists
 
 
 def generator(

@@ -22,6 +22,7 @@ from napari_resonance.errors import TrainingError
 from napari_resonance.preprocessing import Recipe
 from napari_resonance.progress import Progress
 from napari_resonance.training.cases import LabelledSet
+from napari_resonance.training.color import as_before
 from napari_resonance.training.options import HEADS, SCRATCH, Decision, FinetuneOptions
 from napari_resonance.training.plan import Start, scratch_definition
 from napari_resonance.training.survey import WHITE, Survey, automatic_recipe, survey
@@ -52,7 +53,8 @@ def choose_recipe(
         If the weights are of no use for the scans, or an axis to be mirrored is none.
 
     """
-    bundle, before = _bundle(pretrained)  # which may be refused: before all scans
+    before = _before(pretrained)  # which may be refused: before all scans
+    bundle = before.bundle
     found = survey(labelled.cases)
     if bundle is not None and options.shape is None:
         recipe = bundle.recipe
@@ -60,33 +62,56 @@ def choose_recipe(
         fits &= found.regions == recipe.needs_center or (
             found.regions and recipe.box is not None
         )
+        fits &= options.color in ("auto", "keep" if recipe.color else "brightness")
         if fits:
             _check_flip(options, recipe)
             name = f"recipe of {bundle.card.name}"
             why = "the pretrained network expects its inputs so"
-            return Beginning(recipe, found, bundle, [Decision("recipe", name, why)])
-    recipe, decisions = automatic_recipe(found, options)
-    _check_dimensions(pretrained, before, recipe)
+            decisions = [Decision("recipe", name, why)]
+            if any(found.colored):
+                decisions.append(as_before(recipe))
+            return Beginning(recipe, found, bundle, decisions)
+    recipe, decisions = automatic_recipe(
+        found, options, before.channels, is_imagenet=before.is_imagenet
+    )
+    _check_dimensions(pretrained, before.dimensions, recipe)
     _check_flip(options, recipe)
     return Beginning(recipe, found, bundle, decisions)
 
 
-def _bundle(pretrained: str) -> tuple[Bundle | None, int]:
-    """Return the classifier to begin from, if it is one, and its network's dimensions.
+class _Before(NamedTuple):
+    """What a network was before: the classifier, if it is one, and its input."""
 
-    Files are read once here: whoever gave the wrong one does not wait for the scans.
+    bundle: Bundle | None
+    dimensions: int
+    channels: int | None = None
+    is_imagenet: bool = False
+
+
+def _before(pretrained: str) -> _Before:
+    """Return what a training begins from.
+
+    Files are read once here: whoever gave the wrong one does not wait for the scans. 2D
+    networks of three channels come from photographs, and expect ImageNet's statistics.
     """
     if pretrained == SCRATCH:
-        return None, 2  # fits all
+        return _Before(None, 2)  # fits all
     if pretrained in CATALOGUE:
-        return None, CATALOGUE[pretrained].dimensions
+        entry = CATALOGUE[pretrained]
+        dimensions, channels = entry.dimensions, entry.channels
+        return _Before(None, dimensions, channels, (dimensions, channels) == (2, 3))
     embedded = {bundle.card.name: bundle for bundle in list_models()}
     bundle = embedded.get(pretrained)
     if bundle is None and (Path(pretrained) / METADATA).is_file():
         bundle = load_bundle(pretrained)
     if bundle is not None:
-        return bundle, bundle.recipe.dimensions
-    return None, int(load_pretrained(pretrained).definition["spatial_dims"])
+        recipe = bundle.recipe
+        channels = recipe.n_channels
+        return _Before(bundle, recipe.dimensions, channels, recipe.is_imagenet)
+    definition = load_pretrained(pretrained).definition
+    dimensions = int(definition["spatial_dims"])
+    channels = int(definition["n_input_channels"])
+    return _Before(None, dimensions, channels, (dimensions, channels) == (2, 3))
 
 
 def _check_flip(options: FinetuneOptions, recipe: Recipe) -> None:
@@ -127,12 +152,13 @@ def start_of(
             recipe, shape, n_labels, options.flip, n_patients, depth
         )
         definition = with_head(definition, HEADS[options.head])
+        values, colors = _values(beginning), recipe.color_scales
         if not synthetic:
-            start = Start(SCRATCH, definition, values=_values(beginning))
+            start = Start(SCRATCH, definition, values=values, colors=colors)
             return start, {}, _with_head(decision, options)
         loaded = load_pretrained(pretrained, definition, progress=progress)
         report = loaded.report.summary()
-        start = Start(pretrained, definition, report, _values(beginning), True)
+        start = Start(pretrained, definition, report, values, True, colors)
         decision = replace(decision, reason=f"begins as {pretrained}: {report}")
         return start, _body(loaded.state), _with_head(decision, options)
     loaded = load_pretrained(
@@ -147,7 +173,8 @@ def start_of(
     shown = pretrained if pretrained in CATALOGUE else Path(pretrained).name
     decision = Decision("network", f"as {shown}", report)
     definition = with_head(loaded.definition, HEADS[options.head])
-    start = Start(shown, definition, report, _values(beginning))
+    colors = recipe.color_scales
+    start = Start(shown, definition, report, _values(beginning), colors=colors)
     return start, _body(loaded.state), _with_head(decision, options)
 
 
@@ -168,7 +195,7 @@ def _with_head(decision: Decision, options: FinetuneOptions) -> Decision:
 
 def _values(beginning: Beginning) -> str:
     """Tell what the network will see: masks, a window of CT, or something else."""
-    if beginning.found.are_masks:
+    if beginning.found.are_masks and not beginning.recipe.color:
         return "mask"
     windows = [a for name, a in beginning.recipe.steps if name == "ct_window"]
     # A picture of 8 bits as it is has no scale of its own.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_resonance.export.atomic import replacing
 from napari_resonance.training.augment import Augmentation, generator
@@ -34,13 +36,9 @@ def write_contact_sheet(
     figure = Figure(figsize=(1.5 * len(views), 1.6 * len(rows)), layout="constrained")
     axes = figure.subplots(len(rows), len(views), squeeze=False)
     for n, row in enumerate(rows):
-        low, high = float(images[n].min()), float(images[n].max())
         for column, view in enumerate(views):
-            plane = view[n, 0].numpy()
-            if plane.ndim == 3:
-                plane = plane[:, :, plane.shape[2] // 2].T[::-1]
             place = axes[n, column]
-            place.imshow(plane, cmap="gray", vmin=low, vmax=max(high, low + 1e-6))
+            _draw(place, view[n].numpy(), images[n].numpy(), augmentation.colors)
             place.set_axis_off()
             if column == 0:
                 place.set_title(labels[samples.targets[row]], fontsize=8)
@@ -49,6 +47,28 @@ def write_contact_sheet(
     with replacing(path) as draft:
         figure.savefig(draft, dpi=80, format="png")
     return path
+
+
+def _draw(
+    place: Any,
+    image: NDArray[np.float32],
+    plain: NDArray[np.float32],
+    colors: tuple[tuple[float, float], ...],
+) -> None:
+    """Draw the first scan of an input ``(C, *spatial)``, in colour or on a grey scale.
+
+    The scale is that of the input as it is; black and white of `colors` are known.
+    """
+    planes = image[:, :, :, image.shape[3] // 2] if image.ndim == 4 else image
+    if image.ndim == 4:
+        planes = planes.transpose(0, 2, 1)[:, ::-1]
+    if colors:
+        black, white = np.array(colors[:3], np.float32).T[..., None, None]
+        rgb = (planes[:3] - black) / white
+        place.imshow(np.clip(rgb.transpose(1, 2, 0), 0, 1))
+        return
+    low, high = float(plain.min()), float(plain.max())
+    place.imshow(planes[0], cmap="gray", vmin=low, vmax=max(high, low + 1e-6))
 
 
 def _spread(targets: np.ndarray) -> np.ndarray:

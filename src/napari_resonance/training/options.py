@@ -38,6 +38,9 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 """Epochs of an untrained network for volumes, networks that answer together, most
 voxels of an input, and views of each case for a frozen network."""
 
+COLOR = ("auto", "keep", "brightness")
+"""What may be made of colour scans."""
+
 UNFREEZE = ("auto", "head", "layer4", "layer3", "layer2", "layer1", "all")
 """What may be asked to learn: the named stage and all that follows it."""
 
@@ -91,6 +94,9 @@ class FinetuneOptions:
     flip
         Axes that may be mirrored without a change of the label: letters of ``xyz``,
         where x is left and right.
+    color
+        ``"keep"`` the red, green and blue of colour scans as input channels, or reduce
+        them to ``"brightness"``; ``"auto"`` keeps them where all scans show colour.
     shape
         Voxels of the network's input, instead of what the scans suggest.
     folds
@@ -133,6 +139,7 @@ class FinetuneOptions:
     rate: float | None = None
     layer_decay: float | None = None
     flip: str = ""
+    color: str = "auto"
     shape: tuple[int, ...] | None = None
     folds: int = 0
     keep_folds: bool = False
@@ -165,6 +172,7 @@ class FinetuneOptions:
         _one_of("preset", self.preset, tuple(PRESETS))
         _one_of("unfreeze", self.unfreeze, UNFREEZE)
         _one_of("head", self.head, tuple(HEADS))
+        _one_of("color", self.color, COLOR)
         _one_of("balance", self.balance, ("auto", "none", "weights", "sampling"))
         _one_of("precision", self.precision, PRECISIONS)
         _one_of("schedule", self.schedule, ("onecycle", "cosine"))

@@ -69,6 +69,8 @@ class Start:
         ``"other"``.
     synthetic
         Whether the weights know drawn pictures only.
+    colors
+        Black and white of each channel of colour inputs, see ``Recipe.color_scales``.
 
     """
 
@@ -77,6 +79,7 @@ class Start:
     report: str = ""
     values: str = "other"
     synthetic: bool = False
+    colors: tuple[tuple[float, float], ...] = ()
 
     @property
     def scratch(self) -> bool:
@@ -319,7 +322,7 @@ def augmentation_of(
     axes = flip_axes(options.flip, inputs.ndim - 2)
     some = np.asarray(inputs[np.arange(0, len(inputs), max(1, len(inputs) // 8))])
     flips = f"flips along {options.flip}" if axes else "no flips (left is not right)"
-    plain = Augmentation(flip_axes=axes)
+    plain = Augmentation(flip_axes=axes, colors=start.colors)
     # Interpolated, masks have values in between and are masks still.
     if start.values == "mask" or len(np.unique(some)) <= 2:
         still = replace(
@@ -344,4 +347,7 @@ def augmentation_of(
         why = "CT has a scale of its own, and is looked at through many windows"
         return changed, Decision("augmentation", text, why)
     text = f"{flips}, rotation, scale, shift, bias field, gamma, noise, resolution"
-    return plain, Decision("augmentation", text, "the default")
+    why = "the default"
+    if start.colors:
+        why += "; shading and gamma are the same for red, green and blue"
+    return plain, Decision("augmentation", text, why)

@@ -12,8 +12,10 @@ import numpy as np
 from napari_resonance.errors import PreprocessingError, ResonanceError, TrainingError
 from napari_resonance.geometry import spacing_of
 from napari_resonance.preprocessing import Recipe
+from napari_resonance.preprocessing.channels import brightness
 from napari_resonance.reading import read_scan
 from napari_resonance.training.cases import Case
+from napari_resonance.training.color import color_decision, is_colored
 from napari_resonance.training.options import PRESETS, Decision, FinetuneOptions
 
 _LOOKED_AT = 24
@@ -36,11 +38,15 @@ class Survey:
     oriented
         Whether all of them know their orientation.
     values
-        A sample of physical values of all of them.
+        A sample of physical values of all of them, of colour scans their brightness.
     n_scans
         Scans of one case.
     regions
         Whether the cases are regions.
+    colored
+        Whether each scan shows colour, see `color.is_colored`.
+    colors
+        A sample of the values of red, green and blue of all colour scans.
 
     """
 
@@ -51,6 +57,8 @@ class Survey:
     values: Any
     n_scans: int
     regions: bool
+    colored: tuple[bool | None, ...] = ()
+    colors: Any = ()
 
     @property
     def are_masks(self) -> bool:
@@ -69,13 +77,16 @@ def survey(cases: Sequence[Case]) -> Survey:
     """
     step = max(1, len(cases) // _LOOKED_AT)
     plain = Recipe(3, (("orient", {"code": "RAS"}),))
+    in_color = Recipe(3, (("color", {}), *plain.steps))
     shapes, spacings, values = [], [], []
+    colored: list[bool | None] = []
+    colors: list[Any] = [np.zeros(0, np.float32)]
     modalities, oriented = set(), True
     damaged: list[tuple[str, str]] = []
     for case in cases[::step]:
         try:
             scan = read_scan(case.paths[0])
-            volume = plain.apply(scan)
+            volume = (in_color if scan.color else plain).apply(scan)
         except ResonanceError as error:
             # Named and counted when the inputs are prepared.
             damaged.append((case.source, error.message))
@@ -84,8 +95,11 @@ def survey(cases: Sequence[Case]) -> Survey:
         spacings.append(spacing_of(volume.grid.affine))
         modalities.add(scan.modality)
         oriented &= scan.oriented
-        flat = volume.array.ravel()
-        values.append(flat[:: max(1, flat.size // 20_000)])
+        flat = volume.array.reshape(len(volume.array[0]), -1).T
+        flat = flat[:: max(1, len(flat) // 20_000)]
+        values.append(brightness(flat) if scan.color else flat[:, 0])
+        colored.append(is_colored(flat) if scan.color else False)
+        colors.append(flat.ravel() if scan.color else colors[0])
     if not shapes:
         source, why = damaged[0]
         raise TrainingError(
@@ -102,29 +116,56 @@ def survey(cases: Sequence[Case]) -> Survey:
         np.concatenate(values),
         len(cases[0].paths),
         cases[0].center_mm is not None,
+        tuple(colored),
+        np.concatenate(colors),
     )
 
 
 def automatic_recipe(
-    found: Survey, options: FinetuneOptions
+    found: Survey,
+    options: FinetuneOptions,
+    channels: int | None = None,
+    *,
+    is_imagenet: bool = False,
 ) -> tuple[Recipe, list[Decision]]:
-    """Return the recipe that suits the scans, and why."""
+    """Return the recipe that suits the scans, and why.
+
+    Parameters
+    ----------
+    found, options
+        What the scans are like, and what was chosen.
+    channels
+        Input channels of the pretrained network; None without one.
+    is_imagenet
+        Whether that expects colours with the statistics of ImageNet's.
+
+    """
     decisions = []
     images = all(shape[2] == 1 for shape in found.shapes)
     dimensions = 2 if images else 3
     why = "all scans have one slice" if images else "the scans are volumes"
     decisions.append(Decision("dimensions", dimensions, why))
     steps: list[tuple[str, dict[str, Any]]] = [("orient", {"code": "RAS"})]
+    color, why_color = color_decision(found.colored, options.color, channels)
+    if why_color is not None:
+        decisions.append(why_color)
     geometry, decision = _geometry(found, options, dimensions)
     steps += geometry
     decisions.append(decision)
-    name, arguments, decision = _intensity(found, dimensions)
+    intensity = _of_colors if color and len(found.colors) else _intensity
+    name, arguments, decision = intensity(found, dimensions)
     steps.append((name, arguments))
     decisions.append(decision)
-    channels: tuple[str, ...] = ()
+    if color:
+        steps.insert(0, ("color", {}))
+    if color and is_imagenet:
+        steps.append(("uint8_imagenet", {}))
+        text = "ImageNet's mean and deviation of red, green and blue"
+        decisions.append(Decision("statistics", text, "as the pretrained network had"))
+    names: tuple[str, ...] = ()
     if found.n_scans > 1:
-        channels = tuple(f"channel {n + 1}" for n in range(found.n_scans))
-    return Recipe(dimensions, tuple(steps), channels), decisions
+        names = tuple(f"channel {n + 1}" for n in range(found.n_scans))
+    return Recipe(dimensions, tuple(steps), names), decisions
 
 
 def _geometry(
@@ -204,6 +245,18 @@ def _kept(
     )
 
 
+def _of_colors(found: Survey, dimensions: int) -> tuple[str, dict[str, Any], Decision]:
+    """Return the scale of colours, the same for red, green and blue."""
+    values = found.colors
+    if values.min() >= 0 and values.max() <= WHITE and _whole(values):
+        why = "colours of 8 bits are kept as they are"
+        decision = Decision("intensity", f"0 to {WHITE}", why)
+        return "ct_window", {"low": 0, "high": WHITE}, decision
+    why = "colours of more than 8 bits; red, green and blue together"
+    text = "0.5th to 99.5th percentile of each scan to 0..1"
+    return "percentile", {}, Decision("intensity", text, why)
+
+
 def _intensity(found: Survey, dimensions: int) -> tuple[str, dict[str, Any], Decision]:
     values = found.values
     if found.are_masks:
@@ -239,8 +292,11 @@ def _are_pictures(found: Survey) -> bool:
     values = found.values
     if set(found.modalities) & {"MR", "PT", "NM"}:
         return False
-    whole = bool((values == np.rint(values)).all())
-    return whole and values.min() >= 0 and 0.8 * WHITE <= values.max() <= WHITE
+    return _whole(values) and values.min() >= 0 and 0.8 * WHITE <= values.max() <= WHITE
+
+
+def _whole(values: Any) -> bool:
+    return bool((values == np.rint(values)).all())
 
 
 def _times(numbers: Any) -> str:
