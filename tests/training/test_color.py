@@ -188,24 +188,29 @@ def test_blank_pictures_do_not_count():
 
 @pytest.mark.parametrize("scales", [((0.0, 1.0),) * 3, imagenet_scales()])
 def test_augmentation_changes_colours_together(scales):
-    """Of a hue, lighter and darker: no channel may overtake or drift from another."""
+    """One curve for red, green and blue of an image, whatever the range of each is."""
     random = np.random.default_rng(0)
-    hue = np.array([0.9, 0.5, 0.25], np.float32)[:, None, None]
-    texture = random.uniform(0.5, 1, (8, 1, 24, 20)).astype(np.float32)
-    texture[:, :, :2] = 0
+    low = np.array([0.5, 0.2, 0.1], np.float32)[:, None, None]
+    rgb = low + random.uniform(0, 0.4, (8, 3, 24, 20)).astype(np.float32)
     black, white = np.array(scales, np.float32).T[..., None, None]
-    images = torch.from_numpy(texture * hue * white + black)
-    plain = Augmentation(noise=0, colors=scales).times(1.5)
-    changed = (plain(images, generator(0, 0, 0, 0)).numpy() - black) / white
-    bright = changed[:, 0] > 0.2
-    red, green, blue = changed.transpose(1, 0, 2, 3)
-    assert (red[bright] > green[bright]).all()
-    assert (green[bright] > blue[bright]).all()
-    assert np.abs(changed.min(axis=(1, 2, 3))).max() < 1e-5  # what comes in is black
-    assert np.ptp(changed[..., :2, :], axis=1).max() < 1.0
-    still = Augmentation((), 0, 0, 0, 0, 0, 0, 1, colors=scales)
-    same = still(images, generator(0, 0, 0, 0))
-    torch.testing.assert_close(same, images, atol=1e-5, rtol=0)
+    images = torch.from_numpy(rgb * white + black)
+    gamma = Augmentation(
+        (), 0, 0, 0, bias=0, gamma=0.4, noise=0, coarsening=1, colors=scales
+    )
+    changed = (gamma(images, generator(0, 0, 0, 0)).numpy() - black) / white
+    assert np.abs(changed - rgb).max() > 0.05
+    for before, after in zip(rgb, changed, strict=True):
+        order = np.argsort(before.ravel())
+        assert np.diff(after.ravel()[order]).min() > -1e-4
+    shift = Augmentation(
+        (), 0, 0, 0.4, bias=0, gamma=0, noise=0, coarsening=1, colors=scales
+    )
+    moved = (shift(images, generator(0, 0, 0, 0)).numpy() - black) / white
+    came_in = np.ptp(moved, axis=1) < 1e-5
+    assert came_in.mean() > 0.1
+    darkest = rgb.min(axis=(1, 2, 3))
+    for image, new, dark in zip(moved, came_in, darkest, strict=True):
+        np.testing.assert_allclose(image[:, new], dark, atol=1e-5)
 
 
 def test_without_colours_nothing_of_the_augmentation_changes():
