@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -20,6 +21,8 @@ from napari_resonance.classifier.importing import (
 from napari_resonance.classifier.predict import load_classifier
 from napari_resonance.errors import ModelError, PreprocessingError
 from napari_resonance.preprocessing import Recipe
+from napari_resonance.preprocessing.intensity import IMAGENET_MEAN, IMAGENET_STD
+from napari_resonance.scan import Scan
 
 LABELS = ("benign", "malignant")
 GREY = Recipe.from_json(
@@ -66,6 +69,25 @@ def test_the_bundle_answers_as_the_network_did(tmp_path, weights):
         atol=1e-4,
     )
     assert not prediction.sure
+
+
+def test_a_network_of_colour_photographs_answers_as_it_did(tmp_path, weights):
+    network, path = weights
+    recipe = Recipe(2, (("color", {}), ("ct_window", {"low": 0, "high": 255})))
+    recipe = Recipe(2, (*recipe.steps, ("uint8_imagenet", {})))
+    bundle, report = import_weights(path, tmp_path / "mine", complete(recipe=recipe))
+    assert not report.adapted
+    # A picture as Pillow opens it, prepared as torchvision's transforms do.
+    picture = np.random.default_rng(0).integers(0, 256, (48, 56, 3)).astype(np.uint8)
+    scan = Scan(picture.transpose(1, 0, 2)[:, :, None], np.eye(4), color=True)
+    mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
+    image = (torch.from_numpy(picture).float() / 255 - mean) / std
+    with torch.no_grad():
+        wanted = network(image.permute(2, 0, 1)[None])[0]
+    found = load_classifier(bundle.path).classify(scan)
+    assert found.warnings == ()
+    logits = torch.tensor(list(found.logits), dtype=torch.float32)
+    torch.testing.assert_close(logits, wanted, rtol=1e-3, atol=1e-4)
 
 
 def test_a_grey_recipe_gets_summed_weights(tmp_path, weights):

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.bundles import tiny_card, tiny_definition
+from support.bundles import tiny_bundle, tiny_card, tiny_definition
+from support.labelled import colored, save_color
 from support.monai_run import run_monai
 from support.phantoms import phantom, write_dicom_series, write_nifti
 
@@ -47,6 +48,15 @@ def test_monai_takes_a_dicom_folder(saved, tmp_path):
     scan = write_dicom_series(phantom("oblique")[0], tmp_path / "series")
     theirs = _run_monai(saved, scan, tmp_path)
     assert theirs == pytest.approx(_our_probabilities(saved, scan), abs=1e-4)
+
+
+def test_monai_sees_the_colours_too(tmp_path):
+    bundle = tiny_bundle(tmp_path / "colour", dimensions=2, color=True)
+    scan = save_color(colored("red", 0), tmp_path / "scan.nii.gz")
+    theirs = _run_monai(bundle, scan, tmp_path)
+    assert theirs == pytest.approx(_our_probabilities(bundle, scan), abs=1e-4)
+    other = save_color(colored("green", 0), tmp_path / "other.nii.gz")
+    assert _our_probabilities(bundle, other) != pytest.approx(theirs, abs=1e-3)
 
 
 STOCK = {

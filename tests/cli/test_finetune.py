@@ -6,7 +6,7 @@ import shutil
 import nibabel
 import numpy as np
 import pytest
-from support.labelled import write_labelled
+from support.labelled import write_colored, write_labelled
 
 from napari_resonance.cli import main
 
@@ -42,6 +42,23 @@ def test_from_labels_to_a_model_that_classifies(tmp_path, capsys):
     )
     assert code == 0
     assert json.loads(printed.out)["results"][0]["label"] in {"cube", "none"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "value"),
+    [((), "red, green and blue"), (("--color", "brightness"), "brightness only")],
+)
+def test_what_becomes_of_colour_is_told(tmp_path, capsys, asked, value):
+    labels = write_colored(tmp_path / "set", 16)
+    options = ("--preset", "quick", "--epochs", 1, "--device", "cpu", *asked)
+    code, printed = run(
+        capsys, "finetune", labels, "--out", tmp_path / "m", *options, "--json"
+    )
+    assert code == 0
+    decisions = json.loads(printed.out)["decisions"]
+    assert {d["name"]: d["value"] for d in decisions}["colour"] == value
+    warned = "16 of 16 cases: colour was turned into brightness" in printed.err
+    assert warned == bool(asked)
 
 
 def test_a_table_for_people(tmp_path, capsys):

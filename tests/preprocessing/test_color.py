@@ -76,7 +76,19 @@ def test_stored_numbers_of_16_bits_are_prepared_as_their_values_are():
     values = Scan(stored.voxels.astype(np.float32), stored.affine, color=True)
     steps = [COLOR, ORIENT, {"step": "resample_shape", "shape": [9, 7, None]}]
     one, other = (recipe(*steps, dimensions=2).apply(s) for s in (stored, values))
-    np.testing.assert_allclose(one.array, other.array, rtol=1e-5)
+    np.testing.assert_allclose(one.array, other.array * 255 / 65535, rtol=1e-5)
+
+
+@pytest.mark.parametrize("meta", [{}, {"bits_stored": 12}])
+@pytest.mark.parametrize("first", [ORIENT, {"step": "ct_window", "low": 0, "high": 1}])
+def test_colours_of_more_bits_are_those_of_eight(meta, first):
+    scan = photograph()
+    white = 2 ** meta.get("bits_stored", 16) - 1
+    wide = np.rint(scan.voxels.astype(float) / 255 * white).astype(np.uint16)
+    deep = Scan(wide, scan.affine, color=True, meta=meta)
+    steps = [first, {"step": "resample_shape", "shape": [9, 7, None]}]
+    one, other = (recipe(COLOR, *steps, dimensions=2).apply(s) for s in (scan, deep))
+    np.testing.assert_allclose(one.array, other.array, atol=0.05)
 
 
 def test_a_region_at_the_edge_is_filled_alike_whether_all_is_prepared_or_not():

@@ -3,11 +3,15 @@
 import csv
 import re
 import shutil
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+from PIL import Image
 from support.browser import browser
+from support.bundles import tiny_bundle
+from support.labelled import colored, save_color
 
 from napari_resonance import ScoreOptions, load_classifier, read_scan, score
 from napari_resonance.samples import sample_path
@@ -85,6 +89,28 @@ def test_no_map_is_made_unless_it_is_asked_for(studies, mapped, tmp_path):
     rows, summary = scored(studies, tmp_path / "out")
     assert summary.resumed == 0
     assert all(row["picture"] for row in rows)
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_a_model_of_colours_is_shown_colours(tmp_path, dimensions):
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for label in ("red", "green"):
+        save_color(colored(label, 0, (40, 36, 20)), folder / f"{label}.nii.gz")
+    model = tiny_bundle(tmp_path / "m", dimensions=dimensions, modality=(), color=True)
+    options = ScoreOptions(device="cpu", maps=True, readers=0, identifiers=True)
+    score(folder, str(model), out=tmp_path / "out", options=options)
+    with open(tmp_path / "out/scores.csv", newline="", encoding="utf-8") as file:
+        rows = {row["source"]: row for row in csv.DictReader(file)}
+    assert len(rows) == 2
+    greens = {}
+    for label, row in ((Path(name).name[:3], row) for name, row in rows.items()):
+        assert "brightness" not in row["warnings"]
+        picture = np.asarray(Image.open(tmp_path / "out" / row["picture"])).astype(int)
+        greens[label] = (picture[..., 1] > picture[..., 0] + 10).mean()
+    # The map laid over it is orange, and nowhere green.
+    assert greens["gre"] > 0.02
+    assert greens["red"] == 0
 
 
 def test_a_browser_shows_the_thumbnails(mapped, tmp_path):

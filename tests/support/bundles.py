@@ -28,14 +28,16 @@ def tiny_bundle(
     convert: bool = False,
     first_steps: tuple[dict[str, Any], ...] = (),
     channels: tuple[str, ...] = (),
+    color: bool = False,
     network: Mapping[str, Any] | None = None,
     members: int = 1,
 ) -> Path:
     """Save a ResNet of depth 10 with seeded random weights; return its folder.
 
     It takes any scan, prepared on 33³ voxels (33² for each slice), and is never sure.
-    `first_steps` come before those (``box``); `channels` makes it take several scans;
-    `network` changes its definition. Of several `members` each is another network.
+    `first_steps` come before those (``box``); `channels` makes it take several scans,
+    `color` the red, green and blue of each; `network` changes its definition. Of
+    several `members` each is another network.
     """
     import torch
 
@@ -43,7 +45,7 @@ def tiny_bundle(
 
     torch.manual_seed(0)
     definition = tiny_definition(dimensions, len(labels))
-    definition["n_input_channels"] = max(1, len(channels))
+    definition["n_input_channels"] = max(1, len(channels)) * (3 if color else 1)
     definition |= dict(network or {})
     shape = [33, 33, 33 if dimensions == 3 else None]
     steps = [
@@ -52,6 +54,8 @@ def tiny_bundle(
         {"step": "resample_shape", "shape": shape},
         {"step": "percentile"},
     ]
+    if color:
+        steps = [{"step": "color"}, *steps]
     data = {"dimensions": dimensions, "steps": steps, "channels": list(channels)}
     recipe = Recipe.from_json(data)
     networks = [_settled(build_resnet(definition)) for _ in range(members)]

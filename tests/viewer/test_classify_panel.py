@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QApplication
+from support.bundles import tiny_bundle
 from support.panels import (
     TIMEOUT,
     SlowWork,
@@ -24,8 +25,10 @@ from support.panels import (
 from support.phantoms import phantom
 
 from napari_resonance.classifier.bundle import load_bundle
+from napari_resonance.classifier.predict import load_classifier
 from napari_resonance.errors import UnsuitableScanError
 from napari_resonance.geometry import to_world
+from napari_resonance.scan import Scan
 from napari_resonance.viewer import classify_panel
 from napari_resonance.viewer.attach import attach
 from napari_resonance.viewer.classification import classified
@@ -76,6 +79,27 @@ def test_the_button_leads_to_answer_and_map(
     step = np.abs(np.diag(np.asarray(image.affine))[:3])
     assert (np.abs(np.array(viewer.dims.point) - there) <= step).all()
     assert viewer.layers.selection.active is image
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_model_of_colours_is_asked_about_a_photograph(
+    viewer: Any, panel: Any, qtbot: Any, tmp_path: Path, plain: bool
+) -> None:
+    folder = tiny_bundle(tmp_path / "m", dimensions=2, color=True, modality=())
+    colors = np.random.default_rng(0).integers(0, 256, (40, 50, 3)).astype(np.uint8)
+    scan = Scan(colors.transpose(1, 0, 2)[:, :, np.newaxis], np.eye(4), color=True)
+    if plain:
+        viewer.add_image(colors, rgb=True)
+    else:
+        add_scans(viewer, [scan_layer(scan)])
+    panel.model_picker.add_model(load_bundle(folder))
+    press_run(panel)
+    wait_idle(panel, qtbot)
+    assert panel.message.sentence() == ""
+    expected = load_classifier(folder, "cpu").classify(scan)
+    answer = record_of(panel.scan_picker.layer).prediction
+    assert answer.probabilities == pytest.approx(expected.probabilities, abs=1e-4)
+    assert any(layer.name.startswith("Grad-CAM") for layer in viewer.layers)
 
 
 def test_another_class_can_be_explained(

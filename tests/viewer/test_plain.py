@@ -54,6 +54,13 @@ def test_colour_and_time_keep_their_axes() -> None:
     assert scan.spacing == (1, 2, 3)
 
 
+def test_colours_from_0_to_1_become_8_bits() -> None:
+    colors = np.array([[[0, 0.5, 1, 1], [1.5, -1, 0.2, 0]]], np.float32)
+    scan = scan_from_layer(napari.layers.Image(colors, rgb=True), PlainAnswers())
+    assert scan.voxels.dtype == np.uint8
+    assert scan.voxels[:, 0, 0].tolist() == [[0, 128, 255], [255, 0, 51]]
+
+
 def test_a_pyramid_gives_its_finest_level() -> None:
     data = phantom()[0].voxels.T
     layer = napari.layers.Image([data, data[::2, ::2, ::2]], multiscale=True)

@@ -16,7 +16,7 @@ from napari_resonance.errors import CancelledError
 from napari_resonance.progress import no_progress
 from napari_resonance.training.checking import LabelCheck
 from napari_resonance.training.epochs import Epoch
-from napari_resonance.training.options import PRESETS, UNFREEZE, FinetuneOptions
+from napari_resonance.training.options import COLOR, PRESETS, UNFREEZE, FinetuneOptions
 from napari_resonance.viewer.beginnings import Beginning, find_beginnings
 from napari_resonance.viewer.curve_view import CurveView
 from napari_resonance.viewer.dock_end import DockEnd
@@ -169,14 +169,17 @@ def test_the_form_gives_the_options_of_the_core(qtbot: Any, tmp_path: Path) -> N
     qtbot.addWidget(form)
     assert form.options() == FinetuneOptions()
     assert not form.out.exists()
-    boxes = [form.preset, form.unfreeze]
+    boxes = [form.preset, form.unfreeze, form.color]
     values = [[box.itemData(n) for n in range(box.count())] for box in boxes]
-    assert values == [list(PRESETS), list(UNFREEZE)]
+    assert values == [list(PRESETS), list(UNFREEZE), list(COLOR)]
     form.preset.setCurrentIndex(0)
     form.folds.setCurrentIndex(1)
+    form.color.setCurrentIndex(1)
     form.mirror.setChecked(True)
     form.task.setText("Benign or not?")
-    wanted = FinetuneOptions(preset="quick", folds=5, flip="x", task="Benign or not?")
+    wanted = FinetuneOptions(
+        preset="quick", folds=5, flip="x", color="keep", task="Benign or not?"
+    )
     assert form.options() == wanted
     form.show_options(FinetuneOptions())
     assert form.options() == FinetuneOptions()

@@ -345,7 +345,9 @@ def _write_rest(bundle: Bundle, *, convert: bool) -> None:
     texts = {
         INFERENCE: json.dumps(inference, indent=2),
         METADATA: json.dumps(metadata, indent=2, allow_nan=False),
-        "docs/README.md": bundle_text.readme(bundle.card, inference),
+        "docs/README.md": bundle_text.readme(
+            bundle.card, inference, color=bundle.recipe.color
+        ),
         "LICENSE": bundle_text.licence(bundle.card),
     }
     for name, text in texts.items():

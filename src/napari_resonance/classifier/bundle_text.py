@@ -8,13 +8,24 @@ from typing import Any
 from napari_resonance.classifier.card import ModelCard
 
 
-def readme(card: ModelCard, inference: Mapping[str, Any]) -> str:
-    """Return ``docs/README.md``: the card in words, and how to run the bundle."""
+def readme(
+    card: ModelCard, inference: Mapping[str, Any], *, color: bool = False
+) -> str:
+    """Return ``docs/README.md``: the card in words, and how to run the bundle.
+
+    Parameters
+    ----------
+    card, inference
+        Of the bundle.
+    color
+        Whether the network is given red, green and blue.
+
+    """
     sections = [
         f"# {card.name} {card.version}",
         card.task,
         "For research use only; not a medical device.",
-        f"Labels: {', '.join(card.labels)}. {_scans(card)}",
+        f"Labels: {', '.join(card.labels)}. {_scans(card, color)}",
         _section("Intended use", card.intended_use),
         _section("Training data", card.training_data),
         _section("Performance", _figures(card.performance)),
@@ -37,10 +48,11 @@ def _section(title: str, text: str) -> str:
     return f"## {title}\n\n{text}" if text else ""
 
 
-def _scans(card: ModelCard) -> str:
+def _scans(card: ModelCard, color: bool) -> str:
     kind = "/".join(card.modality) or "any modality"
     body = f", {card.body_part}" if card.body_part else ""
-    return f"Scans: {kind}{body}; a {card.dimensions}D network."
+    seen = " that sees colour" if color else ""
+    return f"Scans: {kind}{body}; a {card.dimensions}D network{seen}."
 
 
 def _bullets(lines: tuple[str, ...]) -> str:

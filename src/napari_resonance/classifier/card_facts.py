@@ -35,9 +35,10 @@ def card_facts(bundle: Bundle) -> dict[str, str | list[str]]:
 
 
 def kind_of(bundle: Bundle) -> str:
-    """Return which scans a model takes: ``"3D, MR"``."""
+    """Return which scans a model takes: ``"3D, MR"``, ``"2D, US, in colour"``."""
     modality = " or ".join(bundle.card.modality) or "any modality"
-    return f"{bundle.card.dimensions}D, {modality}"
+    color = ", in colour" if bundle.recipe.color else ""
+    return f"{bundle.card.dimensions}D, {modality}{color}"
 
 
 def _figure(value: Any) -> str:

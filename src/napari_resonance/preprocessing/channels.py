@@ -89,9 +89,10 @@ def stored_volume(scan: Scan, time: int = 0) -> Prepared:
 
 def valued(volume: Prepared, scan: Scan, time: int = 0) -> Prepared:
     """Return the physical values of what was resampled of a `stored_volume`."""
-    values = volume.values * np.float64(scan.slope) + scan.intercept
-    turn = _turning(scan, time)
-    return volume.with_values(_turned(values.astype(np.float32), turn))
+    values = (volume.values * np.float64(scan.slope) + scan.intercept).astype("f4")
+    if scan.color:
+        return volume.with_values(_of_eight_bits(values, scan))
+    return volume.with_values(_turned(values, _turning(scan, time)))
 
 
 def _time_warnings(scan: Scan, time: int) -> list[str]:
@@ -105,7 +106,9 @@ def _finite(
 ) -> tuple[NDArray[np.float32], list[str]]:
     warnings: list[str] = []
     values = _turned(scan.values(time), turn)
-    if scan.color and not color:
+    if scan.color and color:
+        values = _of_eight_bits(values, scan)
+    elif scan.color:
         values = brightness(values)
         warnings.append("colour was turned into brightness")
     # A mask of every scan would take a quarter of its memory.
@@ -120,6 +123,15 @@ def _finite(
             f"{share:.2g} % of the voxels are not finite; set to the lowest"
         )
     return values, warnings + _time_warnings(scan, time)
+
+
+def _of_eight_bits(colors: NDArray[np.float32], scan: Scan) -> NDArray[np.float32]:
+    """Return colours from 0 to 255, however many bits the file has for them."""
+    kind, n_bytes = scan.voxels.dtype.kind, scan.voxels.dtype.itemsize
+    if kind != "u" or n_bytes == 1:
+        return colors
+    white = 2.0 ** int(scan.meta.get("bits_stored") or 8 * n_bytes) - 1
+    return colors * np.float32(255 / white)
 
 
 def brightness(colors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -20,8 +20,9 @@ def color(volume: Prepared) -> Prepared:
     """Keep red, green and blue as three channels, of a colour scan.
 
     The first step of a recipe that has it; without it colour is turned into brightness.
-    A grey scan is taken as red, green and blue alike. The steps that follow do the same
-    to all three channels.
+    Values are 0 to 255, also of files with more bits. A grey scan is taken as red,
+    green and blue alike, with the values it has. The steps that follow do the same to
+    all three channels.
     """
     values = volume.values
     if values.ndim == 4:

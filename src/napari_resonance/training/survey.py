@@ -45,8 +45,6 @@ class Survey:
         Whether the cases are regions.
     colored
         Whether each scan shows colour, see `color.is_colored`.
-    colors
-        A sample of the values of red, green and blue of all colour scans.
 
     """
 
@@ -58,7 +56,6 @@ class Survey:
     n_scans: int
     regions: bool
     colored: tuple[bool | None, ...] = ()
-    colors: Any = ()
 
     @property
     def are_masks(self) -> bool:
@@ -80,7 +77,6 @@ def survey(cases: Sequence[Case]) -> Survey:
     in_color = Recipe(3, (("color", {}), *plain.steps))
     shapes, spacings, values = [], [], []
     colored: list[bool | None] = []
-    colors: list[Any] = [np.zeros(0, np.float32)]
     modalities, oriented = set(), True
     damaged: list[tuple[str, str]] = []
     for case in cases[::step]:
@@ -99,7 +95,6 @@ def survey(cases: Sequence[Case]) -> Survey:
         flat = flat[:: max(1, len(flat) // 20_000)]
         values.append(brightness(flat) if scan.color else flat[:, 0])
         colored.append(is_colored(flat) if scan.color else False)
-        colors.append(flat.ravel() if scan.color else colors[0])
     if not shapes:
         source, why = damaged[0]
         raise TrainingError(
@@ -117,7 +112,6 @@ def survey(cases: Sequence[Case]) -> Survey:
         len(cases[0].paths),
         cases[0].center_mm is not None,
         tuple(colored),
-        np.concatenate(colors),
     )
 
 
@@ -152,7 +146,7 @@ def automatic_recipe(
     geometry, decision = _geometry(found, options, dimensions)
     steps += geometry
     decisions.append(decision)
-    intensity = _of_colors if color and len(found.colors) else _intensity
+    intensity = _of_colors if color else _intensity
     name, arguments, decision = intensity(found, dimensions)
     steps.append((name, arguments))
     decisions.append(decision)
@@ -247,14 +241,11 @@ def _kept(
 
 def _of_colors(found: Survey, dimensions: int) -> tuple[str, dict[str, Any], Decision]:
     """Return the scale of colours, the same for red, green and blue."""
-    values = found.colors
-    if values.min() >= 0 and values.max() <= WHITE and _whole(values):
-        why = "colours of 8 bits are kept as they are"
-        decision = Decision("intensity", f"0 to {WHITE}", why)
-        return "ct_window", {"low": 0, "high": WHITE}, decision
-    why = "colours of more than 8 bits; red, green and blue together"
-    text = "0.5th to 99.5th percentile of each scan to 0..1"
-    return "percentile", {}, Decision("intensity", text, why)
+    if found.values.min() < 0 or found.values.max() > WHITE + 0.01:
+        return _intensity(found, dimensions)  # grey scans that are taken for colour
+    why = "colours are pictures, made to be looked at as they are"
+    decision = Decision("intensity", f"0 to {WHITE}", why)
+    return "ct_window", {"low": 0, "high": WHITE}, decision
 
 
 def _intensity(found: Survey, dimensions: int) -> tuple[str, dict[str, Any], Decision]:
@@ -292,11 +283,8 @@ def _are_pictures(found: Survey) -> bool:
     values = found.values
     if set(found.modalities) & {"MR", "PT", "NM"}:
         return False
-    return _whole(values) and values.min() >= 0 and 0.8 * WHITE <= values.max() <= WHITE
-
-
-def _whole(values: Any) -> bool:
-    return bool((values == np.rint(values)).all())
+    whole = bool((values == np.rint(values)).all())
+    return whole and values.min() >= 0 and 0.8 * WHITE <= values.max() <= WHITE
 
 
 def _times(numbers: Any) -> str:

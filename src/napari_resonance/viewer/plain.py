@@ -47,6 +47,7 @@ def scan_from_layer(layer: Any, answers: PlainAnswers) -> Scan:
     """Return the scan that a plain image layer shows.
 
     Voxel sizes come from the layer; its units are taken for mm where it has none.
+    Colours in numbers from 0 to 1 become 8 bits.
 
     Parameters
     ----------
@@ -69,6 +70,8 @@ def scan_from_layer(layer: Any, answers: PlainAnswers) -> Scan:
         )
     if layer.rgb:
         data = data[..., :3]
+        if data.dtype.kind == "f":  # napari's colours in numbers from 0 to 1
+            data = (data.clip(0, 1) * 255).round().astype(np.uint8)
     if layer.ndim == 2:
         data = data[np.newaxis]
     voxels = data.transpose(2, 1, 0, 3) if layer.rgb else data.T

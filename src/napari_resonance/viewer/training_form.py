@@ -27,6 +27,11 @@ METADATA = "configs/metadata.json"
 
 _DEFAULT = FinetuneOptions()
 _UNFREEZE = {"auto": "Chosen from the scans", "head": "The last layer", "all": "All"}
+_COLOR = {
+    "auto": "Chosen from the scans",
+    "keep": "Red, green and blue",
+    "brightness": "Brightness only",
+}
 _FOLDS = {0: "Patients kept apart", 5: "Five folds (slower)"}
 
 
@@ -43,10 +48,12 @@ class TrainingForm(QWidget):
             {n: _UNFREEZE.get(n, f"From {n} on") for n in UNFREEZE}, "unfreeze"
         )
         self.folds = _box(_FOLDS, "folds")
+        self.color = _box(_COLOR, "color")
         self._boxes = {
             "preset": self.preset,
             "unfreeze": self.unfreeze,
             "folds": self.folds,
+            "color": self.color,
         }
         self.mirror = QCheckBox("Left and right")
         self.mirror.setToolTip(help_of(FinetuneOptions, "flip"))
@@ -70,6 +77,7 @@ class TrainingForm(QWidget):
         add_field(form, "Preset", self.preset)
         add_field(form, "Learns", self.unfreeze)
         add_field(form, "Judged by", self.folds)
+        add_field(form, "Colour", self.color)
         add_field(form, "Mirror", self.mirror)
         add_field(form, "Task", self.task)
         add_field(form, "Save as", row)
@@ -91,6 +99,7 @@ class TrainingForm(QWidget):
             preset=self.preset.currentData(),
             unfreeze=self.unfreeze.currentData(),
             folds=self.folds.currentData(),
+            color=self.color.currentData(),
             flip="x" if self.mirror.isChecked() else _DEFAULT.flip,
             task=self.task.text().strip(),
         )
