@@ -183,7 +183,10 @@ def test_grey_pictures_are_known_in_disguise():
 
 def test_blank_pictures_do_not_count():
     assert color_decision([None, True, True], "auto", None)[0]
-    assert color_decision([None, False], "auto", None) == (False, None)
+    assert color_decision([None, False], "auto", None, in_color=False) == (False, None)
+    keep, decision = color_decision([None, False], "auto", None)
+    assert not keep
+    assert decision.reason.startswith("none of 1 scans")
 
 
 @pytest.mark.parametrize("scales", [((0.0, 1.0),) * 3, imagenet_scales()])

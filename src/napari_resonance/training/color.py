@@ -30,7 +30,11 @@ def is_colored(pixels: NDArray[np.float32]) -> bool | None:
 
 
 def color_decision(
-    colored: Sequence[bool | None], asked: str, channels: int | None
+    colored: Sequence[bool | None],
+    asked: str,
+    channels: int | None,
+    *,
+    in_color: bool = True,
 ) -> tuple[bool, Decision | None]:
     """Return whether colour is kept, and why; no decision where there is none.
 
@@ -42,6 +46,8 @@ def color_decision(
         ``"auto"``, ``"keep"`` or ``"brightness"``.
     channels
         Of the pretrained network; None without one.
+    in_color
+        Whether any of the scans is stored in colour.
 
     """
     if asked != "auto":
@@ -50,21 +56,26 @@ def color_decision(
         if keep and channels == 1:
             why += (
                 "; the pretrained network was trained on grey images and weighs the "
-                "three alike, unless all of it learns (--unfreeze all)"
+                "three alike, unless all of it learns: --unfreeze all"
             )
         return keep, Decision("colour", _KEPT if keep else _REDUCED, why)
     known = [c for c in colored if c is not None]
     n, n_colored = len(known), sum(known)
-    if not n_colored:
+    if not n_colored and not in_color:
         return False, None
+    if not n_colored:
+        why = (
+            f"none of {n} scans that were looked at shows any, though stored in colour"
+        )
+        return False, Decision("colour", _REDUCED, why)
     if n_colored < n:
         why = (
             f"{n - n_colored} of {n} scans that were looked at are grey, and a network "
-            "could tell them from the others by that alone (--color keep shows it)"
+            "could tell them from the others by that alone; --color keep shows it"
         )
         return False, Decision("colour", _REDUCED, why)
     if channels == 1:
-        why = "the pretrained network was trained on grey images (--color keep)"
+        why = "the pretrained network was trained on grey images; or --color keep"
         return False, Decision("colour", _REDUCED, why)
     why = f"all {n} scans that were looked at show colour"
     return True, Decision("colour", _KEPT, why)
@@ -74,5 +85,5 @@ def as_before(recipe: Recipe) -> Decision:
     """Return what becomes of colour where the recipe is that of a classifier."""
     if recipe.color:
         return Decision("colour", _KEPT, "as the pretrained network was trained")
-    why = "as the pretrained network was trained (--color keep makes another recipe)"
+    why = "as the pretrained network was trained; --color keep makes another recipe"
     return Decision("colour", _REDUCED, why)

@@ -45,6 +45,8 @@ class Survey:
         Whether the cases are regions.
     colored
         Whether each scan shows colour, see `color.is_colored`.
+    in_color
+        Whether any is stored in colour.
 
     """
 
@@ -56,6 +58,7 @@ class Survey:
     n_scans: int
     regions: bool
     colored: tuple[bool | None, ...] = ()
+    in_color: bool = False
 
     @property
     def are_masks(self) -> bool:
@@ -74,15 +77,15 @@ def survey(cases: Sequence[Case]) -> Survey:
     """
     step = max(1, len(cases) // _LOOKED_AT)
     plain = Recipe(3, (("orient", {"code": "RAS"}),))
-    in_color = Recipe(3, (("color", {}), *plain.steps))
+    with_color = Recipe(3, (("color", {}), *plain.steps))
     shapes, spacings, values = [], [], []
     colored: list[bool | None] = []
-    modalities, oriented = set(), True
+    modalities, oriented, in_color = set(), True, False
     damaged: list[tuple[str, str]] = []
     for case in cases[::step]:
         try:
             scan = read_scan(case.paths[0])
-            volume = (in_color if scan.color else plain).apply(scan)
+            volume = (with_color if scan.color else plain).apply(scan)
         except ResonanceError as error:
             # Named and counted when the inputs are prepared.
             damaged.append((case.source, error.message))
@@ -91,6 +94,7 @@ def survey(cases: Sequence[Case]) -> Survey:
         spacings.append(spacing_of(volume.grid.affine))
         modalities.add(scan.modality)
         oriented &= scan.oriented
+        in_color |= scan.color
         flat = volume.array.reshape(len(volume.array[0]), -1).T
         flat = flat[:: max(1, len(flat) // 20_000)]
         values.append(brightness(flat) if scan.color else flat[:, 0])
@@ -112,6 +116,7 @@ def survey(cases: Sequence[Case]) -> Survey:
         len(cases[0].paths),
         cases[0].center_mm is not None,
         tuple(colored),
+        in_color,
     )
 
 
@@ -140,7 +145,9 @@ def automatic_recipe(
     why = "all scans have one slice" if images else "the scans are volumes"
     decisions.append(Decision("dimensions", dimensions, why))
     steps: list[tuple[str, dict[str, Any]]] = [("orient", {"code": "RAS"})]
-    color, why_color = color_decision(found.colored, options.color, channels)
+    color, why_color = color_decision(
+        found.colored, options.color, channels, in_color=found.in_color
+    )
     if why_color is not None:
         decisions.append(why_color)
     geometry, decision = _geometry(found, options, dimensions)
@@ -155,7 +162,8 @@ def automatic_recipe(
     if color and is_imagenet:
         steps.append(("uint8_imagenet", {}))
         text = "ImageNet's mean and deviation of red, green and blue"
-        decisions.append(Decision("statistics", text, "as the pretrained network had"))
+        why = "networks of photographs expect them"
+        decisions.append(Decision("statistics", text, why))
     names: tuple[str, ...] = ()
     if found.n_scans > 1:
         names = tuple(f"channel {n + 1}" for n in range(found.n_scans))
