@@ -128,15 +128,16 @@ def test_colour_volumes_keep_their_colour(tmp_path):
 
 def test_regions_of_colour_scans_keep_their_colour(tmp_path):
     """Left halves of one hue, right halves of the other, of the same scans."""
-    rows = ["path,label,patient,center_x,center_y,center_z"]
+    rows = ["path,label,patient,split,center_x,center_y,center_z"]
     for number in range(12):
         left, right = (colored(c, number, (40, 20, 1)) for c in ("red", "green"))
         both = np.concatenate([left[:20], right[20:]])
         save_color(both, tmp_path / f"{number}.nii.gz")
+        side = ("train", "train", "validation", "test")[number % 4]
         for label, x in (("red", 20), ("green", 60)):
-            rows.append(f"{number}.nii.gz,{label},p{number},{x},20,0")
+            rows.append(f"{number}.nii.gz,{label},p{number},{side},{x},20,0")
     (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
-    options = dataclasses.replace(QUICK, shape=(8, 8), folds=2)
+    options = dataclasses.replace(QUICK, shape=(8, 8))
     result = finetune(tmp_path / "labels.csv", tmp_path / "m", options=options)
     assert result.bundle.recipe.box
     assert result.bundle.recipe.color

@@ -14,6 +14,7 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QApplication, QFileDialog
 from support.heads import LABELS, small_heads
+from support.labelled import colored, save_color, write_colored
 from support.panels import TIMEOUT, press_run, wait_for_threads, wait_idle
 from support.phantoms import phantom
 
@@ -129,6 +130,32 @@ def test_label_train_and_use(
     press_run(classify)
     wait_idle(classify, qtbot)
     assert classify.view.result.label.text()[:3] in LABELS
+
+
+def test_photographs_are_learned_from_and_classified_in_colour(
+    viewer: Any, panel: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    photographs = write_colored(tmp_path / "photographs", 16, shape=(16, 16, 1))
+    listed(panel, photographs, qtbot)
+    assert panel.form.color.currentData() == "auto"
+    panel.train_row.run_row.run_button.click()
+    qtbot.waitUntil(lambda: len(panel.curves.epochs) > 1, timeout=TIMEOUT)
+    panel.train_row.finish_button.click()
+    wait_idle(panel, qtbot)
+    assert panel.message.sentence() == ""
+    assert panel.result.result.bundle.recipe.color
+    classify = panel_of(viewer)
+    qtbot.waitUntil(lambda: not classify.model_search.is_busy, timeout=TIMEOUT)
+    panel.result.use_button.click()
+    photograph = save_color(colored("red", 99, (16, 16, 1)), tmp_path / "new.nii")
+    (layer,) = add_scans(viewer, [scan_layer(read_scan(photograph))])
+    viewer.layers.selection.active = layer
+    press_run(classify)
+    wait_idle(classify, qtbot)
+    answer = record_of(layer).prediction
+    assert not any("colour" in warning for warning in answer.warnings)
+    alone = panel.result.result.classifier.classify(read_scan(photograph))
+    assert answer.probabilities == pytest.approx(alone.probabilities, abs=1e-4)
 
 
 def check_labels(panel: Any, qtbot: Any) -> None:
