@@ -97,6 +97,15 @@ def test_hues_are_told_apart_from_weights_of_photographs(labels, tmp_path, unfre
     np.testing.assert_allclose(given[0, :, 0, 0], black, atol=1e-6)  # its dark edge
 
 
+def test_networks_of_drawn_pictures_learn_colour(labels, tmp_path):
+    start = "synthetic-lesions"
+    result = finetune(labels, tmp_path / "m", pretrained=start, options=QUICK)
+    assert decided(result).value == "red, green and blue"
+    assert [name for name, _ in result.bundle.recipe.steps][-1] == "ct_window"
+    assert result.bundle.network_def["n_input_channels"] == 3
+    assert result.metrics["auroc"]["value"] > 0.9
+
+
 def test_a_training_goes_on_from_a_classifier_of_colours(labels, in_color, tmp_path):
     start = in_color.bundle.path
     result = finetune(labels, tmp_path / "m", pretrained=start, options=QUICK)

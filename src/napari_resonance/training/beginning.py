@@ -99,6 +99,8 @@ def _before(pretrained: str) -> _Before:
     if pretrained in CATALOGUE:
         entry = CATALOGUE[pretrained]
         dimensions, channels = entry.dimensions, entry.channels
+        if entry.is_synthetic:  # all of it learns, of colours too
+            return _Before(None, dimensions)
         return _Before(None, dimensions, channels, (dimensions, channels) == (2, 3))
     embedded = {bundle.card.name: bundle for bundle in list_models()}
     bundle = embedded.get(pretrained)
