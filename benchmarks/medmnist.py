@@ -6,7 +6,8 @@ options by the figures that it prints would be looking more often.
 
     python benchmarks/medmnist.py ../shared/data/medmnist/breastmnist.npz --seeds 3
 
-Options that are not its own are the command's, for example ``--members 3``. With
+Options that are not its own are the command's, for example ``--members 3``, or
+``--overwrite`` where ``--keep`` names a folder of an earlier run. With
 ``--train 200`` no more training cases than that are used, and ``--pretrained`` begins
 with weights from elsewhere:
 

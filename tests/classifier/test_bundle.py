@@ -16,7 +16,6 @@ from support.bundles import tiny_bundle, tiny_card, tiny_definition
 
 from napari_resonance.classifier.bundle import (
     INFERENCE,
-    METADATA,
     Bundle,
     list_models,
     load_bundle,
@@ -29,6 +28,7 @@ from napari_resonance.classifier.distribution import TrainingStatistics
 from napari_resonance.classifier.engines import load_network
 from napari_resonance.classifier.files import file_sha256
 from napari_resonance.classifier.network import build_network, round_to_half
+from napari_resonance.classifier.place import METADATA
 from napari_resonance.errors import DependencyError, ModelError
 from napari_resonance.preprocessing import Recipe
 

@@ -225,7 +225,7 @@ def test_named_arguments_are_literal_and_calls_are_not(folder, tmp_path):
     for argument in ({"_target_": "os.system"}, {"inplace": "$True"}, {"$x": 1}):
         rewrite(folder, network_def={**DEFINITION, "act": ["relu", argument]})
         with pytest.raises(ModelError, match="is an expression"):
-            import_weights(folder, *to)
+            import_weights(folder, *to, overwrite=True)
 
 
 def test_an_error_about_the_network_names_the_file(folder, tmp_path):

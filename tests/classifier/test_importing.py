@@ -10,6 +10,7 @@ from support.bundles import tiny_bundle
 from support.networks import medicalnet, save_medicalnet, torchvision
 from support.phantoms import phantom
 
+from napari_resonance.classifier.bundle import load_bundle
 from napari_resonance.classifier.engines import load_network
 from napari_resonance.classifier.importing import (
     ImportOptions,
@@ -316,3 +317,14 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path, weights):
     with pytest.raises(ModelError, match="cannot be written here") as caught:
         import_weights(weights[1], out, complete())
     assert caught.value.source == str(out)
+
+
+def test_a_model_is_replaced_only_where_that_was_said(tmp_path, weights):
+    out = tmp_path / "mine"
+    import_weights(weights[1], out, complete(name="first"))
+    with pytest.raises(ModelError, match="a model here already: first, of") as caught:
+        import_weights(weights[1], out, complete(name="second"))
+    assert "--overwrite" in caught.value.remedy
+    assert load_bundle(out).card.name == "first"
+    import_weights(weights[1], out, complete(name="second"), overwrite=True)
+    assert load_bundle(out).card.name == "second"

@@ -15,9 +15,10 @@ from support.labelled import colored, save_color
 from support.monai_run import run_monai
 from support.phantoms import phantom, write_dicom_series, write_nifti
 
-from napari_resonance.classifier.bundle import INFERENCE, METADATA, save_bundle
+from napari_resonance.classifier.bundle import INFERENCE, save_bundle
 from napari_resonance.classifier.calibration import Calibration
 from napari_resonance.classifier.network import build_network
+from napari_resonance.classifier.place import METADATA
 from napari_resonance.classifier.predict import load_classifier
 from napari_resonance.preprocessing import Recipe
 from napari_resonance.reading import read_scan

@@ -7,8 +7,9 @@ import pytest
 from support.bundles import tiny_bundle
 
 from napari_resonance.classifier import openvino_engine
-from napari_resonance.classifier.bundle import METADATA, WEIGHTS, load_bundle
+from napari_resonance.classifier.bundle import WEIGHTS, load_bundle
 from napari_resonance.classifier.files import file_sha256
+from napari_resonance.classifier.place import METADATA
 from napari_resonance.classifier.verifying import verify
 from napari_resonance.errors import ModelError
 

@@ -6,6 +6,7 @@ import shutil
 import nibabel
 import numpy as np
 import pytest
+from support.bundles import tiny_bundle
 from support.labelled import write_colored, write_labelled
 
 from napari_resonance.cli import main
@@ -91,6 +92,20 @@ def test_wrong_usage(tmp_path, capsys):
     code, printed = run(capsys, *arguments, "--pretrained", "nothing-of-it")
     assert code == 1
     assert "no pretrained network" in printed.err
+
+
+def test_a_model_is_not_replaced_unasked(tmp_path, capsys):
+    labels = write_labelled(tmp_path / "set", 8)
+    model = tiny_bundle(tmp_path / "m")
+    command = ("finetune", labels, "--out", model, "--json")
+    code, printed = run(capsys, *command)
+    error = json.loads(printed.out)["error"]
+    assert code == 1
+    assert error["source"] == str(model)
+    assert "there is a model here already: tiny, of " in error["message"]
+    # Said, it comes as far as the next thing that is wrong.
+    code, printed = run(capsys, *command, "--overwrite", "--pretrained", "nothing")
+    assert "no pretrained network" in json.loads(printed.out)["error"]["message"]
 
 
 def test_labels_that_are_not_there(tmp_path, capsys):

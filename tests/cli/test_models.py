@@ -131,6 +131,8 @@ def test_import_asks_and_then_writes_a_bundle(resonance, tmp_path):
     assert shown.code == 0
     assert "Not calibrated" in shown.out
     again = resonance("models", "import", weights, "--out", out, *told)
+    assert "there is a model here already: bundle, of" in again.err
+    again = resonance("models", "import", weights, "--out", out, *told, "--overwrite")
     assert "1 adapted (conv1.weight)" in again.out
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from support.labelled import write_labelled
 
-from napari_resonance.errors import CancelledError, TrainingError
+from napari_resonance.errors import CancelledError, ModelError, TrainingError
 from napari_resonance.training import prepared
 from napari_resonance.training.checking import check_labels
 from napari_resonance.training.finetune import finetune
@@ -97,5 +97,5 @@ def test_it_can_be_stopped_and_refuses_what_training_refuses(table, tmp_path):
         check_labels(table, tmp_path / "model", should_stop=lambda: True)
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "letter.txt").touch()
-    with pytest.raises(TrainingError, match="something else"):
+    with pytest.raises(ModelError, match="something else"):
         check_labels(table, tmp_path / "taken")

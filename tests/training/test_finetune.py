@@ -14,10 +14,16 @@ from support.networks import medicalnet
 import napari_resonance
 from napari_resonance.classifier.bundle import load_bundle
 from napari_resonance.classifier.engines import load_network
+from napari_resonance.classifier.place import METADATA
 from napari_resonance.classifier.predict import load_classifier
 from napari_resonance.errors import CancelledError, ModelError, TrainingError
 from napari_resonance.reading import read_scan
-from napari_resonance.training.finetune import FinetuneOptions, finetune
+from napari_resonance.training.finetune import (
+    FinetuneOptions,
+    finetune,
+    is_interrupted,
+    work_folder,
+)
 
 # Of Lightning's, about PyTorch's own names.
 pytestmark = [
@@ -269,8 +275,39 @@ def test_two_processes_do_not_share_a_folder(labels, tmp_path):
 
 def test_another_folder_is_not_overwritten(labels, tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(TrainingError, match="something else"):
+    with pytest.raises(ModelError, match="something else"):
         finetune(labels, tmp_path, options=QUICK)
+
+
+def test_a_model_is_replaced_only_where_that_was_said(labels, tmp_path):
+    out = tiny_bundle(tmp_path / "m")
+    before = (out / METADATA).read_bytes()
+    for resume in (False, True):  # there is nothing to go on with
+        with pytest.raises(ModelError, match=r"here already: tiny, of 20\d\d-") as told:
+            finetune(labels, out, options=QUICK, resume=resume)
+        assert "--overwrite" in told.value.remedy
+        assert told.value.source == str(out)
+    assert (out / METADATA).read_bytes() == before
+    assert not work_folder(out).exists()
+
+    def stop():
+        return is_interrupted(out)
+
+    options = dataclasses.replace(QUICK, epochs=2)
+    with pytest.raises(CancelledError):
+        finetune(labels, out, options=options, overwrite=True, should_stop=stop)
+    assert (out / METADATA).read_bytes() == before
+    # It was begun to replace the model, which need not be said again.
+    result = finetune(labels, out, options=options, resume=True)
+    assert result.resumed_at > 0
+    assert load_bundle(out).card.labels == ("cube", "none")
+
+
+def test_a_damaged_model_counts_too(labels, tmp_path):
+    out = tiny_bundle(tmp_path / "m")
+    (out / METADATA).write_text("{")
+    with pytest.raises(ModelError, match="here already: m, of"):
+        finetune(labels, out, options=QUICK)
 
 
 def test_weights_of_volumes_do_not_become_those_of_images(tmp_path):

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import QApplication, QFileDialog
+from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
+from support.bundles import tiny_bundle
 from support.heads import LABELS, small_heads
 from support.labelled import colored, save_color, write_colored
 from support.panels import TIMEOUT, press_run, wait_for_threads, wait_idle
@@ -222,6 +223,41 @@ def test_a_table_is_checked_and_a_stopped_training_finished(
     assert panel.result.isVisibleTo(panel)
     assert not panel.train_row.finish_button.isVisibleTo(panel)
     assert np.diff(ticks).max() < 0.1
+
+
+def test_a_model_is_replaced_only_after_a_question(
+    panel: Any,
+    qtbot: Any,
+    table: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    listed(panel, table, qtbot)
+    button = QMessageBox.StandardButton
+    asked, orders, answers = [], [], iter([button.No, button.Yes])
+
+    def ask(parent: Any, title: str, text: str, *_: Any) -> Any:
+        asked.append(text)
+        return next(answers)
+
+    def train(order: Any, *_: Any, **__: Any) -> None:
+        orders.append(order)
+        raise TrainingError("enough")
+
+    monkeypatch.setattr(QMessageBox, "question", ask)
+    monkeypatch.setattr(finetuning, "train", train)
+    train_button = panel.train_row.run_row.run_button
+    train_button.click()
+    wait_idle(panel, qtbot)
+    assert not asked  # nothing is there
+    tiny_bundle(tmp_path / "heads")
+    train_button.click()
+    assert not panel.runner.is_busy
+    assert len(orders) == 1
+    assert asked[0].startswith("The model in this folder, tiny, of 20")
+    train_button.click()
+    wait_idle(panel, qtbot)
+    assert orders[1].overwrite
 
 
 def test_labels_are_saved_and_scans_shown(

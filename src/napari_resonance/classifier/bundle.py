@@ -33,6 +33,7 @@ from napari_resonance.classifier.catalogue import CATALOGUE
 from napari_resonance.classifier.distribution import TrainingStatistics
 from napari_resonance.classifier.files import file_sha256
 from napari_resonance.classifier.members import Heads, read_heads
+from napari_resonance.classifier.place import METADATA, check_place, is_model
 from napari_resonance.errors import DependencyError, ModelError, ResonanceError
 from napari_resonance.preprocessing import Recipe
 
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 
     import torch
 
-METADATA = "configs/metadata.json"
 INFERENCE = "configs/inference.json"
 TRAINING = "training"
 """Folder for the record of the training: split, decisions, report."""
@@ -292,13 +292,8 @@ def save_bundle(  # noqa: PLR0913  (each is one part of a bundle)
 
 
 def _check_target(target: Path, *, convert: bool) -> None:
-    if target.exists() and not (target / METADATA).is_file():
-        if not target.is_dir() or any(target.iterdir()):
-            raise ModelError(
-                "there is something else at the place of the model",
-                source=target,
-                remedy="Choose a new folder",
-            )
+    check_place(target, overwrite=True)
+    if target.exists() and not is_model(target):
         target.rmdir()
     if convert and not openvino_engine.is_installed():
         raise DependencyError(

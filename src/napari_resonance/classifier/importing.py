@@ -19,6 +19,7 @@ from napari_resonance.classifier.foreign import (
 )
 from napari_resonance.classifier.import_checks import check_known, check_whole
 from napari_resonance.classifier.last_layer import Between
+from napari_resonance.classifier.place import check_place
 from napari_resonance.classifier.pretrained import (
     Loaded,
     LoadReport,
@@ -70,22 +71,28 @@ class ImportOptions:
 
 
 def import_weights(
-    weights: str | PathLike[str], out: str | PathLike[str], options: ImportOptions
+    weights: str | PathLike[str],
+    out: str | PathLike[str],
+    options: ImportOptions,
+    *,
+    overwrite: bool = False,
 ) -> tuple[Bundle, LoadReport]:
     """Write a bundle from a ``.safetensors`` or ``.pth`` file that is complete.
 
     `weights` may also be the folder of a MONAI bundle from elsewhere: network, and
     labels where it names them, are taken from it unless the options say otherwise.
     ``FILE#PART`` is one of several networks in a file. A network with one output and
-    two labels gets two outputs, so that softmax gives what its sigmoid gave.
+    two labels gets two outputs, so that softmax gives what its sigmoid gave. A model
+    that is at `out` already is replaced only where `overwrite` says so.
 
     Raises
     ------
     ModelError
         If the weights are no ResNet's or lack the last layer, or if anything is not
-        known: the remedy names the options that tell it.
+        known: the remedy names the options that tell it; if a model is there already.
 
     """
+    check_place(Path(out), overwrite=overwrite)
     if Path(weights).is_dir():
         weights, options = _of_bundle(Path(weights), options)
     try:

@@ -164,6 +164,9 @@ def finetune(  # noqa: PLR0913, PLR0917 - one parameter an option
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted training.")
     ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the model that is there.")
+    ] = False,
     tensorboard: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Write curves for TensorBoard to DIR."),
@@ -215,6 +218,7 @@ def finetune(  # noqa: PLR0913, PLR0917 - one parameter an option
             pretrained=pretrained,
             options=options,
             resume=resume,
+            overwrite=overwrite,
             progress=progress,
             on_epoch=on_epoch,
         )

@@ -134,6 +134,9 @@ def import_model(  # noqa: PLR0913, PLR0917 - one parameter an option
         str, typer.Option(metavar="CODE,...", help="DICOM codes of its scans.")
     ] = "",
     licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the model that is there.")
+    ] = False,
     as_json: Json = False,
 ) -> Report:
     """Make a model folder from weights that were trained elsewhere."""
@@ -160,7 +163,7 @@ def import_model(  # noqa: PLR0913, PLR0917 - one parameter an option
         modality=_split(modality),
         licence=licence,
     )
-    bundle, report = import_weights(weights, out, options)
+    bundle, report = import_weights(weights, out, options, overwrite=overwrite)
     from napari_resonance.cli.models import describe
 
     document = {"model": describe(bundle), "report": report.to_json()}

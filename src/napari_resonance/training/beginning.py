@@ -9,14 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from napari_resonance.classifier.bundle import (
-    METADATA,
-    Bundle,
-    list_models,
-    load_bundle,
-)
+from napari_resonance.classifier.bundle import Bundle, list_models, load_bundle
 from napari_resonance.classifier.catalogue import CATALOGUE
 from napari_resonance.classifier.definition import with_head
+from napari_resonance.classifier.place import is_model
 from napari_resonance.classifier.pretrained import load_pretrained
 from napari_resonance.errors import TrainingError
 from napari_resonance.preprocessing import Recipe
@@ -104,7 +100,7 @@ def _before(pretrained: str) -> _Before:
         return _Before(None, dimensions, channels, (dimensions, channels) == (2, 3))
     embedded = {bundle.card.name: bundle for bundle in list_models()}
     bundle = embedded.get(pretrained)
-    if bundle is None and (Path(pretrained) / METADATA).is_file():
+    if bundle is None and is_model(Path(pretrained)):
         bundle = load_bundle(pretrained)
     if bundle is not None:
         recipe = bundle.recipe

@@ -9,15 +9,11 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from napari_resonance.classifier.place import check_place
 from napari_resonance.export.wording import counted
 from napari_resonance.progress import Progress, ShouldStop, never, no_progress
 from napari_resonance.training.cases import SIDES, LabelledSet
-from napari_resonance.training.finetune import (
-    Run,
-    check_place,
-    locked,
-    work_folder,
-)
+from napari_resonance.training.finetune import Run, locked, work_folder
 from napari_resonance.training.options import SCRATCH, FinetuneOptions
 
 if TYPE_CHECKING:
@@ -102,7 +98,7 @@ def check_labels(
 
     Raises
     ------
-    TrainingError
+    ResonanceError
         If no training could begin.
     CancelledError
         If `should_stop` said so.
@@ -112,7 +108,8 @@ def check_labels(
     work = work_folder(target)
     chosen = options or FinetuneOptions()
     run = Run(chosen, str(pretrained), target, work, False, progress, should_stop)
-    check_place(target)
+    # Nothing is written there now: whoever trains is asked about a model then.
+    check_place(target, overwrite=True)
     with locked(work):
         found = prepare_and_split(labels, run)
     cases = found.cases.labelled.cases

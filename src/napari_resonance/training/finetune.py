@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_resonance.classifier.place import check_place
 from napari_resonance.errors import TrainingError
 from napari_resonance.export.atomic import replacing, writable_folder
 from napari_resonance.export.table import write_records
@@ -125,6 +126,7 @@ def finetune(  # noqa: PLR0913
     pretrained: str | PathLike[str] = SCRATCH,
     options: FinetuneOptions | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     progress: Progress = no_progress,
     should_stop: ShouldStop = never,
     on_epoch: OnEpoch = no_epoch,
@@ -146,6 +148,8 @@ def finetune(  # noqa: PLR0913
         What may be chosen.
     resume
         Go on with an interrupted training.
+    overwrite
+        Replace the model that is in the folder already, once the new one is there.
     progress, should_stop
         Told after each step; asked after each step.
     on_epoch, should_finish
@@ -154,6 +158,8 @@ def finetune(  # noqa: PLR0913
 
     Raises
     ------
+    ModelError
+        If there is a model in the folder that shall not be replaced, or something else.
     TrainingError
         If the labels do not allow a training, scans leak between the sides of the
         split, another process writes to the folder, or the loss is not a number.
@@ -176,7 +182,8 @@ def finetune(  # noqa: PLR0913
         should_finish,
     )
     began = time.perf_counter()
-    check_place(target)
+    # What was begun here had leave to replace the model, if there was one.
+    check_place(target, overwrite=overwrite or (resume and is_interrupted(target)))
     with locked(work):
         result = _finetune(labels, run)
     shutil.rmtree(work, ignore_errors=True)
@@ -192,27 +199,6 @@ def is_interrupted(out: Path) -> bool:
     """Tell whether a training into this folder was begun and can go on."""
     places = ("*/last.ckpt", "*/member-*/last.ckpt")
     return any(any(work_folder(out).glob(place)) for place in places)
-
-
-def check_place(target: Path) -> None:
-    """Refuse a place where something else than a model lies.
-
-    Raises
-    ------
-    TrainingError
-        If it does.
-
-    """
-    if target.is_dir() and any(target.iterdir()):
-        if (target / "configs" / "metadata.json").is_file():
-            return
-    elif not target.exists() or target.is_dir():
-        return
-    raise TrainingError(
-        "there is something else at the place of the model",
-        source=target,
-        remedy="Choose a new folder",
-    )
 
 
 @contextmanager

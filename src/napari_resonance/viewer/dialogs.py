@@ -65,10 +65,15 @@ def _may_replace(parent: QWidget, path: Path) -> bool:
     """Ask about a file that the dialog, which had no ending, has not asked about."""
     if not path.exists():
         return True
-    button = QMessageBox.StandardButton
     text = f"{path.name} is there already. Replace it?"
+    return ask_replace(parent, "Replace the file?", text)
+
+
+def ask_replace(parent: QWidget, title: str, text: str) -> bool:
+    """Ask whether something may be replaced; who just presses Enter says no."""
+    button = QMessageBox.StandardButton
     choice = button.Yes | button.No
-    answer = QMessageBox.question(parent, "Replace the file?", text, choice, button.No)
+    answer = QMessageBox.question(parent, title, text, choice, button.No)
     return bool(answer == button.Yes)
 
 

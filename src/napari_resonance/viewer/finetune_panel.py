@@ -103,6 +103,9 @@ class FinetunePanel(QWidget):
         self._run(lambda *_: finetuning.save(cases, path), self._on_saved)
 
     def _train(self, *, resume: bool) -> None:
+        # What goes on had leave to replace the model when it was begun.
+        if not (resume or self.form.may_replace()):
+            return
         order = self._order(resume=resume)
         self.curves.clear()
         self.result.show_result(None)
@@ -127,6 +130,7 @@ class FinetunePanel(QWidget):
             self.pretrained.name,
             self.form.options(),
             resume,
+            overwrite=not resume,
         )
 
     def _run(self, work: Any, done: Any) -> None:

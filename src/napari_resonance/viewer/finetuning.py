@@ -40,6 +40,8 @@ class FinetuneOrder:
         What was chosen.
     resume
         Go on with an interrupted training.
+    overwrite
+        Replace the model that is there.
 
     """
 
@@ -48,6 +50,7 @@ class FinetuneOrder:
     pretrained: str
     options: FinetuneOptions
     resume: bool = False
+    overwrite: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +129,7 @@ def train(
         pretrained=order.pretrained,
         options=order.options,
         resume=order.resume,
+        overwrite=order.overwrite,
         progress=progress,
         should_stop=should_stop,
         on_epoch=on_epoch,

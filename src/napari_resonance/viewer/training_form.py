@@ -17,13 +17,14 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_resonance.classifier.place import described, is_model
 from napari_resonance.training.options import PRESETS, UNFREEZE, FinetuneOptions
-from napari_resonance.viewer.dialogs import ask_new_folder
+from napari_resonance.viewer.dialogs import ask_new_folder, ask_replace
 from napari_resonance.viewer.forms import add_field, narrow_box, new_form
 from napari_resonance.viewer.option_help import help_of
 from napari_resonance.viewer.settings import choose_remembered, remember_choice
 
-METADATA = "configs/metadata.json"
+TAKEN = "There is a model already: you are asked before it is replaced."
 
 _DEFAULT = FinetuneOptions()
 _UNFREEZE = {"auto": "Chosen from the scans", "head": "The last layer", "all": "All"}
@@ -64,7 +65,9 @@ class TrainingForm(QWidget):
         self.place.setPlaceholderText("Folder of the new model")
         self.place.setToolTip("Folder of the new model; its last part is the name")
         self.place.textChanged.connect(self._on_place)
-        self.taken = QLabel("There is a model already: it will be replaced.")
+        self.taken = QLabel(
+            "There is a model already: you are asked before it is replaced."
+        )
         self.taken.setWordWrap(True)
         self.browse = QPushButton("…")
         self.browse.setAccessibleName("Choose the folder of the new model")
@@ -111,8 +114,15 @@ class TrainingForm(QWidget):
         self.mirror.setChecked("x" in options.flip)
         self.task.setText(options.task)
 
+    def may_replace(self) -> bool:
+        """Ask about the model that is in the folder, if one is."""
+        if not is_model(self.out):
+            return True
+        text = f"The model in this folder, {described(self.out)}, will be gone."
+        return ask_replace(self, "Replace the model?", text)
+
     def _on_place(self) -> None:
-        self._form.setRowVisible(self.taken, (self.out / METADATA).is_file())
+        self._form.setRowVisible(self.taken, is_model(self.out))
         self.place_changed.emit()
 
     def _choose_place(self) -> None:
