@@ -17,7 +17,6 @@ from napari_resonance.classifier.importing import (
     import_weights,
     read_network,
     read_recipe,
-    settings_of,
 )
 from napari_resonance.classifier.predict import load_classifier
 from napari_resonance.errors import ModelError, PreprocessingError
@@ -281,13 +280,30 @@ def test_what_began_from_medicalnet_keeps_its_strides_and_dilations(tmp_path, de
     # With strides alone, the report says what is assumed besides.
     _, report = import_weights(path, tmp_path / "a", complete(recipe=recipe))
     assert dict(report.assumed) == {"dilations": [1, 1, 1, 1]}
-    options = complete(recipe=recipe, settings=settings_of(f"medicalnet-{depth}"))
+    options = complete(recipe=recipe, settings={}, like=f"medicalnet-{depth}")
     bundle, report = import_weights(path, tmp_path / "b", options)
     assert not report.assumed
     images = torch.randn(2, 1, 33, 41, 37)
     with torch.no_grad():
         wanted = network(images)
     torch.testing.assert_close(logits_of(bundle, images), wanted, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("like", "remedy"),
+    [
+        ("medicalnet-18", "imagenet-18"),  # of volumes
+        ("imagenet-34", "imagenet-18"),  # of another depth
+    ],
+)
+def test_what_cannot_have_begun_from_a_network_is_refused(
+    tmp_path, weights, like, remedy
+):
+    options = complete(settings={}, like=like)
+    with pytest.raises(ModelError, match=f"cannot have begun from {like}") as caught:
+        import_weights(weights[1], tmp_path / "mine", options)
+    assert caught.value.remedy == f"--like one of {remedy}"
+    assert not (tmp_path / "mine").exists()
 
 
 def test_a_backbone_can_be_trained_further(tmp_path):

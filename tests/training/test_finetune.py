@@ -337,6 +337,30 @@ def test_weights_of_no_use_are_refused_before_scans_are_read(labels, tmp_path):
     assert f"{path}#encoder_q" in caught.value.remedy
 
 
+def test_a_file_is_trained_with_the_strides_of_what_it_began_from(labels, tmp_path):
+    state = medicalnet(10).state_dict()
+    path = tmp_path / "moco.pth"
+    names = ("encoder_q", "encoder_k")
+    torch.save({f"{n}.{k}": v for n in names for k, v in state.items()}, path)
+    start = f"{path}#encoder_k"
+    options = dataclasses.replace(QUICK, epochs=1, like="medicalnet-10")
+    result = finetune(labels, tmp_path / "m", pretrained=start, options=options)
+    definition = result.bundle.network_def
+    assert (definition["conv1_t_stride"], definition["dilations"]) == (2, [1, 1, 2, 4])
+    (network,) = (d for d in result.decisions if d.name == "network")
+    assert "strides and dilations of medicalnet-10" in network.reason
+    assert "assumed" not in network.reason
+    for like, of, text in (
+        ("medicalnet-18", start, "cannot have begun from medicalnet-18"),
+        ("resnet18", start, "no pretrained network of this name"),
+        ("medicalnet-10", "none", "no file of weights"),
+        ("medicalnet-10", "medicalnet-10", "no file of weights"),
+    ):
+        wrong = dataclasses.replace(options, like=like)
+        with pytest.raises(ModelError, match=text):
+            finetune(labels, tmp_path / "n", pretrained=of, options=wrong)
+
+
 def test_one_of_several_networks_in_a_file_is_a_start(labels, tmp_path):
     state = medicalnet(10).state_dict()
     path = tmp_path / "moco.pth"

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from qtpy.QtCore import QRectF
+from qtpy.QtCore import QRectF, Qt
 from qtpy.QtWidgets import QFileDialog, QLabel, QWidget
 
 from napari_resonance.classifier.catalogue import CATALOGUE
@@ -162,6 +162,39 @@ def test_weights_of_ones_own(qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> Non
     assert picker.name == "/weights/mine.safetensors"
     picker.set_choices([Beginning("none", "From scratch", "")])
     assert picker.name == "/weights/mine.safetensors"
+
+
+def test_any_name_of_weights_can_be_typed(qtbot: Any) -> None:
+    picker = PretrainedPicker()
+    qtbot.addWidget(picker)
+    picker.set_choices(find_beginnings(no_progress, lambda: False))
+
+    def typed(text: str) -> str:
+        picker.box.lineEdit().selectAll()
+        qtbot.keyClicks(picker.box.lineEdit(), text)
+        qtbot.keyClick(picker.box.lineEdit(), Qt.Key.Key_Return)
+        return picker.name
+
+    assert typed("/weights/moco.pth#encoder_q") == "/weights/moco.pth#encoder_q"
+    assert picker.box.currentText() == "moco.pth#encoder_q"
+    # What a file began from is not told by its weights.
+    assert not picker.like_box.isHidden()
+    assert picker.like == ""
+    picker.like_box.setCurrentText("medicalnet-18")
+    assert picker.like == "medicalnet-18"
+    assert typed("medicalnet-34") == "medicalnet-34"
+    assert picker.like_box.isHidden()
+    assert picker.like == ""
+    assert typed("From scratch") == "none"
+    assert typed("~/models/mine") == str(Path.home() / "models" / "mine")
+    picker.box.lineEdit().clear()
+    assert picker.name == str(Path.home() / "models" / "mine")
+    # Pressed at once, a button takes what was typed last.
+    picker.box.lineEdit().selectAll()
+    qtbot.keyClicks(picker.box.lineEdit(), "x.pth")
+    assert picker.name == "x.pth"
+    picker.choose("/weights/mine.pth", "imagenet-50")
+    assert (picker.name, picker.like) == ("/weights/mine.pth", "imagenet-50")
 
 
 def test_the_form_gives_the_options_of_the_core(qtbot: Any, tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from napari_resonance.classifier.bundle import Bundle, load_bundle, save_bundle
 from napari_resonance.classifier.bundle_checks import entry, own_entry, read_json
 from napari_resonance.classifier.calibration import Calibration
 from napari_resonance.classifier.card import ModelCard
-from napari_resonance.classifier.catalogue import pretrained_entry
 from napari_resonance.classifier.foreign import (
     is_bundle,
     network_of_config,
@@ -51,7 +50,9 @@ class ImportOptions:
         The whole ``network_def``, where the weights are not enough to read it from.
     settings
         Only what the weights do not tell: ``conv1_t_stride``, ``no_max_pool``,
-        ``dilations``; see also `settings_of`.
+        ``dilations``.
+    like
+        Pretrained network that it began from: the rest of these are as there.
     between
         What lies between the two linear layers of its head, where it has two.
     name, task, modality, licence
@@ -63,6 +64,7 @@ class ImportOptions:
     recipe: Recipe | None = None
     definition: Mapping[str, Any] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    like: str = ""
     between: Between | None = None
     name: str = ""
     task: str = ""
@@ -141,7 +143,9 @@ def _of_bundle(folder: Path, options: ImportOptions) -> tuple[Path, ImportOption
 
 def _loaded(weights: str | PathLike[str], options: ImportOptions) -> Loaded:
     between = options.between
-    loaded = load_pretrained(weights, options.definition, between=between)
+    loaded = load_pretrained(
+        weights, options.definition, between=between, like=options.like
+    )
     check_whole(loaded.report, weights, defined=options.definition is not None)
     dimensions = loaded.definition.get("spatial_dims", 3)
     channels = loaded.definition.get("n_input_channels", 3)
@@ -200,30 +204,6 @@ def _with_two_outputs(loaded: Loaded, labels: Sequence[str]) -> Loaded:
         adapted={**loaded.report.adapted, **dict.fromkeys(names, done)},
     )
     return Loaded({**loaded.definition, "num_classes": 2}, state, report)
-
-
-def settings_of(name: str) -> dict[str, Any]:
-    """Return what the weights of a network that began from a pretrained one hide.
-
-    Parameters
-    ----------
-    name
-        Of the pretrained network, from the catalogue.
-
-    Returns
-    -------
-    dict
-        Strides, pooling and dilations, as `ImportOptions` takes them.
-
-    Raises
-    ------
-    ModelError
-        If there is none of this name.
-
-    """
-    settings = pretrained_entry(name).settings
-    hidden = ("conv1_t_stride", "dilations")
-    return {"no_max_pool": False} | {k: settings[k] for k in hidden if k in settings}
 
 
 def _card(

@@ -18,7 +18,12 @@ from napari_resonance.classifier.architecture import (
     read_definition,
     shapes_of,
 )
-from napari_resonance.classifier.catalogue import CATALOGUE, Pretrained, meant
+from napari_resonance.classifier.catalogue import (
+    CATALOGUE,
+    Pretrained,
+    meant,
+    pretrained_entry,
+)
 from napari_resonance.classifier.checkpoint import (
     SUFFIXES,
     read_checkpoint,
@@ -27,6 +32,7 @@ from napari_resonance.classifier.checkpoint import (
 )
 from napari_resonance.classifier.definition import member_definition
 from napari_resonance.classifier.last_layer import Between
+from napari_resonance.classifier.like import settings_like
 from napari_resonance.classifier.resnet_names import Named, resnet_tensors
 from napari_resonance.errors import ModelError
 from napari_resonance.progress import Progress, no_progress
@@ -125,6 +131,7 @@ def load_pretrained(  # noqa: PLR0913 - each says how the next network differs
     channels: Channels = "sum",
     inflation: Inflation = "mean",
     between: Between | None = None,
+    like: str = "",
     progress: Progress = no_progress,
 ) -> Loaded:
     """Read pretrained weights and fit them to a network.
@@ -146,6 +153,10 @@ def load_pretrained(  # noqa: PLR0913 - each says how the next network differs
     between
         ``"relu"`` or ``"none"``: what lies between the two linear layers of the file's
         head. If None, a head of two layers is left out.
+    like
+        Name of the pretrained network that the file's network began from, whose strides
+        and dilations it has: weights do not tell them. Those of ImageNet's are assumed
+        otherwise, unless the file's name is MedicalNet's.
     progress
         Told of a download.
 
@@ -158,12 +169,17 @@ def load_pretrained(  # noqa: PLR0913 - each says how the next network differs
     ------
     ModelError
         If there is no such name or file, it cannot be read, it is not the network that
-        is wanted (the remedy names the three nearest), or 3D weights shall become 2D.
+        is wanted (the remedy names the three nearest), or 3D weights shall become 2D;
+        if the network cannot have begun from `like`.
 
     """
+    check_like(name_or_file, like)
     if definition is not None and definition.get("head_hidden"):
         between = "relu"  # as our own hidden layer has it
-    found = _found(name_or_file, definition, between, progress)
+    if like and definition is not None:
+        settings = settings_like(like, definition, name_or_file)
+        definition = {**definition, **settings}
+    found = _found(name_or_file, definition, between, like, progress)
     wanted = definition
     if wanted is None:
         wanted = _changed(found, dimensions, in_channels, n_labels)
@@ -222,6 +238,7 @@ def _found(
     source: str | PathLike[str],
     definition: Mapping[str, Any] | None,
     between: Between | None,
+    like: str,
     progress: Progress,
 ) -> _Checkpoint:
     name = str(source)
@@ -231,16 +248,49 @@ def _found(
         return _as_resnet(name, named, entry.settings)
     refuse_address(name)
     path, part = split_part(source)
-    if path.is_file() or (path.suffix in SUFFIXES and not path.is_dir()):
+    if _is_weights(path):
         named = resnet_tensors(read_checkpoint(path), name, part, between)
         if definition is not None:  # which need not be of a depth that is known here
             return _checkpoint(name, named, definition)
         entry_of_file = _entry_of(path)
-        if entry_of_file is not None:
+        if entry_of_file is not None and not like:
             return _as_resnet(name, named, entry_of_file.settings)
         found = _as_resnet(name, named, USUAL)
+        if like:
+            settings = settings_like(like, found.definition, name)
+            return replace(found, definition={**found.definition, **settings})
         return replace(found, assumed=assumed_of(found.definition))
     return _classifier(source)
+
+
+def is_file_of_weights(name: str | PathLike[str]) -> bool:
+    """Tell whether a file of weights, or ``FILE#PART``, is meant by what was named."""
+    return str(name) not in CATALOGUE and _is_weights(split_part(name)[0])
+
+
+def _is_weights(path: Path) -> bool:
+    return path.is_file() or (path.suffix in SUFFIXES and not path.is_dir())
+
+
+def check_like(name_or_file: str | PathLike[str], like: str) -> None:
+    """Refuse `like` of anything but a file, or of no pretrained network.
+
+    Raises
+    ------
+    ModelError
+        If it is.
+
+    """
+    if not like:
+        return
+    pretrained_entry(like)
+    if not is_file_of_weights(name_or_file):
+        raise ModelError(
+            "this is no file of weights, so its strides and dilations are not those "
+            f"of {like}",
+            source=name_or_file,
+            remedy="Leave --like away",
+        )
 
 
 def _as_resnet(source: str, named: Named, settings: Mapping[str, Any]) -> _Checkpoint:

@@ -95,9 +95,16 @@ def finetune(  # noqa: PLR0913, PLR0917 - one parameter an option
             "--pretrained",
             "-p",
             metavar="P",
-            help="Name of a pretrained network, a model or a file of weights.",
+            help="Name of a pretrained network, a model, FILE or FILE#PART of weights.",
         ),
     ] = "none",
+    like: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Pretrained network that FILE began from: strides and dilations.",
+        ),
+    ] = "",
     preset: Annotated[Preset, typer.Option(help="Size and time.")] = Preset.standard,
     unfreeze: Annotated[
         Unfreeze, typer.Option(help="First stage of the network that learns.")
@@ -200,6 +207,7 @@ def finetune(  # noqa: PLR0913, PLR0917 - one parameter an option
         folds=folds,
         keep_folds=keep_folds,
         members=members,
+        like=like,
         seed=seed,
         balance=balance.value,
         patience=patience,

@@ -145,10 +145,9 @@ def import_model(  # noqa: PLR0913, PLR0917 - one parameter an option
         import_weights,
         read_network,
         read_recipe,
-        settings_of,
     )
 
-    settings: dict[str, Any] = settings_of(like) if like else {}
+    settings: dict[str, Any] = {}
     if stride:
         settings["conv1_t_stride"] = _stride(stride)
     if pool is not None:
@@ -158,6 +157,7 @@ def import_model(  # noqa: PLR0913, PLR0917 - one parameter an option
         recipe=read_recipe(recipe) if recipe else None,
         definition=None if network is None else read_network(network),
         settings=settings,
+        like=like,
         between=None if between is None else between.value,
         name=name,
         modality=_split(modality),

@@ -13,7 +13,7 @@ from napari_resonance.classifier.bundle import Bundle, list_models, load_bundle
 from napari_resonance.classifier.catalogue import CATALOGUE
 from napari_resonance.classifier.definition import with_head
 from napari_resonance.classifier.place import is_model
-from napari_resonance.classifier.pretrained import load_pretrained
+from napari_resonance.classifier.pretrained import check_like, load_pretrained
 from napari_resonance.errors import TrainingError
 from napari_resonance.preprocessing import Recipe
 from napari_resonance.progress import Progress
@@ -49,7 +49,8 @@ def choose_recipe(
         If the weights are of no use for the scans, or an axis to be mirrored is none.
 
     """
-    before = _before(pretrained)  # which may be refused: before all scans
+    # Which may be refused: before all scans.
+    before = _before(pretrained, options.like)
     bundle = before.bundle
     found = survey(labelled.cases)
     if bundle is not None and options.shape is None:
@@ -84,12 +85,13 @@ class _Before(NamedTuple):
     is_imagenet: bool = False
 
 
-def _before(pretrained: str) -> _Before:
+def _before(pretrained: str, like: str) -> _Before:
     """Return what a training begins from.
 
     Files are read once here: whoever gave the wrong one does not wait for the scans. 2D
     networks of three channels come from photographs, and expect ImageNet's statistics.
     """
+    check_like(pretrained, like)
     if pretrained == SCRATCH:
         return _Before(None, 2)  # fits all
     if pretrained in CATALOGUE:
@@ -106,7 +108,7 @@ def _before(pretrained: str) -> _Before:
         recipe = bundle.recipe
         channels = recipe.n_channels
         return _Before(bundle, recipe.dimensions, channels, recipe.is_imagenet)
-    definition = load_pretrained(pretrained).definition
+    definition = load_pretrained(pretrained, like=like).definition
     dimensions = int(definition["spatial_dims"])
     channels = int(definition["n_input_channels"])
     return _Before(None, dimensions, channels, (dimensions, channels) == (2, 3))
@@ -164,9 +166,12 @@ def start_of(
         dimensions=recipe.dimensions,
         in_channels=recipe.n_channels,
         n_labels=n_labels,
+        like=options.like,
         progress=progress,
     )
     report = loaded.report.summary()
+    if options.like:
+        report = f"{report}; strides and dilations of {options.like}"
     # Reports and cards travel: folders, which may name people, stay here.
     shown = pretrained if pretrained in CATALOGUE else Path(pretrained).name
     decision = Decision("network", f"as {shown}", report)

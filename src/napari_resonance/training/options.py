@@ -107,6 +107,9 @@ class FinetuneOptions:
     members
         Networks that answer together and differ by their seed; 0 leaves it to preset
         and data.
+    like
+        Pretrained network that a file of weights to begin with was trained from, whose
+        strides and dilations it has; see ``resonance models list``.
     seed
         Of every draw.
     balance
@@ -144,6 +147,7 @@ class FinetuneOptions:
     folds: int = 0
     keep_folds: bool = False
     members: int = 0
+    like: str = ""
     seed: int = 0
     balance: str = "auto"
     schedule: str = "onecycle"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -128,7 +129,7 @@ class FinetunePanel(QWidget):
             labelled_cases(self.labels.model.rows),
             self.form.out,
             self.pretrained.name,
-            self.form.options(),
+            replace(self.form.options(), like=self.pretrained.like),
             resume,
             overwrite=not resume,
         )
@@ -187,7 +188,7 @@ class FinetunePanel(QWidget):
 
     def _on_taken_up(self, found: Interrupted) -> None:
         self.labels.add_rows(found.rows)
-        self.pretrained.choose(found.pretrained)
+        self.pretrained.choose(found.pretrained, found.options.like)
         self.form.show_options(found.options)
         self.message.show_note(TAKEN_UP)
 
