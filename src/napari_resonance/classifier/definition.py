@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
+from napari_resonance.classifier.arguments import check_arguments
 from napari_resonance.errors import ModelError
 
 TARGET = "napari_resonance.classifier.network.ResNet"
@@ -159,8 +160,8 @@ def checked_definition(definition: Mapping[str, Any]) -> dict[str, Any]:
     Raises
     ------
     ModelError
-        If the class is unknown, a value is anything but numbers, text, booleans, null,
-        and lists and named arguments of these, or a number makes no sense.
+        If the class is unknown, or an argument is an expression, not one of the class,
+        or of a kind or size that no network has.
 
     """
     target = definition.get("_target_")
@@ -170,66 +171,14 @@ def checked_definition(definition: Mapping[str, Any]) -> dict[str, Any]:
             remedy=f"Known classes: {', '.join(_KNOWN_TARGETS)}",
         )
     settings = {k: v for k, v in definition.items() if k != "_target_"}
-    for key, value in settings.items():
-        if not _is_literal(value):
-            raise ModelError(
-                f"the network definition's {key!r} is an expression: {value!r}",
-                remedy="Write the value itself; expressions are never evaluated",
-            )
-    _check_sizes(settings)
-    members = settings.get("members")
-    if target == ENSEMBLE and not (
-        isinstance(members, int) and 1 <= members <= MOST_MEMBERS
-    ):
+    arguments = dict(settings)
+    members = arguments.pop("members", None) if target == ENSEMBLE else 1
+    if type(members) is not int or not 1 <= members <= MOST_MEMBERS:
         raise ModelError(
             f"an ensemble has 1 to {MOST_MEMBERS} members, not {members!r}"
         )
+    check_arguments(arguments, own=target in (TARGET, ENSEMBLE))
     return settings
-
-
-def _check_sizes(settings: Mapping[str, Any]) -> None:
-    """Refuse numbers that no network has, of stages, channels or axes."""
-    dimensions = settings.get("spatial_dims", 3)
-    if dimensions not in (2, 3):
-        raise ModelError(f"a network has 2 or 3 dimensions, not {dimensions!r}")
-    for key in ("n_input_channels", "num_classes"):
-        value = settings.get(key, 1)
-        if not _are_counts([value], 1):
-            raise ModelError(f"the network definition's {key!r} is {value!r}")
-    for key in ("layers", "block_inplanes", "dilations"):
-        value = settings.get(key)
-        if value is not None and not _are_counts(value, 4):
-            raise ModelError(
-                f"the network definition's {key!r} is no list of four numbers, one for "
-                f"each stage: {value!r}"
-            )
-    axis = settings.get("mirror_axis")
-    axes = axis if isinstance(axis, list | tuple) else [] if axis is None else [axis]
-    if not all(isinstance(n, int) and 0 <= n < dimensions for n in axes):
-        raise ModelError(
-            f"the network definition's 'mirror_axis' is no axis, or several, of "
-            f"{dimensions}: {axis!r}"
-        )
-
-
-def _are_counts(value: object, length: int) -> bool:
-    return (
-        isinstance(value, Sequence)
-        and len(value) == length
-        and all(isinstance(n, int) and n > 0 for n in value)
-    )
-
-
-def _is_literal(value: object) -> bool:
-    if isinstance(value, list):
-        return all(_is_literal(v) for v in value)
-    if isinstance(value, Mapping):  # arguments: ["relu", {"inplace": true}]
-        names = all(isinstance(k, str) and k.isidentifier() for k in value)
-        calls = any(str(k).startswith("_") for k in value)
-        return names and not calls and all(_is_literal(v) for v in value.values())
-    if isinstance(value, str):
-        return not value.startswith(("$", "@", "%"))
-    return value is None or isinstance(value, bool | int | float)
 
 
 @dataclass(frozen=True)

@@ -196,6 +196,17 @@ class LogitsAndFeatures(torch.nn.Module):
         return self.network.logits_and_features(x)
 
 
+# What MONAI and torch raise on names and arguments of layers that they do not know.
+_REFUSALS = (
+    TypeError,
+    ValueError,
+    LookupError,
+    RuntimeError,
+    AttributeError,
+    AssertionError,
+)
+
+
 def build_network(definition: Mapping[str, Any]) -> Network:
     """Make the network that a bundle's literal ``network_def`` describes.
 
@@ -210,7 +221,7 @@ def build_network(definition: Mapping[str, Any]) -> Network:
     kind = Ensemble if definition["_target_"] == ENSEMBLE else ResNet
     try:
         return kind(**settings)
-    except (TypeError, ValueError, KeyError, IndexError, RuntimeError) as error:
+    except _REFUSALS as error:
         raise ModelError(f"the network definition is not valid: {error}") from error
 
 
