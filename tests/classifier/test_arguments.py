@@ -26,7 +26,7 @@ NAMES = (
     *("block", "layers", "block_inplanes", "spatial_dims", "n_input_channels"),
     *("num_classes", "conv1_t_size", "conv1_t_stride", "no_max_pool", "shortcut_type"),
     *("widen_factor", "feed_forward", "bias_downsample", "act", "norm", "dilations"),
-    *("mirror_axis", "head_hidden", "members", "_target_", "pretrained"),
+    *("mirror_axis", "head_hidden", "head_act", "members", "_target_", "pretrained"),
 )
 WORDS = ("A", "B", "basic", "bottleneck", "relu", "gelu", "prelu", "batch", "group", "")
 plain = st.one_of(
@@ -66,7 +66,8 @@ LIKELY = {
     "norm": st.sampled_from(["batch", ["batch", {"eps": 1e-4}]]),
     "dilations": st.none() | st.lists(few, min_size=4, max_size=4),
     "mirror_axis": st.sampled_from([None, 0, [1, 0], []]),
-    "head_hidden": st.none() | few,
+    "head_hidden": st.none() | few | st.lists(few, min_size=1, max_size=3),
+    "head_act": st.sampled_from(["gelu", ["leakyrelu", {"negative_slope": 0.2}]]),
 }
 
 

@@ -1,5 +1,7 @@
 """A head with hidden units: its logits, its gradients, its maps, its way to disk."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -19,10 +21,17 @@ UNITS = 12
 SCORE = np.array([1.0, -0.5, 0.25])
 
 
-@pytest.fixture(scope="module", params=["2D", "3D", "members", "mirrored"])
+@pytest.fixture(
+    scope="module", params=["2D", "3D", "members", "mirrored", "gelu", "deep"]
+)
 def bundle(request, tmp_path_factory):
     kind = request.param
     network = {"head_hidden": UNITS}
+    if kind == "gelu":
+        network["head_act"] = "gelu"
+    if kind == "deep":
+        leaky = ["leakyrelu", {"negative_slope": 0.2}]
+        network = {"head_hidden": [UNITS, 5, UNITS], "head_act": leaky}
     if kind == "mirrored":
         network["mirror_axis"] = [0, 1]
     folder = tiny_bundle(
@@ -126,7 +135,8 @@ def test_it_is_told_from_its_weights(bundle, tmp_path):
     loaded = load_pretrained(
         str(file), dimensions=bundle.card.dimensions, in_channels=1, n_labels=3
     )
-    assert loaded.definition["head_hidden"] == UNITS
+    assert loaded.definition["head_hidden"] == bundle.network_def["head_hidden"]
+    assert loaded.report.assumed["head_act"] == "relu"
     assert not loaded.report.missing
     assert not loaded.report.unexpected
     # Strides are not told by weights, so their networks may differ in those.
@@ -138,7 +148,9 @@ def test_it_is_told_from_its_weights(bundle, tmp_path):
 def test_the_summary_counts_its_parameters(bundle):
     summary = summarize(bundle.network_def)
     (head,) = [layer for layer in summary.layers if layer.name == "fc"]
-    assert head.parameters == 8 * UNITS + UNITS + UNITS * 3 + 3
+    hidden = bundle.network_def["head_hidden"]
+    sizes = [8, *(hidden if isinstance(hidden, list) else [hidden]), 3]
+    assert head.parameters == sum(a * b + b for a, b in pairwise(sizes))
 
 
 def test_a_definition_gets_another_head():

@@ -46,7 +46,10 @@ def shapes_of(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]
 
 def assumed_of(definition: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is assumed of a network whose weights alone are known."""
-    return USUAL | (_UNDILATED if definition["spatial_dims"] == 3 else {})
+    assumed = USUAL | (_UNDILATED if definition["spatial_dims"] == 3 else {})
+    if definition.get("head_hidden") and "head_act" not in definition:
+        return assumed | {"head_act": "relu"}
+    return assumed
 
 
 def read_definition(
@@ -103,8 +106,9 @@ def _definition(shapes: Shapes, settings: Mapping[str, Any]) -> dict[str, Any]:
     if size != 7:
         given["conv1_t_size"] = size
     convolved = "layer2.0.downsample.0.weight" in shapes
-    if "fc.hidden.weight" in shapes:
-        given["head_hidden"] = shapes["fc.hidden.weight"][0]
+    hidden = [shapes[name][0] for name in _hidden_layers(shapes)]
+    if hidden:
+        given["head_hidden"] = hidden[0] if len(hidden) == 1 else hidden
     return resnet_definition(
         depth,
         dimensions=len(kernel),
@@ -117,6 +121,13 @@ def _definition(shapes: Shapes, settings: Mapping[str, Any]) -> dict[str, Any]:
             "bias_downsample": "layer2.0.downsample.0.bias" in shapes,
         },
     )
+
+
+def _hidden_layers(shapes: Shapes) -> list[str]:
+    """Return the weights of the hidden layers of a head, see `network.HiddenHead`."""
+    more = sum(n.startswith("fc.more.") and n.endswith(".weight") for n in shapes)
+    names = ["fc.hidden.weight", *(f"fc.more.{n}.weight" for n in range(more))]
+    return names if names[0] in shapes else []
 
 
 def _n_blocks(shapes: Shapes, stage: int) -> int:

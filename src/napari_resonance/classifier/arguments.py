@@ -13,10 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from napari_resonance.classifier.activations import ACTIVATIONS, is_activation
 from napari_resonance.errors import ModelError
 
 _MOST_BLOCKS = 1_000
 _MOST_CHANNELS = 100_000
+_MOST_HIDDEN = 10  # layers
 _MOST_CELLS = 1_000  # of a kernel, a stride or a dilation
 # The largest ResNets have a tenth of them. More would only fill the memory.
 _MOST_WEIGHTS = 2**31
@@ -114,9 +116,10 @@ def _own_checks(dimensions: int) -> dict[str, Check]:
             f"no axis, or several, of {dimensions}",
         ),
         "head_hidden": (
-            lambda v: v is None or _is_channels(v),
-            "no number of hidden units",
+            lambda v: v is None or _is_channels(v) or _are_units(v),
+            "no number of hidden units, nor a list of such",
         ),
+        "head_act": (is_activation, f"none of {', '.join(ACTIVATIONS)}"),
     }
 
 
@@ -133,7 +136,9 @@ def _check_widths(settings: Mapping[str, Any], dimensions: int) -> None:
     cells = math.prod(kernel if isinstance(kernel, Sequence) else [kernel] * dimensions)
     weights += settings.get("n_input_channels", 3) * widths[0] * cells
     weights += settings.get("num_classes", 400) * widths[-1] * growth
-    weights += (settings.get("head_hidden") or 0) * widths[-1] * growth
+    hidden = settings.get("head_hidden") or []
+    units = [hidden] if isinstance(hidden, int) else hidden
+    weights += sum(a * b for a, b in pairwise([widths[-1] * growth, *units]))
     if weights > _MOST_WEIGHTS:
         raise ModelError(
             f"the network definition is of a network too large for any computer: "
@@ -157,6 +162,12 @@ def _is_count(value: object, most: int) -> bool:
 
 def _is_channels(value: object) -> bool:
     return _is_count(value, _MOST_CHANNELS)
+
+
+def _are_units(values: object) -> bool:
+    if not isinstance(values, list | tuple) or not 1 <= len(values) <= _MOST_HIDDEN:
+        return False
+    return _are_counts(values, len(values), _MOST_CHANNELS)
 
 
 def _are_counts(values: object, length: int, most: int) -> bool:

@@ -107,7 +107,7 @@ class Bundle:
 
     def heads(self) -> Heads:
         """Return what makes logits of the pooled features, of each member."""
-        return read_heads(self.weights_path)
+        return read_heads(self.weights_path, self.network_def.get("head_act", "relu"))
 
 
 def list_models() -> list[Bundle]:

@@ -130,7 +130,7 @@ def with_head(definition: Mapping[str, Any], units: int | None) -> dict[str, Any
         in the pooled features.
 
     """
-    kept = {k: v for k, v in definition.items() if k != "head_hidden"}
+    kept = {k: v for k, v in definition.items() if not k.startswith("head_")}
     return kept if units is None else {**kept, "_target_": TARGET, "head_hidden": units}
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from napari_resonance.classifier.activations import ACTIVATIONS
 from napari_resonance.classifier.pretrained import Loaded, LoadReport
 from napari_resonance.errors import ModelError
 
@@ -53,18 +54,15 @@ def _few(names: Sequence[str]) -> str:
 
 def _without_head(report: LoadReport) -> str:
     """Return what can be done with weights of which no last layer is known."""
-    stacks: dict[str, set[str]] = {}
-    for name in report.unexpected:
-        match = re.fullmatch(r"((?:.*\.)?)(\d+)\.\w+", name)
-        if match:
-            stacks.setdefault(match[1], set()).add(match[2])
-    pairs = [numbers for numbers in stacks.values() if len(numbers) == 2]
+    matches = [re.fullmatch(r"((?:.*\.)?)\d+\.\w+", name) for name in report.layers]
+    stacks = {match[1] for match in matches if match}
     begin = f"resonance finetune LABELS --pretrained {report.source}"
-    if pairs and len(report.layers) == 2:
+    if len(stacks) == 1 and all(matches) and len(matches) > 1:
         return (
-            "If its head is two linear layers with ReLU between them, add --between "
-            "relu; if there is nothing but dropout, --between none. Others are not "
-            f"known here; to train a new one: {begin}"
+            "If its head is linear layers with an activation between them, name it: "
+            f"--between relu (or {', '.join(ACTIVATIONS[1:])}); if there is nothing "
+            "but dropout and batch normalisation, --between none. Others are not known "
+            f"here; to train a new one: {begin}"
         )
     return (
         f"Give a file that has the last layer, 'fc', too, or train a new one: {begin}"

@@ -17,7 +17,6 @@ from napari_resonance.classifier.foreign import (
     read_foreign,
 )
 from napari_resonance.classifier.import_checks import check_known, check_whole
-from napari_resonance.classifier.last_layer import Between
 from napari_resonance.classifier.place import check_place
 from napari_resonance.classifier.pretrained import (
     Loaded,
@@ -54,7 +53,8 @@ class ImportOptions:
     like
         Pretrained network that it began from: the rest of these are as there.
     between
-        What lies between the two linear layers of its head, where it has two.
+        What lies between the linear layers of its head, where it has several, see
+        ``head_stack.read_between``.
     name, task, modality, licence
         For the model card; the name is that of the folder if empty.
 
@@ -65,7 +65,7 @@ class ImportOptions:
     definition: Mapping[str, Any] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     like: str = ""
-    between: Between | None = None
+    between: str | None = None
     name: str = ""
     task: str = ""
     modality: tuple[str, ...] = ()

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
+from napari_resonance.classifier.head_stack import KNOWN, Between, linear_layers
 from napari_resonance.errors import ModelError
 
 if TYPE_CHECKING:
     import torch
-
-Between = Literal["relu", "none"]
-"""What lies between two linear layers: weights do not tell."""
 
 # What the last layer is called most often, alone or in a small stack (``fc.1``).
 _USUAL = re.compile(r"(fc|classifier|last_linear|head\.fc|head)(\.\d+)?\.")
@@ -27,9 +25,10 @@ def last_layer(
 
     It is the one linear layer that takes as many numbers as the backbone has features,
     wherever it lies and whatever its name; of several, the one that has a usual name.
-    Two layers behind each other, as in ``Sequential(Linear, ReLU, Linear)``, are only
-    taken where it is told what lies between them. A stack of more is no head of ours:
-    none of its layers is taken for the last. A hidden layer of our own keeps its name.
+    Layers behind each other, as in ``Sequential(Linear, ReLU, Linear)``, are only taken
+    where it is told what lies between them; batch normalisation beside them is folded
+    into them, see `head_stack`. Of a stack of other layers none is taken for the last.
+    A hidden layer of our own keeps its name.
 
     Parameters
     ----------
@@ -40,59 +39,70 @@ def last_layer(
     backbone
         Its tensors under MONAI's names.
     between
-        ``"relu"``, or ``"none"`` where two layers do what one does.
+        What lies between the linear layers, where there are several.
 
     Raises
     ------
     ModelError
-        If it is told what lies between two layers and there are not two.
+        If it is told what lies between linear layers and there is no stack of them.
 
     """
     if f"{prefix}fc.hidden.weight" in rest:
         own = {n for n in rest if n.startswith(f"{prefix}fc.")}
         return {n.removeprefix(prefix): rest[n] for n in own}, own
-    fitting = [
-        place
-        for place, weight in _linear(rest).items()
-        if weight.shape[1] == _features(backbone)
+    features = _features(backbone)
+    if between is None:
+        alone = [
+            place
+            for place, weight in _linear(rest).items()
+            if weight.shape[1] == features and not _beside(rest, place)
+        ]
+        if len(alone) > 1:
+            alone = [p for p in alone if _USUAL.fullmatch(p.removeprefix(prefix))]
+        if alone:
+            return _renamed(rest, alone[0]) if len(alone) == 1 else ({}, set())
+    stacks = [
+        (stack, layers)
+        for stack in _stacks(rest)
+        if (layers := linear_layers(_numbered(rest, stack), features, between))
     ]
-    if between is not None:
-        return _two(rest, fitting, between)
-    alone = [p for p in fitting if not _beside(rest, p)]
-    if len(alone) > 1:
-        alone = [p for p in alone if _USUAL.fullmatch(p.removeprefix(prefix))]
-    if len(alone) != 1:
+    if len(stacks) == 1:
+        ((stack, layers),) = stacks
+        used = {n for n in rest if re.match(rf"{re.escape(stack)}\d+\.", n)}
+        return _named(layers), used
+    if between is None:
         return {}, set()
-    return _renamed(rest, alone[0], "fc.")
+    raise ModelError(
+        "the head is no stack of linear layers, such as fc.0 and fc.2", remedy=KNOWN
+    )
 
 
-def _two(
-    rest: Tensors, fitting: list[str], between: Between
-) -> tuple[dict[str, torch.Tensor], set[str]]:
-    linear = _linear(rest)
-    found = [
-        (first, last)
-        for first in fitting
-        for last, weight in linear.items()
-        if weight.shape[1] == linear[first].shape[0]
-        and _number(first) < _number(last)
-        and _beside(rest, first) == _parameters(rest, last)
-    ]
-    if len(found) != 1:
-        raise ModelError(
-            "the head is no stack of two linear layers, such as fc.0 and fc.2",
-            remedy="One linear layer, or two with ReLU between them, can be taken over",
-        )
-    ((first, last),) = found
-    hidden, names = _renamed(rest, first, "fc.hidden.")
-    final, more = _renamed(rest, last, "fc.")
-    if between == "relu":
-        return final | hidden, names | more
-    before, after = hidden["fc.hidden.weight"].double(), final["fc.weight"].double()
-    bias = after.new_zeros(len(after)) + final.get("fc.bias", 0)
-    if "fc.hidden.bias" in hidden:
-        bias = bias + after @ hidden["fc.hidden.bias"].double()
-    return {"fc.weight": after @ before, "fc.bias": bias}, names | more
+def _stacks(rest: Tensors) -> list[str]:
+    """Return what stands in front of the numbers of layers, ``"fc."``."""
+    found = (re.fullmatch(r"((?:.*\.)?)\d+\.[^.]+", name) for name in rest)
+    return sorted({match[1] for match in found if match})
+
+
+def _numbered(rest: Tensors, stack: str) -> dict[int, dict[str, torch.Tensor]]:
+    """Return the tensors of a stack by their last names, by their layer's number."""
+    layers: dict[int, dict[str, torch.Tensor]] = {}
+    for name, tensor in rest.items():
+        match = re.match(rf"{re.escape(stack)}(\d+)\.(.+)", name)
+        if match:
+            layers.setdefault(int(match[1]), {})[match[2]] = tensor
+    return layers
+
+
+def _named(
+    layers: Sequence[tuple[torch.Tensor, torch.Tensor]],
+) -> dict[str, torch.Tensor]:
+    """Return the layers of a head by our names, see `network.HiddenHead`."""
+    names = ["fc.hidden.", *(f"fc.more.{n}." for n in range(len(layers)))]
+    places = [*names[: len(layers) - 1], "fc."]
+    pairs = list(zip(places, layers, strict=True))
+    return {f"{place}weight": weight for place, (weight, _) in pairs} | {
+        f"{place}bias": bias for place, (_, bias) in pairs
+    }
 
 
 def _linear(rest: Tensors) -> dict[str, torch.Tensor]:
@@ -115,11 +125,9 @@ def _parameters(rest: Tensors, place: str) -> set[str]:
     return {f"{place}weight", f"{place}bias"} & rest.keys()
 
 
-def _renamed(
-    rest: Tensors, place: str, name: str
-) -> tuple[dict[str, torch.Tensor], set[str]]:
+def _renamed(rest: Tensors, place: str) -> tuple[dict[str, torch.Tensor], set[str]]:
     found = _parameters(rest, place)
-    return {name + n.removeprefix(place): rest[n] for n in found}, found
+    return {f"fc.{n.removeprefix(place)}": rest[n] for n in found}, found
 
 
 def _number(place: str) -> int:

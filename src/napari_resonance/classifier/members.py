@@ -1,6 +1,6 @@
 """The heads of networks that answer together, or of a single one.
 
-A head is what makes logits of the last feature map's mean: one linear layer, or a layer
+A head is what makes logits of the last feature map's mean: one linear layer, or layers
 of hidden units before it. The last feature map of an ensemble holds the maps of its
 members side by side, so that the logits of each member come from the same forward pass
 as their mean.
@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_resonance.classifier.activations import Name, activation
+
 if TYPE_CHECKING:
     from napari_resonance.classifier.network import Network
 
@@ -25,12 +27,13 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Hidden:
-    """The hidden layer of each member's head: ``max(0, weights @ pooled + biases)``.
+    """A hidden layer of each member's head: ``act(weights @ values + biases)``.
 
     Parameters
     ----------
     weights
-        float32 ``(M, H, F)``: of M members, for H units and F features.
+        float32 ``(M, H, F)``: of M members, for H units and F features, or units of the
+        layer before.
     biases
         float32 ``(M, H)``.
 
@@ -38,6 +41,12 @@ class Hidden:
 
     weights: Array
     biases: Array
+
+    def units(self, values: Floats) -> Floats:
+        """Return the units ``(N, M, H)`` before their activation."""
+        weights = self.weights.astype(np.float64)
+        units: Floats = np.einsum("nmf,mhf->nmh", values, weights)
+        return units + self.biases
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,35 +61,39 @@ class Heads:
     biases
         float32 ``(M, K)``.
     hidden
-        The layer before the last one; None where the logits are linear in the features.
+        The layers before the last one; none where the logits are linear in the
+        features.
+    act
+        Activation of the hidden units, see `activations`.
 
     """
 
     weights: Array
     biases: Array
-    hidden: Hidden | None = None
+    hidden: tuple[Hidden, ...] = ()
+    act: Name = "relu"
 
     @property
     def is_linear(self) -> bool:
         """Whether logits are linear in the features."""
-        return self.hidden is None
+        return not self.hidden
 
     @property
     def features(self) -> int:
         """Features that each member is given."""
-        layer = self.weights if self.hidden is None else self.hidden.weights
-        return int(layer.shape[2])
+        first = self.hidden[0].weights if self.hidden else self.weights
+        return int(first.shape[2])
 
     def apart(self) -> list[Heads]:
         """Return the head of each member by itself."""
         count = len(self.weights)
         parts = [slice(n, n + 1) for n in range(count)]
-        hidden = self.hidden
         return [
             Heads(
                 self.weights[part],
                 self.biases[part],
-                hidden and Hidden(hidden.weights[part], hidden.biases[part]),
+                tuple(Hidden(h.weights[part], h.biases[part]) for h in self.hidden),
+                self.act,
             )
             for part in parts
         ]
@@ -100,8 +113,8 @@ class Heads:
 
         """
         values = self._by_member(pooled)
-        if self.hidden is not None:
-            values = np.maximum(self._units(values), 0)
+        for layer in self.hidden:
+            values = activation(self.act).value(layer.units(values))
         weights = self.weights.astype(np.float64)
         logits: Floats = np.einsum("nmf,mkf->mnk", values, weights)
         return logits + self.biases[:, None]
@@ -130,8 +143,10 @@ class Heads:
         """Return the mean gradient of a score along the straight line between features.
 
         Times the difference of the features it adds up to the difference of the score
-        (Sundararajan et al., ICML 2017). A hidden unit is linear in the features on
-        either side of 0, so that the mean needs no steps.
+        (Sundararajan et al., ICML 2017). A unit before its activation is linear along
+        the line, so that the mean needs no steps. With several hidden layers each unit
+        has the mean slope between its own ends instead (the rescale rule of DeepLIFT,
+        Shrikumar et al., ICML 2017), which adds up to the same difference.
 
         Parameters
         ----------
@@ -146,35 +161,22 @@ class Heads:
             float32 ``(N, M * F)``.
 
         """
-        ends = [self._by_member(before), self._by_member(after)]
-        n, members, features = ends[0].shape
+        start, end = self._by_member(before), self._by_member(after)
+        shape, act = start.shape, activation(self.act)
+        slopes = []
+        for layer in self.hidden:
+            start, end = layer.units(start), layer.units(end)
+            slopes.append(act.mean_slope(start, end))
+            start, end = act.value(start), act.value(end)
         last = np.einsum("mkf,k->mf", self.weights, np.asarray(score, np.float64))
-        if self.hidden is None:
-            each = np.broadcast_to(last, (n, members, features))
-        else:
-            lit = last * _share_above_0(*(self._units(end) for end in ends))
-            each = np.einsum("nmh,mhf->nmf", lit, self.hidden.weights)
-        return np.asarray(each.reshape(n, -1) / members, np.float32)
+        each = np.broadcast_to(last, start.shape)
+        for layer, slope in zip(self.hidden[::-1], slopes[::-1], strict=True):
+            each = np.einsum("nmh,mhf->nmf", each * slope, layer.weights)
+        return np.asarray(each.reshape(shape[0], -1) / shape[1], np.float32)
 
     def _by_member(self, pooled: ArrayLike) -> Floats:
         values = np.asarray(pooled, np.float64)
         return values.reshape(len(values), len(self.weights), -1)
-
-    def _units(self, values: Floats) -> Floats:
-        """Return the hidden units ``(N, M, H)`` before what is negative becomes 0."""
-        assert self.hidden is not None  # noqa: S101  (told by the callers)
-        weights = self.hidden.weights.astype(np.float64)
-        units: Floats = np.einsum("nmf,mhf->nmh", values, weights)
-        return units + self.hidden.biases
-
-
-def _share_above_0(start: Floats, end: Floats) -> Floats:
-    """Return how much of the way from one number to another lies above 0."""
-    low, high = np.minimum(start, end), np.maximum(start, end)
-    crossing = (low < 0) & (high > 0)
-    way = np.where(crossing, high - low, 1)
-    share: Floats = np.where(crossing, high / way, (high > 0).astype(np.float64))
-    return share
 
 
 def head_names(names: set[str]) -> list[str]:
@@ -188,28 +190,35 @@ def head_names(names: set[str]) -> list[str]:
     return [f"members.{n}.fc" for n in range(count)]
 
 
-def heads_of(names: set[str], tensor: Callable[[str], ArrayLike]) -> Heads:
+def heads_of(
+    names: set[str], tensor: Callable[[str], ArrayLike], act: Name = "relu"
+) -> Heads:
     """Return the heads among tensors that are asked for by name."""
     heads = head_names(names)
 
     def stacked(part: str) -> Array:
         return np.stack([np.asarray(tensor(f"{h}.{part}"), np.float32) for h in heads])
 
-    hidden = None
-    if f"{heads[0]}.hidden.weight" in names:
-        hidden = Hidden(stacked("hidden.weight"), stacked("hidden.bias"))
-    return Heads(stacked("weight"), stacked("bias"), hidden)
+    more = sum(n.startswith(f"{heads[0]}.more.") for n in names) // 2
+    layers = ["hidden", *(f"more.{n}" for n in range(more))]
+    hidden = tuple(
+        Hidden(stacked(f"{layer}.weight"), stacked(f"{layer}.bias"))
+        for layer in layers
+        if f"{heads[0]}.{layer}.weight" in names
+    )
+    return Heads(stacked("weight"), stacked("bias"), hidden, act)
 
 
 def heads_in(network: Network) -> Heads:
     """Return the heads of a network in torch."""
     state = network.state_dict()
-    return heads_of(set(state), lambda n: state[n].detach().float().cpu().numpy())
+    act = getattr(getattr(network, "members", [network])[0].fc, "act", "relu")
+    return heads_of(set(state), lambda n: state[n].detach().float().cpu().numpy(), act)
 
 
-def read_heads(weights: Path) -> Heads:
+def read_heads(weights: Path, act: Name = "relu") -> Heads:
     """Return the heads in a bundle's safetensors file."""
     from safetensors import safe_open
 
     with safe_open(weights, framework="np") as file:
-        return heads_of(set(file.keys()), file.get_tensor)
+        return heads_of(set(file.keys()), file.get_tensor, act)

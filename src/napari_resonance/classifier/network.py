@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import torch
 from monai.networks.nets import ResNet as MonaiResNet
 
+from napari_resonance.classifier.activations import Name, torch_activation
 from napari_resonance.classifier.definition import (
     ENSEMBLE,
     as_axes,
@@ -19,22 +21,36 @@ from napari_resonance.errors import ModelError
 
 
 class HiddenHead(torch.nn.Linear):
-    """A layer of hidden units with ReLU, then the linear layer that gives logits.
+    """Layers of hidden units, then the linear layer that gives logits.
 
     Parameters
     ----------
     features, units, labels
-        Numbers of what comes in, of hidden units and of what goes out.
+        Numbers of what comes in, of the units of each hidden layer and of what goes
+        out.
+    act
+        Of all hidden units, see `activations`.
 
     """
 
-    def __init__(self, features: int, units: int, labels: int) -> None:
-        super().__init__(units, labels)
-        self.hidden = torch.nn.Linear(features, units)
+    def __init__(
+        self, features: int, units: Sequence[int], labels: int, act: Name = "relu"
+    ) -> None:
+        super().__init__(units[-1], labels)
+        self.act = act
+        self.hidden = torch.nn.Linear(features, units[0])
+        # No module where there is one layer: such heads were stored before.
+        if len(units) > 1:
+            layers = (torch.nn.Linear(*pair) for pair in pairwise(units))
+            self.more = torch.nn.ModuleList(layers)
 
     def forward(self, pooled: torch.Tensor) -> torch.Tensor:
         """Return logits ``(N, K)`` of pooled features ``(N, F)``."""
-        return super().forward(torch.relu(self.hidden(pooled)))
+        activate = torch_activation(self.act)
+        values = activate(self.hidden(pooled))
+        for layer in getattr(self, "more", ()):
+            values = activate(layer(values))
+        return super().forward(values)
 
 
 class ResNet(MonaiResNet):
@@ -58,8 +74,10 @@ class ResNet(MonaiResNet):
         is one more than a multiple of the total stride, the feature cells of the
         mirror image fall onto those of the image; otherwise up to half a cell beside.
     head_hidden
-        Units of a layer with ReLU between the pooled features and the logits, or None
-        for logits that are linear in them.
+        Units of a hidden layer between the pooled features and the logits, those of
+        each of several, or None for logits that are linear in the features.
+    head_act
+        Activation of the hidden units, see `activations`.
     **settings
         Arguments of ``monai.networks.nets.ResNet``.
 
@@ -70,7 +88,8 @@ class ResNet(MonaiResNet):
         *,
         dilations: Sequence[int] | None = None,
         mirror_axis: int | Sequence[int] | None = None,
-        head_hidden: int | None = None,
+        head_hidden: int | Sequence[int] | None = None,
+        head_act: Name = "relu",
         **settings: Any,
     ) -> None:
         if not settings.get("feed_forward", True):
@@ -78,7 +97,9 @@ class ResNet(MonaiResNet):
         super().__init__(**settings)
         if head_hidden is not None:
             last: torch.nn.Linear = self.fc  # type: ignore[assignment]
-            self.fc = HiddenHead(last.in_features, head_hidden, last.out_features)
+            units = [head_hidden] if isinstance(head_hidden, int) else [*head_hidden]
+            sizes = last.in_features, units, last.out_features
+            self.fc = HiddenHead(*sizes, head_act)
         self.mirrorings = mirrorings(as_axes(mirror_axis))
         for stage, dilation in enumerate(dilations or (), start=1):
             if dilation > 1:

@@ -31,7 +31,7 @@ from napari_resonance.classifier.checkpoint import (
     split_part,
 )
 from napari_resonance.classifier.definition import member_definition
-from napari_resonance.classifier.last_layer import Between
+from napari_resonance.classifier.head_stack import Between, read_between
 from napari_resonance.classifier.like import settings_like
 from napari_resonance.classifier.resnet_names import Named, resnet_tensors
 from napari_resonance.errors import ModelError
@@ -130,7 +130,7 @@ def load_pretrained(  # noqa: PLR0913 - each says how the next network differs
     n_labels: int | None = None,
     channels: Channels = "sum",
     inflation: Inflation = "mean",
-    between: Between | None = None,
+    between: str | None = None,
     like: str = "",
     progress: Progress = no_progress,
 ) -> Loaded:
@@ -151,8 +151,8 @@ def load_pretrained(  # noqa: PLR0913 - each says how the next network differs
     channels, inflation
         See ``adapt.adapt``.
     between
-        ``"relu"`` or ``"none"``: what lies between the two linear layers of the file's
-        head. If None, a head of two layers is left out.
+        What lies between the linear layers of the file's head, see
+        ``head_stack.read_between``. If None, a head of several is left out.
     like
         Name of the pretrained network that the file's network began from, whose strides
         and dilations it has: weights do not tell them. Those of ImageNet's are assumed
@@ -174,12 +174,13 @@ def load_pretrained(  # noqa: PLR0913 - each says how the next network differs
 
     """
     check_like(name_or_file, like)
-    if definition is not None and definition.get("head_hidden"):
-        between = "relu"  # as our own hidden layer has it
+    told = None if between is None else read_between(between)
+    if told is None and definition is not None and definition.get("head_hidden"):
+        told = Between(definition.get("head_act", "relu"))
     if like and definition is not None:
         settings = settings_like(like, definition, name_or_file)
         definition = {**definition, **settings}
-    found = _found(name_or_file, definition, between, like, progress)
+    found = _found(name_or_file, definition, told, like, progress)
     wanted = definition
     if wanted is None:
         wanted = _changed(found, dimensions, in_channels, n_labels)
@@ -252,10 +253,11 @@ def _found(
         named = resnet_tensors(read_checkpoint(path), name, part, between)
         if definition is not None:  # which need not be of a depth that is known here
             return _checkpoint(name, named, definition)
+        usual = {} if between is None or not between.act else {"head_act": between.act}
         entry_of_file = _entry_of(path)
         if entry_of_file is not None and not like:
-            return _as_resnet(name, named, entry_of_file.settings)
-        found = _as_resnet(name, named, USUAL)
+            return _as_resnet(name, named, {**entry_of_file.settings, **usual})
+        found = _as_resnet(name, named, USUAL | usual)
         if like:
             settings = settings_like(like, found.definition, name)
             return replace(found, definition={**found.definition, **settings})

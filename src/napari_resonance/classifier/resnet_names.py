@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from napari_resonance.classifier.last_layer import Between, last_layer
+from napari_resonance.classifier.head_stack import Between
+from napari_resonance.classifier.last_layer import last_layer
 from napari_resonance.errors import ModelError
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def resnet_tensors(
         Which of several ResNets in the file: what its names begin with, or a word of
         that.
     between
-        What lies between the two layers of the head, where it has two.
+        What lies between the linear layers of the head, where it has several.
 
     Raises
     ------
@@ -95,7 +96,12 @@ def resnet_tensors(
     kept |= head
     _check_values(kept, source)
     left = {n: t for n, t in rest.items() if n not in used}
-    return Named(kept, left, [n for n in left if n in near and near[n].ndim > 1])
+    layers = [
+        n
+        for n in left
+        if n in near and (near[n].ndim > 1 or n.endswith("running_mean"))
+    ]
+    return Named(kept, left, layers)
 
 
 def _prefixes(tensors: Mapping[str, object], landmark: str) -> list[str]:

@@ -1,7 +1,6 @@
 """``resonance models download`` and ``import``, and how pretrained networks look."""
 
 from collections.abc import Sequence
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,13 +17,6 @@ if TYPE_CHECKING:
     from napari_resonance.classifier.bundle import Bundle
     from napari_resonance.classifier.download import Stored
     from napari_resonance.classifier.pretrained import LoadReport
-
-
-class Between(StrEnum):
-    """What lies between the two linear layers of a head."""
-
-    relu = "relu"
-    none = "none"
 
 
 def download(
@@ -127,7 +119,11 @@ def import_model(  # noqa: PLR0913, PLR0917 - one parameter an option
         ),
     ] = None,
     between: Annotated[
-        Between | None, typer.Option(help="Between two layers of the head.")
+        str | None,
+        typer.Option(
+            metavar="ACT|none",
+            help="Between the layers of a head: relu, leakyrelu, gelu, silu, tanh.",
+        ),
     ] = None,
     name: Annotated[str, typer.Option(help="Name of the model.")] = "",
     modality: Annotated[
@@ -158,7 +154,7 @@ def import_model(  # noqa: PLR0913, PLR0917 - one parameter an option
         definition=None if network is None else read_network(network),
         settings=settings,
         like=like,
-        between=None if between is None else between.value,
+        between=between,
         name=name,
         modality=_split(modality),
         licence=licence,
