@@ -44,9 +44,18 @@ def test_a_conformal_answer_is_sure_where_its_set_has_one_label():
     assert calibration.prediction_set([0.25, 0.25, 0.2], ("a", "b", "c")) == ()
 
 
+def test_an_operating_point_is_kept_beside_the_rule():
+    calibration = Calibration(2.0, operating_point=0.3)
+    assert Calibration.from_json(calibration.to_json()) == calibration
+    assert "operating_point" not in Calibration(2.0).to_json()
+
+
 @pytest.mark.parametrize(
     "data",
     [
+        {"rule": "threshold", "probability": 0.9, "operating_point": 1.5},
+        {"rule": "threshold", "probability": 0.9, "operating_point": True},
+        {"rule": "threshold", "probability": 0.9, "operating_point": "0.3"},
         {"temperature": 0, "rule": "threshold", "probability": 0.9},
         {"temperature": "1", "rule": "threshold", "probability": 0.9},
         {"temperature": 1, "rule": "threshold"},

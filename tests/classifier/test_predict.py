@@ -10,12 +10,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.bundles import tiny_bundle
 from support.phantoms import phantom, time_phantom
 
 from napari_resonance.classifier import predict
-from napari_resonance.classifier.bundle import Bundle, load_bundle
+from napari_resonance.classifier.bundle import Bundle, load_bundle, save_bundle
 from napari_resonance.classifier.calibration import Calibration
-from napari_resonance.classifier.engines import DeviceLimitError, DeviceMemoryError
+from napari_resonance.classifier.engines import (
+    DeviceLimitError,
+    DeviceMemoryError,
+    load_network,
+)
 from napari_resonance.classifier.predict import Classifier, load_classifier
 from napari_resonance.classifier.prediction import OutOfDistribution
 from napari_resonance.errors import (
@@ -239,6 +244,39 @@ def test_a_conformal_rule_gives_a_set(bundle):
     prediction = _with_engine(ruled, _Engine([1.0, 0.9, -5.0])).classify(_scan())
     assert prediction.prediction_set == ("a", "b")
     assert prediction.sure is False
+
+
+@pytest.mark.parametrize(
+    ("logit", "label", "called"),
+    [(0.0, "b", "b"), (1.0, "b", "b"), (-0.5, "a", "b"), (-2.0, "a", "a")],
+)
+def test_the_operating_point_calls_a_scan(tmp_path, logit, label, called):
+    bundle = load_bundle(tiny_bundle(tmp_path / "two", labels=("a", "b")))
+    chosen = replace(bundle, calibration=Calibration(1.0, operating_point=0.3))
+    prediction = _with_engine(chosen, _Engine([0.0, logit + 1e-6])).classify(_scan())
+    assert (prediction.label, prediction.called) == (label, called)
+    found = prediction.to_json()
+    assert (found["called"], found["threshold"]) == (called, 0.3)
+    told = [w for w in prediction.warnings if "operating point" in w]
+    assert bool(told) == (label != called)
+    if told:
+        assert told[0].endswith("b from 30.0 % on, this scan is called b")
+    plain = _with_engine(bundle, _Engine([0.0, logit])).classify(_scan())
+    assert plain.called is plain.to_json()["threshold"] is None
+    assert plain.warnings == ()
+
+
+def test_an_operating_point_is_between_two_labels(bundle, tmp_path):
+    network = load_network(bundle)
+    with pytest.raises(ModelError, match="between two labels"):
+        save_bundle(
+            tmp_path / "m",
+            network=network,
+            network_def=bundle.network_def,
+            recipe=bundle.recipe,
+            calibration=Calibration(1.0, operating_point=0.3),
+            card=bundle.card,
+        )
 
 
 def test_a_full_graphics_card_falls_back_to_the_cpu(bundle, monkeypatch):

@@ -39,6 +39,16 @@ def test_one_row_a_prediction_with_a_column_a_label(tmp_path):
     assert second["picture"] == "out/a.png"
 
 
+def test_what_the_operating_point_says_has_a_column_where_there_is_one(tmp_path):
+    shares = {"benign": 0.6, "malignant": 0.4}
+    chosen = prediction(label="benign", probabilities=shares, threshold=0.3)
+    write_predictions([prediction(), chosen], tmp_path / "results.csv")
+    first, second = rows_of(tmp_path / "results.csv")
+    assert (first["called"], second["called"]) == ("", "malignant")
+    write_predictions([prediction()], tmp_path / "without.csv")
+    assert "called" not in rows_of(tmp_path / "without.csv")[0]
+
+
 def test_models_with_different_labels_share_one_table(tmp_path):
     other = prediction(model="b", probabilities={"CT": 0.4, "T1w": 0.6})
     write_predictions([prediction(), other], tmp_path / "results.csv")

@@ -9,6 +9,9 @@ import pytest
 from sklearn.metrics import recall_score, roc_auc_score
 from support.labelled import write_labelled
 
+from napari_resonance.classifier.card_facts import card_facts
+from napari_resonance.classifier.predict import load_classifier
+from napari_resonance.reading import read_scan
 from napari_resonance.training.answer_table import write_answers
 from napari_resonance.training.cases import Case
 from napari_resonance.training.finetune import FinetuneOptions, finetune
@@ -122,6 +125,29 @@ def test_with_folds_answers_name_their_fold(labels, tmp_path):
     record = json.loads((tmp_path / "m" / "training" / "record.json").read_text())
     threshold = record["operating_point"]["threshold"]
     assert 0 < threshold <= 1
+
+
+def test_what_is_said_of_a_scan_is_what_the_report_counted(labels, made, tmp_path):
+    """Sensitivity and specificity are those of `called`, wherever a scan is asked."""
+    classifier = load_classifier(made.bundle.path, "cpu")
+    point = json.loads((made.bundle.path / "training/record.json").read_text("utf-8"))
+    least = point["operating_point"]["threshold"]
+    assert made.bundle.calibration.operating_point == least
+    rows = answers_of(made.bundle.path / "training" / "answers.csv")
+    said = []
+    for row in rows:
+        answer = classifier.classify(read_scan(labels.parent / row["source"]))
+        assert answer.threshold == least
+        assert answer.called == row["called"]
+        said.append((row["truth"], answer.called))
+    of_none = [called == "none" for truth, called in said if truth == "none"]
+    assert made.metrics["sensitivity"]["value"] == pytest.approx(np.mean(of_none))
+    # Another set, whose validation cases would choose otherwise, is judged alike.
+    found = evaluate(labels, made.bundle.path, out=tmp_path, device="cpu")
+    assert found.operating_point["from"] == "the model"
+    assert found.operating_point["threshold"] == least
+    assert found.metrics["specificity"] == made.metrics["specificity"]
+    assert f"none from {least:.3g} on" == card_facts(made.bundle)["Operating point"]
 
 
 def test_an_evaluation_says_who_the_answers_are_of(labels, made, tmp_path):

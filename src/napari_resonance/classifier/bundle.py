@@ -19,6 +19,7 @@ from napari_resonance.classifier import bundle_config, bundle_text, openvino_eng
 from napari_resonance.classifier.bundle_checks import (
     ANEW,
     check_agreement,
+    check_calibration,
     entry,
     head_shape,
     own_entry,
@@ -198,12 +199,14 @@ def _bundle(
         raise ModelError(
             f"the weights have {shape[0]} outputs, the card {len(card.labels)} labels"
         )
+    calibration = Calibration.from_json(entry(own, "calibration"))
+    check_calibration(calibration, card)
     return Bundle(
         path=path,
         card=card,
         network_def=network_def,
         recipe=recipe,
-        calibration=Calibration.from_json(entry(own, "calibration")),
+        calibration=calibration,
         statistics=read_statistics(path / STATISTICS, shape),
         weights_path=weights,
         weights_sha256=sha256,
@@ -266,6 +269,7 @@ def save_bundle(  # noqa: PLR0913  (each is one part of a bundle)
     """
     target = Path(folder)
     check_agreement(card, recipe, network_def)
+    check_calibration(calibration, card)
     _check_target(target, convert=convert)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_resonance.classifier.bundle_config import FORMAT
+from napari_resonance.classifier.calibration import Calibration
 from napari_resonance.classifier.card import ModelCard
 from napari_resonance.classifier.definition import checked_definition
 from napari_resonance.classifier.distribution import TrainingStatistics
@@ -129,6 +130,15 @@ def check_agreement(
     if outputs != len(card.labels):
         raise ModelError(
             f"the network has {outputs} outputs, the card {len(card.labels)} labels"
+        )
+
+
+def check_calibration(calibration: Calibration, card: ModelCard) -> None:
+    """Refuse an operating point between more labels than two."""
+    if calibration.operating_point is not None and len(card.labels) != 2:
+        raise ModelError(
+            f"an operating point is between two labels, and the card has "
+            f"{len(card.labels)}"
         )
 
 

@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_resonance.errors import ModelError
 
+_POINT = "operating_point"
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -26,6 +28,9 @@ class Calibration:
         at least t. ``{"rule": "conformal", "coverage": c, "quantile": q}``: labels
         with ``1 - probability <= q`` form the prediction set (split conformal
         prediction), sure where it holds one label.
+    operating_point
+        Of two labels: the probability of the second from which on a scan is called so,
+        as it was chosen on held-out cases; None where none was chosen.
 
     """
 
@@ -33,6 +38,7 @@ class Calibration:
     rule: Mapping[str, Any] = field(
         default_factory=lambda: {"rule": "threshold", "probability": 0.9}
     )
+    operating_point: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no calibration can be."""
@@ -46,6 +52,10 @@ class Calibration:
             raise ModelError(
                 f"the rule for a sure answer is not valid: {dict(self.rule)}",
                 remedy="Use the rule 'threshold' or 'conformal' with its numbers",
+            )
+        if self.operating_point is not None and not _is_share(self.operating_point):
+            raise ModelError(
+                f"an operating point is a probability, not {self.operating_point!r}"
             )
 
     def probabilities(self, logits: ArrayLike) -> NDArray[np.float64]:
@@ -80,7 +90,8 @@ class Calibration:
 
     def to_json(self) -> dict[str, Any]:
         """Return the calibration as a bundle stores it."""
-        return {"temperature": self.temperature, **self.rule}
+        chosen = {} if self.operating_point is None else {_POINT: self.operating_point}
+        return {"temperature": self.temperature, **self.rule, **chosen}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Calibration:
@@ -92,15 +103,17 @@ class Calibration:
             If a number is missing or not valid.
 
         """
-        rule = {k: v for k, v in data.items() if k != "temperature"}
+        rule = {k: v for k, v in data.items() if k not in ("temperature", _POINT)}
         temperature = data.get("temperature", 1.0)
         if not isinstance(temperature, int | float):
             raise ModelError(f"the temperature must be a number, not {temperature!r}")
-        return cls(float(temperature), rule)
+        return cls(float(temperature), rule, data.get(_POINT))
 
 
 def _is_share(value: object) -> bool:
-    return isinstance(value, int | float) and 0 <= value <= 1
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return 0 <= value <= 1
 
 
 def fit_temperature(logits: ArrayLike, targets: ArrayLike) -> float:

@@ -24,6 +24,7 @@ def card_facts(bundle: Bundle) -> dict[str, str | list[str]]:
         "Intended use": card.intended_use,
         "Training data": card.training_data,
         **{f"  {name}": _figure(value) for name, value in card.performance.items()},
+        "Operating point": _operating_point(bundle),
         "Limits": list(card.limits),
         "Licence": card.licence,
         "Credits": list(card.attributions),
@@ -32,6 +33,11 @@ def card_facts(bundle: Bundle) -> dict[str, str | list[str]]:
         "Folder": str(bundle.path),
     }
     return {name: text for name, text in facts.items() if text}
+
+
+def _operating_point(bundle: Bundle) -> str:
+    least = bundle.calibration.operating_point
+    return "" if least is None else f"{bundle.card.labels[1]} from {least:.3g} on"
 
 
 def kind_of(bundle: Bundle) -> str:

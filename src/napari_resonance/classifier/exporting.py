@@ -43,7 +43,8 @@ def export_network(
     """Write a classifier's network as ``model.onnx``, or ``model.xml`` and ``.bin``.
 
     ``model.json`` beside it says what goes in and what comes out: the recipe, the
-    labels, and the temperature by which logits are divided before softmax.
+    labels, the temperature by which logits are divided before softmax, and the
+    probability from which on a scan is called the second of two labels.
 
     Parameters
     ----------
@@ -241,6 +242,7 @@ def _description(bundle: Bundle) -> dict[str, Any]:
         "licence": bundle.card.licence,
         "labels": list(bundle.card.labels),
         "temperature": bundle.calibration.temperature,
+        "operating_point": bundle.calibration.operating_point,
         "input": {
             "name": "image",
             "axes": ["image", "channel", *axes],

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from napari_resonance.classifier.bundle import Bundle
 from napari_resonance.classifier.prediction import Prediction
 from napari_resonance.classifier.stages import Answer, PreparedCase
 from napari_resonance.scan import source_of
+
+
+def called_otherwise(prediction: Prediction) -> str:
+    """Return a sentence where the operating point has another label; else nothing."""
+    called, least = prediction.called, prediction.threshold
+    if called is None or least is None or called == prediction.label:
+        return ""
+    second = list(prediction.probabilities)[1]
+    return (
+        f"at the operating point that the model's sensitivity and specificity are of, "
+        f"{second} from {100 * least:.1f} % on, this scan is called {called}"
+    )
 
 
 def judged(bundle: Bundle, case: PreparedCase, answer: Answer) -> Prediction:
@@ -34,7 +48,8 @@ def judged(bundle: Bundle, case: PreparedCase, answer: Answer) -> Prediction:
     slices = None
     if len(answer.logits) > 1:
         slices = calibration.probabilities(answer.logits).astype(np.float32)
-    return Prediction(
+    warnings = tuple(dict.fromkeys((*case.warnings, *answer.notes)))
+    prediction = Prediction(
         label=labels[best],
         probability=float(probabilities[best]),
         probabilities=dict(zip(labels, probabilities.tolist(), strict=True)),
@@ -42,7 +57,7 @@ def judged(bundle: Bundle, case: PreparedCase, answer: Answer) -> Prediction:
         sure=calibration.is_sure(probabilities) and not is_odd,
         prediction_set=calibration.prediction_set(probabilities, labels),
         out_of_distribution=odd,
-        warnings=tuple(dict.fromkeys((*case.warnings, *answer.notes))),
+        warnings=warnings,
         seconds=0.0,
         source=source_of(case.scan),
         model=bundle.card.name,
@@ -52,4 +67,7 @@ def judged(bundle: Bundle, case: PreparedCase, answer: Answer) -> Prediction:
         center_mm=case.center_mm,
         box_mm=case.box_mm,
         channels=case.channels,
+        threshold=calibration.operating_point,
     )
+    told = called_otherwise(prediction)
+    return replace(prediction, warnings=(*warnings, told)) if told else prediction

@@ -149,6 +149,9 @@ class Prediction:
         chosen; None for a whole scan.
     channels
         Files or folders of the further scans that were its input channels.
+    threshold
+        Of two labels: the probability of the second from which on the scan is called
+        so at the classifier's operating point; None without one.
 
     """
 
@@ -171,6 +174,19 @@ class Prediction:
     center_mm: tuple[float, float, float] | None = None
     box_mm: tuple[float, float, float] | None = None
     channels: tuple[str, ...] = ()
+    threshold: float | None = None
+
+    @property
+    def called(self) -> str | None:
+        """The label at the classifier's operating point, None without one.
+
+        Sensitivity and specificity of its card are those of this label, which need not
+        be the likelier one.
+        """
+        if self.threshold is None:
+            return None
+        first, second = self.probabilities
+        return second if self.probabilities[second] >= self.threshold else first
 
     def to_json(self) -> dict[str, Any]:
         """Return one entry of ``results`` in the command line's JSON documents.
@@ -184,6 +200,8 @@ class Prediction:
             "label": self.label,
             "probability": self.probability,
             "probabilities": dict(self.probabilities),
+            "called": self.called,
+            "threshold": self.threshold,
             "sure": self.sure,
             "prediction_set": (
                 None if self.prediction_set is None else list(self.prediction_set)

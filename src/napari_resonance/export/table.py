@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 _FIRST = ("source", "model", "label", "probability")
+# What the operating point says, where the model has one.
+_CALLED = "called"
 _LAST = (
     "sure",
     "prediction_set",
@@ -33,7 +35,7 @@ _LAST = (
 )
 _PLACE = ("center_x", "center_y", "center_z")
 # Columns that are there where at least one result has them.
-_WHERE_GIVEN = (*_PLACE, "box_mm", "channels")
+_WHERE_GIVEN = (_CALLED, *_PLACE, "box_mm", "channels")
 
 
 def write_predictions(
@@ -60,7 +62,7 @@ def write_predictions(
     """
     labels = dict.fromkeys(name for p in predictions for name in p.probabilities)
     rows = [_row(prediction) for prediction in predictions]
-    given = [name for name in _WHERE_GIVEN if any(name in row for row in rows)]
+    given = [n for n in _WHERE_GIVEN if any(row.get(n) is not None for row in rows)]
     columns = [*_FIRST, *(f"p_{name}" for name in labels), *_LAST, *given]
     write_rows(columns, rows, path)
 

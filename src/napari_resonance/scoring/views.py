@@ -23,7 +23,13 @@ TABLE, PARQUET, RECORD = "scores.csv", "scores.parquet", "run.json"
 _PLACE = ("center_x", "center_y", "center_z")
 _FIRST = ("source", "study", "series", "model", "status", "label", "probability")
 _LAST = (
-    *("sure", "prediction_set", "out_of_distribution", "out_of_distribution_why"),
+    *(
+        "called",
+        "sure",
+        "prediction_set",
+        "out_of_distribution",
+        "out_of_distribution_why",
+    ),
     *(
         "saliency",
         "picture",

@@ -24,8 +24,8 @@ SAME_ANSWERS = (
 )
 CROSS_FITTED = (
     "temperature, operating point and the rule for sure answers of each judged answer "
-    "were chosen on the answers about other patients; the classifier keeps the "
-    "temperature and the rule that all of them chose"
+    "were chosen on the answers about other patients; the classifier keeps those that "
+    "all of them chose"
 )
 SAME_EPOCH = (
     "the cases that are judged are those of validation, on which the epoch was chosen "

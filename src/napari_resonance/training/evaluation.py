@@ -25,6 +25,8 @@ from napari_resonance.training.answers import (
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
+LIKELIER = "the likelier label"
+"""Where an operating point comes from that was not chosen."""
 MOST_WRONG = 6
 """Wrong answers that are named."""
 _LEAST_IN_GROUP = 2
@@ -67,7 +69,8 @@ class Evaluation:
     reliability
         What was claimed and what was right, by bins of probability.
     operating_point
-        ``label``, ``threshold`` and where it comes ``from``.
+        ``label``, ``threshold`` and where it comes ``from``: "the model", "validation",
+        "other patients" or `LIKELIER`.
     rule
         Of a sure answer.
     subgroups
@@ -144,6 +147,7 @@ def evaluate_answers(  # noqa: PLR0913, PLR0917
     *,
     groups: Mapping[str, Sequence[str]] | None = None,
     operating_threshold: float | None = None,
+    chosen_on: str = "validation",
     sources: Sequence[str] = (),
     odd: NDArray[np.bool_] | None = None,
 ) -> Evaluation:
@@ -161,8 +165,8 @@ def evaluate_answers(  # noqa: PLR0913, PLR0917
         Of the classifier; answers to cases far from the statistics are not sure.
     groups
         Value of each case (``(n,)``, empty where unknown) by name of the subgroup.
-    operating_threshold
-        Of the second of two labels, chosen on validation cases.
+    operating_threshold, chosen_on
+        Of the second of two labels, and what it was chosen on.
     sources
         How reports name the cases.
     odd
@@ -196,6 +200,7 @@ def evaluate_answers(  # noqa: PLR0913, PLR0917
         calibration.rule,
         groups=groups,
         operating_threshold=operating_threshold,
+        chosen_on=chosen_on,
         sources=sources,
     )
 
@@ -243,7 +248,7 @@ def judge(  # noqa: PLR0913
         point = {
             "label": labels[1],
             "threshold": operating_threshold if given else 0.5,
-            "from": chosen_on if given else "the likelier label",
+            "from": chosen_on if given else LIKELIER,
         }
     return Evaluation(
         labels=labels,

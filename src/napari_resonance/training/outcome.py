@@ -29,6 +29,7 @@ from napari_resonance.training.described import (
     training_extent,
 )
 from napari_resonance.training.evaluation import (
+    LIKELIER,
     Evaluation,
     evaluate_answers,
     judge,
@@ -114,6 +115,9 @@ def conclude(  # noqa: PLR0913
     evaluation, how = _judged(
         run, prepared, splits, (validation, judged), calibration, statistics
     )
+    point = evaluation.operating_point
+    if point is not None and point["from"] != LIKELIER:
+        calibration = replace(calibration, operating_point=point["threshold"])
     metrics = evaluation.to_json()["metrics"]
     notes = tuple(
         n

@@ -21,7 +21,11 @@ from napari_resonance.progress import Progress, ShouldStop, never, no_progress
 from napari_resonance.training.answer_table import write_answers
 from napari_resonance.training.cases import Case, LabelledSet
 from napari_resonance.training.comparison import compare_answers
-from napari_resonance.training.evaluation import Evaluation, evaluate_answers
+from napari_resonance.training.evaluation import (
+    LIKELIER,
+    Evaluation,
+    evaluate_answers,
+)
 from napari_resonance.training.fingerprints import fingerprint_of
 from napari_resonance.training.labels import read_labels
 from napari_resonance.training.metrics import operating_point
@@ -55,7 +59,7 @@ def evaluate(  # noqa: PLR0913
     labels
         A CSV file or a folder as for training. With a column ``split``, only the
         ``test`` cases are judged; of two labels, the ``validation`` cases choose the
-        operating point.
+        operating point of a model that has none.
     model
         Name of a classifier or folder of a bundle.
     out
@@ -186,10 +190,13 @@ def _evaluated(
     targets = np.array([names.index(c.label) for c in trial.cases], np.int64)
     logits = np.array([p.logits for p in trial.predictions])
     bundle = trial.classifier.bundle
-    chosen_by = trial.rows("validation")
-    threshold = operating_point(
-        bundle.calibration.probabilities(logits[chosen_by]), targets[chosen_by]
-    )
+    # What the model says of a scan is judged: only without a point of its own may the
+    # validation cases choose one.
+    threshold, chosen_on = bundle.calibration.operating_point, "the model"
+    if threshold is None:
+        by, chosen_on = trial.rows("validation"), "validation"
+        shares = bundle.calibration.probabilities(logits[by])
+        threshold = operating_point(shares, targets[by])
     found = [p.out_of_distribution for p in trial.predictions]
     odd = None
     if bundle.statistics is not None:
@@ -205,6 +212,7 @@ def _evaluated(
         bundle.statistics,
         groups=groups_of([trial.facts[n] for n in judged]),
         operating_threshold=threshold,
+        chosen_on=chosen_on,
         sources=[case.source for case in cases],
         odd=odd,
     )
@@ -303,7 +311,7 @@ def _write_answers(trial: _Trial, evaluation: Evaluation, path: Path) -> None:
     shares = np.array([[p.probabilities[n] for n in names] for p in trial.predictions])
     called = shares.argmax(axis=1)
     point = evaluation.operating_point
-    if point is not None and point["from"] == "validation":
+    if point is not None and point["from"] != LIKELIER:
         called = (shares[:, 1] >= point["threshold"]).astype(np.int64)
     write_answers(
         path,

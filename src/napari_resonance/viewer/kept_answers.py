@@ -52,6 +52,7 @@ _PLAIN = (
     "center_mm",
     "box_mm",
 )
+_LATER = "threshold"  # which answers of before did not have
 _TUPLES = ("logits", "prediction_set", "warnings", "center_mm", "box_mm")
 
 
@@ -150,7 +151,7 @@ def _run_to_json(run: Run) -> dict[str, Any]:
         "ended": run.ended,
         "place": run.place,
         "residual": list(run.residual),
-        "prediction": {name: getattr(answer, name) for name in _PLAIN},
+        "prediction": {n: getattr(answer, n) for n in (*_PLAIN, _LATER)},
         "out_of_distribution": None if odd is None else odd.to_json(),
         "per_slice": None if slices is None else _array_to_json(slices),
         "saliency": None if saliency is None else _saliency_to_json(saliency),
@@ -161,6 +162,7 @@ def _run_from_json(entry: Mapping[str, Any]) -> Run:
     given = {name: entry["prediction"][name] for name in _PLAIN}
     for name in _TUPLES:
         given[name] = None if given[name] is None else tuple(given[name])
+    given[_LATER] = entry["prediction"].get(_LATER)
     odd, slices = entry["out_of_distribution"], entry["per_slice"]
     answer = Prediction(
         **given,
