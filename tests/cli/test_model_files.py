@@ -52,3 +52,19 @@ def test_verify_tells_what_was_found(resonance, embedded, tmp_path):
     assert ran.document["passed"] is False
     wrong = [c for c in ran.document["checks"] if not c["passed"]]
     assert [check["name"] for check in wrong] == ["files"]
+
+
+def test_share_says_what_it_left_out(resonance, embedded, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(embedded, folder)
+    (folder / "training").mkdir()
+    (folder / "training" / "split.json").write_text("{}")
+    out = tmp_path / "out"
+    ran = resonance("models", "share", folder, "--out", out, "--json")
+    assert ran.code == 0
+    assert ran.document["left_out"] == ["training/split.json"]
+    assert "models/model.safetensors" in ran.document["files"]
+    again = resonance("models", "share", folder, "--out", out)
+    assert "there is a model here already" in again.err
+    again = resonance("models", "share", folder, "--out", out, "--overwrite")
+    assert "Left out: training/split.json" in again.out

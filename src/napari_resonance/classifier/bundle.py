@@ -47,7 +47,7 @@ INFERENCE = "configs/inference.json"
 TRAINING = "training"
 """Folder for the record of the training: split, decisions, report."""
 _EMBEDDED = Path(__file__).parent.parent / "models"
-_KNOWN_FILES = {
+KNOWN_FILES = {
     METADATA,
     INFERENCE,
     WEIGHTS,
@@ -56,6 +56,7 @@ _KNOWN_FILES = {
     "docs/README.md",
     "LICENSE",
 }
+"""All that a model is made of; what else is in its folder is not needed for answers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,7 +220,7 @@ def _unknown_files(path: Path) -> tuple[str, ...]:
     unknown = sorted(
         p.as_posix()
         for p in found
-        if p.as_posix() not in _KNOWN_FILES
+        if p.as_posix() not in KNOWN_FILES
         and p.parts[0] != TRAINING
         and not p.name.startswith(".")
     )

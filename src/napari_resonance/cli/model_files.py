@@ -1,4 +1,4 @@
-"""``resonance models export``, ``verify``, ``show --summary``: the network itself."""
+"""``resonance models export``, ``share``, ``verify``, ``show --summary``."""
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -14,6 +14,7 @@ from napari_resonance.cli.output import DONE, FAILED, Report
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from napari_resonance.classifier.sharing import Shared
     from napari_resonance.classifier.summary import Summary
     from napari_resonance.classifier.verifying import Check
     from napari_resonance.preprocessing import Recipe
@@ -59,6 +60,40 @@ def _show_files(files: Mapping[str, Path], console: "Console") -> None:
     for path in files.values():
         console.print(str(path), markup=False, soft_wrap=True)
     console.print("Outputs: logits, features. Same as the network to 1e-4.")
+
+
+def share(
+    model: Annotated[
+        str, typer.Argument(metavar="M", help="Name of a model, or its folder.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the copy.")],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the model that is there.")
+    ] = False,
+    as_json: Json = False,
+) -> Report:
+    """Copy a model for others, without the names and pictures of its training scans."""
+    from napari_resonance.classifier.bundle import load_bundle
+    from napari_resonance.classifier.sharing import share as copy
+
+    shared = copy(load_bundle(model), out, overwrite=overwrite)
+    document = {
+        "model": str(shared.bundle.path),
+        "files": list(shared.files),
+        "left_out": list(shared.left_out),
+    }
+    return Report(document, partial(_show_shared, shared))
+
+
+def _show_shared(shared: "Shared", console: "Console") -> None:
+    from napari_resonance.export.wording import counted
+
+    copied = counted(len(shared.files), "file")
+    text = f"{copied} copied to {shared.bundle.path}"
+    console.print(text, markup=False, soft_wrap=True)
+    if shared.left_out:
+        left = ", ".join(shared.left_out)
+        console.print(f"Left out: {left}", markup=False, soft_wrap=True)
 
 
 def verify(

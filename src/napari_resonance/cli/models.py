@@ -23,6 +23,7 @@ app = typer.Typer(
 app.command("download")(pretrained.download)
 app.command("import")(pretrained.import_model)
 app.command("export")(model_files.export)
+app.command("share")(model_files.share)
 app.command("verify")(model_files.verify)
 
 

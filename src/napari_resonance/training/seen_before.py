@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_resonance.classifier.sharing import FINGERPRINTS
 from napari_resonance.errors import ModelError
 from napari_resonance.export.atomic import replacing
 from napari_resonance.training.fingerprints import LENGTH
 from napari_resonance.training.leaks import copies
 
-SPLIT, FINGERPRINTS = "training/split.json", "training/fingerprints.safetensors"
-"""Files of a bundle."""
+SPLIT = "training/split.json"
+"""File of a bundle."""
 
 Fingerprints = NDArray[np.int8]
 
