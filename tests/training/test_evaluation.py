@@ -98,6 +98,29 @@ def test_a_perfect_result_of_few_patients_claims_little():
     assert metrics["f1"]["low"] is None
 
 
+def test_a_perfect_operating_point_of_few_patients_claims_little():
+    figures = judged(
+        n=12, labels=("no", "yes"), strength=50, operating_threshold=0.4
+    ).metrics
+    found = figures["accuracy_at_operating_point"]
+    assert found["value"] == found["high"] == 1
+    assert found["low"] == pytest.approx(0.025 ** (1 / 6))
+
+
+@pytest.mark.parametrize("n", [40, 150, 600])
+def test_a_calibration_error_lies_within_its_interval(n):
+    """Draws only raise it: of answers that are calibrated, their bounds lie above."""
+    random = np.random.default_rng(n)
+    logits = np.stack([np.zeros(n), random.normal(size=n)], axis=1)
+    calibration = Calibration()
+    targets = random.random(n) < calibration.probabilities(logits)[:, 1]
+    found = evaluate_answers(
+        logits, [], targets.astype(int), np.arange(n), ("a", "b"), calibration
+    ).metrics["ece"]
+    assert found["low"] < 0.5 * found["value"]
+    assert found["value"] <= found["high"] < 3 * found["value"]
+
+
 def test_a_label_without_cases_is_null_and_not_counted():
     n = 20
     logits = np.random.default_rng(0).normal(size=(n, 3))

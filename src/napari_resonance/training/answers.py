@@ -136,7 +136,7 @@ def judged_figures(
             result |= {f"{name} {k}": values[:, k] for k in range(len(labels))}
         return result
 
-    found = with_intervals(drawn, answers.patients)
+    found = with_intervals(drawn, answers.patients, raised=("ece",))
     overall: dict[str, Figure] = {n: f for n, f in found.items() if " " not in n}
     names = sorted({n.split()[0] for n in found if " " in n})
     per_class: dict[str, dict[str, Any]] = {}
@@ -195,7 +195,7 @@ def _widen(
     everyone = np.ones(len(answers.targets), bool)
     among = {"accuracy_when_sure": answers.sure}
     shares = ("accuracy", "sure", "accuracy_when_sure", "coverage")
-    for name in (*shares, "out_of_distribution"):
+    for name in (*shares, "accuracy_at_operating_point", "out_of_distribution"):
         if name in overall:
             count = patients_of(answers, among.get(name, everyone))
             overall[name] = widened_share(overall[name], count)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,7 @@ def with_intervals(
     figures: Callable[[FloatArray], Mapping[str, FloatArray]],
     patients: NDArray[Any],
     *,
+    raised: Collection[str] = (),
     repeats: int = REPEATS,
     seed: int = 0,
 ) -> dict[str, dict[str, float | None]]:
@@ -57,6 +58,11 @@ def with_intervals(
         where a draw does not define it.
     patients
         ``(n,)`` whose the cases are; all cases of a patient are drawn together.
+    raised
+        Figures of 0 and more that noise can only raise, such as a sum of gaps: those of
+        the draws lie above the figure as the figure lies above the truth. Their
+        interval begins as far below the figure as the draws reach above it, and ends
+        where they end less their mean excess.
     repeats, seed
         Number of draws, and of the random numbers.
 
@@ -78,7 +84,11 @@ def with_intervals(
         for name, drawn in figures(weights).items():
             draws[name].append(drawn)
     return {
-        name: _figure(float(value[name][0]), np.concatenate(parts or [np.zeros(0)]))
+        name: _figure(
+            float(value[name][0]),
+            np.concatenate(parts or [np.zeros(0)]),
+            is_raised=name in raised,
+        )
         for name, parts in draws.items()
     }
 
@@ -95,7 +105,9 @@ def _draws(patients: NDArray[Any], repeats: int, seed: int) -> Any:
         yield times[:, owner]
 
 
-def _figure(value: float, draws: FloatArray) -> dict[str, float | None]:
+def _figure(
+    value: float, draws: FloatArray, *, is_raised: bool = False
+) -> dict[str, float | None]:
     defined = draws[np.isfinite(draws)]
     result: dict[str, float | None] = {"value": None, "low": None, "high": None}
     if not np.isfinite(value):
@@ -103,6 +115,9 @@ def _figure(value: float, draws: FloatArray) -> dict[str, float | None]:
     result["value"] = value
     if len(defined) >= len(draws) / 2 and len(defined):
         low, high = np.percentile(defined, (2.5, 97.5))
+        if is_raised:
+            excess = max(0.0, float(defined.mean()) - value)
+            low, high = max(0.0, 2 * value - high), max(value, high - excess)
         # Draws that never differ (one answer for all, say) know no uncertainty: an
         # interval without width would claim that there is none.
         if np.ptp(defined) > _SAME:
