@@ -232,6 +232,7 @@ def _finetune(labels: str | PathLike[str] | LabelledSet, run: Run) -> FinetuneRe
     from napari_resonance.training.checking import prepare_and_split
     from napari_resonance.training.outcome import conclude
     from napari_resonance.training.runs import learn_splits
+    from napari_resonance.training.verdict import Training
 
     options = run.options
     beginning, prepared, splits, found = prepare_and_split(labels, run)
@@ -249,16 +250,18 @@ def _finetune(labels: str | PathLike[str] | LabelledSet, run: Run) -> FinetuneRe
     _write_sheet(samples, splits[0], labelled.labels, start, run)
     learned, final, decided = learn_splits(run, start, state, samples, splits)
     return conclude(
-        run,
-        beginning=beginning,
-        prepared=prepared,
-        splits=splits,
-        samples=samples,
-        learned=learned,
-        final=final,
-        start=start,
-        decisions=[*beginning.decisions, decision, *decided],
-        leaks=leaks,
+        Training(
+            run=run,
+            beginning=beginning,
+            prepared=prepared,
+            splits=splits,
+            samples=samples,
+            start=start,
+            learned=learned,
+            final=final,
+            decisions=(*beginning.decisions, decision, *decided),
+            leaks=leaks,
+        )
     )
 
 
