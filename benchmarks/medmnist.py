@@ -107,7 +107,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--train", type=int, help="training cases to use")
-    parser.add_argument("--pretrained", default="none")
+    parser.add_argument("--pretrained", default="auto")
     parser.add_argument("--preset", default="quick")
     parser.add_argument("--keep", type=Path, help="folder for the classifiers")
     chosen, more = parser.parse_known_args()

@@ -19,6 +19,7 @@ from napari_resonance.classifier.pretrained import load_pretrained
 from napari_resonance.errors import ModelError, TrainingError
 from napari_resonance.training.finetune import finetune
 from napari_resonance.training.options import FinetuneOptions
+from napari_resonance.training.plan import usual_start
 from napari_resonance.training.synthetic import lesions, make, shapes
 
 SYNTHETIC = [name for name, entry in CATALOGUE.items() if entry.is_synthetic]
@@ -133,7 +134,7 @@ def _labelled(folder: Path, shape: tuple[int, ...], n: int) -> Path:
 def test_a_small_network_begins_with_them(tmp_path, name, shape, rate, flip, axes):
     labels = _labelled(tmp_path / "set", shape, n=16)
     options = FinetuneOptions(epochs=1, flip=flip, members=1, device="cpu")
-    result = finetune(labels, tmp_path / "out", pretrained=name, options=options)
+    result = finetune(labels, tmp_path / "out", options=options)  # "auto" chooses it
     decisions = {d.name: d for d in result.decisions}
     assert f"begins as {name}" in decisions["network"].reason
     assert decisions["learning rate"].value == rate
@@ -148,6 +149,22 @@ def test_a_small_network_begins_with_them(tmp_path, name, shape, rate, flip, axe
     first, now = fetched_tensors(entry)["layer2.0.conv1.weight"].float(), made
     moved = now["layer2.0.conv1.weight"].float() - first
     assert 0 < moved.norm() < 0.2 * first.norm()
+
+
+@pytest.mark.parametrize(
+    ("shape", "n_patients", "name"),
+    [
+        ((28, 28), 600, "synthetic-lesions"),
+        ((64, 48), 4999, "synthetic-lesions"),
+        ((65, 28), 600, "none"),
+        ((28, 28), 5000, "none"),
+        ((32, 32, 20), 2999, "synthetic-shapes"),
+        ((32, 32, 20), 3000, "none"),
+        ((32, 96, 20), 30, "none"),
+    ],
+)
+def test_small_inputs_of_few_patients_begin_with_them_unasked(shape, n_patients, name):
+    assert usual_start(shape, n_patients) == name
 
 
 def test_drawn_images_can_begin_volumes_and_not_the_reverse(tmp_path):

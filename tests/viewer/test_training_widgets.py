@@ -139,11 +139,11 @@ def test_curves_of_another_training_begin_anew(qtbot: Any) -> None:
 def test_pretrained_networks_are_listed_with_what_counts(qtbot: Any) -> None:
     picker = PretrainedPicker()
     qtbot.addWidget(picker)
-    assert picker.name == "none"
+    assert picker.name == "auto"
     found = find_beginnings(no_progress, lambda: False)
     picker.set_choices(found)
-    assert picker.name == "none"
-    assert {one.name for one in found} >= {"none", "mr-sequence", *CATALOGUE}
+    assert picker.name == "auto"
+    assert {one.name for one in found} >= {"auto", "none", "mr-sequence", *CATALOGUE}
     picker.choose("medicalnet-18")
     assert picker.name == "medicalnet-18"
     entry = CATALOGUE["medicalnet-18"]
@@ -157,7 +157,7 @@ def test_weights_of_ones_own(qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> Non
     answers = ["", "/weights/mine.safetensors"]
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (answers.pop(0), ""))
     picker.browse.click()
-    assert picker.name == "none"
+    assert picker.name == "auto"
     picker.browse.click()
     assert picker.name == "/weights/mine.safetensors"
     picker.set_choices([Beginning("none", "From scratch", "")])

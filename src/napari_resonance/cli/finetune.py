@@ -95,9 +95,10 @@ def finetune(  # noqa: PLR0913, PLR0917 - one parameter an option
             "--pretrained",
             "-p",
             metavar="P",
-            help="Name of a pretrained network, a model, FILE or FILE#PART of weights.",
+            help="Name of a pretrained network, a model, FILE or FILE#PART of weights, "
+            "none, or auto: drawn pictures for small inputs, else none.",
         ),
-    ] = "none",
+    ] = "auto",
     like: Annotated[
         str,
         typer.Option(

@@ -19,8 +19,14 @@ from napari_resonance.preprocessing import Recipe
 from napari_resonance.progress import Progress
 from napari_resonance.training.cases import LabelledSet
 from napari_resonance.training.color import as_before
-from napari_resonance.training.options import HEADS, SCRATCH, Decision, FinetuneOptions
-from napari_resonance.training.plan import Start, scratch_definition
+from napari_resonance.training.options import (
+    AUTO,
+    HEADS,
+    SCRATCH,
+    Decision,
+    FinetuneOptions,
+)
+from napari_resonance.training.plan import Start, scratch_definition, usual_start
 from napari_resonance.training.survey import WHITE, Survey, automatic_recipe, survey
 
 if TYPE_CHECKING:
@@ -92,7 +98,7 @@ def _before(pretrained: str, like: str) -> _Before:
     networks of three channels come from photographs, and expect ImageNet's statistics.
     """
     check_like(pretrained, like)
-    if pretrained == SCRATCH:
+    if pretrained in (AUTO, SCRATCH):
         return _Before(None, 2)  # fits all
     if pretrained in CATALOGUE:
         entry = CATALOGUE[pretrained]
@@ -140,13 +146,15 @@ def start_of(
 ) -> tuple[Start, Mapping[str, torch.Tensor], Decision]:
     """Return the network's definition, its first weights, and what became of them."""
     recipe = beginning.recipe
+    shape = tuple(int(n) for n in samples.inputs.shape[2:])
+    n_patients = len(np.unique(samples.patients))
+    if pretrained == AUTO:
+        pretrained = usual_start(shape, n_patients)
     entry = CATALOGUE.get(pretrained)
     synthetic = entry is not None and entry.is_synthetic
     # Images can begin volumes too, but as any large network does.
     synthetic &= entry is not None and entry.dimensions == recipe.dimensions
     if pretrained == SCRATCH or synthetic:
-        shape = tuple(int(n) for n in samples.inputs.shape[2:])
-        n_patients = len(np.unique(samples.patients))
         depth = entry.depth if entry is not None else None
         definition, decision = scratch_definition(
             recipe, shape, n_labels, options.flip, n_patients, depth

@@ -14,7 +14,7 @@ from napari_resonance.export.wording import counted
 from napari_resonance.progress import Progress, ShouldStop, never, no_progress
 from napari_resonance.training.cases import SIDES, LabelledSet
 from napari_resonance.training.finetune import Run, locked, work_folder
-from napari_resonance.training.options import SCRATCH, FinetuneOptions
+from napari_resonance.training.options import AUTO, FinetuneOptions
 
 if TYPE_CHECKING:
     from napari_resonance.training.beginning import Beginning
@@ -78,7 +78,7 @@ def check_labels(
     labels: str | PathLike[str] | LabelledSet,
     out: str | PathLike[str],
     *,
-    pretrained: str | PathLike[str] = SCRATCH,
+    pretrained: str | PathLike[str] = AUTO,
     options: FinetuneOptions | None = None,
     progress: Progress = no_progress,
     should_stop: ShouldStop = never,

@@ -22,7 +22,7 @@ from napari_resonance.export.table import write_records
 from napari_resonance.progress import Progress, ShouldStop, never, no_progress
 from napari_resonance.training.cases import LabelledSet
 from napari_resonance.training.epochs import OnEpoch, no_epoch
-from napari_resonance.training.options import SCRATCH, Decision, FinetuneOptions
+from napari_resonance.training.options import AUTO, Decision, FinetuneOptions
 
 if TYPE_CHECKING:
     from napari_resonance.classifier.bundle import Bundle
@@ -123,7 +123,7 @@ def finetune(  # noqa: PLR0913
     labels: str | PathLike[str] | LabelledSet,
     out: str | PathLike[str],
     *,
-    pretrained: str | PathLike[str] = SCRATCH,
+    pretrained: str | PathLike[str] = AUTO,
     options: FinetuneOptions | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -143,7 +143,7 @@ def finetune(  # noqa: PLR0913
         training lies beside it, in ``NAME.training``, until it has ended.
     pretrained
         A name of ``resonance models list``, the folder of a classifier, a file of
-        weights, or ``"none"``.
+        weights, ``"none"``, or ``"auto"``: see ``plan.usual_start``.
     options
         What may be chosen.
     resume

@@ -47,6 +47,9 @@ UNFREEZE = ("auto", "head", "layer4", "layer3", "layer2", "layer1", "all")
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 """Of the arithmetic, by pytorch-lightning's names."""
 
+AUTO = "auto"
+"""Weights that a small network begins with where they suit, else none."""
+
 SCRATCH = "none"
 """What `pretrained` is called where a network begins untrained."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_resonance.classifier.catalogue import CATALOGUE
 from napari_resonance.classifier.definition import resnet_definition
 from napari_resonance.training.augment import Augmentation
 from napari_resonance.training.devices import (
@@ -36,6 +37,9 @@ _DEPTHS: dict[int, tuple[tuple[float, int], ...]] = {
     3: ((3000, 10), (20_000, 18), (math.inf, 34)),
     2: ((5000, 18), (math.inf, 34)),
 }
+# Inputs up to so many voxels along an axis are begun by networks that know drawn
+# pictures: there they were better than random weights, on larger ones nobody looked.
+_LARGEST_DRAWN = 64
 # Cases of a batch, however much memory there is: more steps an epoch learn faster.
 _LARGEST_BATCH = 32
 # Training cases from which on one network has to do.
@@ -121,8 +125,7 @@ def scratch_definition(
     dimensions = len(shape)
     stem = _stem(shape)
     widths = (16, 32, 64, 128) if dimensions == 3 else (32, 64, 128, 256)
-    if depth is None:
-        depth = next(d for most, d in _DEPTHS[dimensions] if n_patients < most)
+    depth = depth or _suited_depth(dimensions, n_patients)
     settings: dict[str, Any] = {"conv1_t_size": 3, **stem, "bias_downsample": False}
     axes = flip_axes(flip, dimensions)
     if axes:
@@ -143,6 +146,29 @@ def scratch_definition(
     size = " × ".join(map(str, shape))
     why = f"untrained, for inputs of {size} of {n_patients:,} patients"
     return definition, Decision("network", text, why)
+
+
+def _suited_depth(dimensions: int, n_patients: int) -> int:
+    return next(d for most, d in _DEPTHS[dimensions] if n_patients < most)
+
+
+def usual_start(shape: tuple[int, ...], n_patients: int) -> str:
+    """Return what a training begins with unless it is told: drawn pictures, or nothing.
+
+    Parameters
+    ----------
+    shape
+        Spatial shape of the inputs.
+    n_patients
+        Of all labelled scans.
+
+    """
+    depth = _suited_depth(len(shape), n_patients)
+    for name, entry in CATALOGUE.items():
+        suits = entry.is_synthetic and entry.dimensions == len(shape)
+        if suits and entry.depth == depth and max(shape) <= _LARGEST_DRAWN:
+            return name
+    return SCRATCH
 
 
 def _stem(shape: tuple[int, ...]) -> dict[str, Any]:

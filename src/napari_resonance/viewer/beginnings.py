@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from napari_resonance.progress import Progress, ShouldStop
-from napari_resonance.training.options import SCRATCH
+from napari_resonance.training.options import AUTO, SCRATCH
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,12 @@ class Beginning:
     about: str
 
 
+def automatic() -> Beginning:
+    """Return what is chosen until somebody chooses."""
+    about = "A small network: of few patients and small inputs one that has seen drawn"
+    return Beginning(AUTO, "Automatic", f"{about} pictures, else one that is new.")
+
+
 def find_beginnings(progress: Progress, should_stop: ShouldStop) -> list[Beginning]:
     """List the pretrained networks, those on this computer first."""
     progress(0, 0, "Looking for pretrained weights")
@@ -34,6 +40,7 @@ def find_beginnings(progress: Progress, should_stop: ShouldStop) -> list[Beginni
     from napari_resonance.classifier.download import is_on_disk
 
     found = [
+        automatic(),
         Beginning(SCRATCH, "From scratch", "A small network that knows nothing yet."),
         *(
             Beginning(b.card.name, b.card.name, f"{b.card.task}. {b.card.licence}")

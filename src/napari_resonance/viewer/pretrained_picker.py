@@ -16,8 +16,8 @@ from qtpy.QtWidgets import (
 
 from napari_resonance.classifier.catalogue import CATALOGUE
 from napari_resonance.classifier.pretrained import is_file_of_weights
-from napari_resonance.training.options import SCRATCH, FinetuneOptions
-from napari_resonance.viewer.beginnings import Beginning
+from napari_resonance.training.options import AUTO, FinetuneOptions
+from napari_resonance.viewer.beginnings import Beginning, automatic
 from napari_resonance.viewer.dialogs import ask_file
 from napari_resonance.viewer.forms import add_field, narrow_box, new_form
 from napari_resonance.viewer.option_help import help_of
@@ -66,7 +66,7 @@ class PretrainedPicker(QWidget):
         self.box.setAccessibleName("Begin with")
         add_field(form, "Made from", self.like_box)
         add_field(form, "", self.about)
-        self.set_choices([Beginning(SCRATCH, "From scratch", "")])
+        self.set_choices([automatic()])
 
     @property
     def name(self) -> str:
@@ -86,7 +86,7 @@ class PretrainedPicker(QWidget):
 
     def set_choices(self, found: Sequence[Beginning]) -> None:
         """Offer these; what was chosen stays chosen."""
-        before = self._current.name if self._found else SCRATCH
+        before = self._current.name if self._found else AUTO
         self._found = list(found)
         self.box.blockSignals(True)
         self.box.clear()
