@@ -15,6 +15,7 @@ from support.scoring import (
     ENDLESS,
     LABELS,
     load,
+    load_with_point,
     run,
     started,
     write_scan,
@@ -317,6 +318,16 @@ def test_labels_have_columns_in_both_tables(studies, tmp_path):
     kept = parquet.read_table(out / "scores.parquet")
     assert kept.num_rows == 6
     assert set(columns) < set(kept.column_names)
+
+
+def test_what_the_operating_point_says_is_in_the_table(tmp_path):
+    write_scan(tmp_path / "in" / "dim.nii", 40)
+    write_scan(tmp_path / "in" / "dark.nii", 10)
+    for name, loads in (("with", load_with_point), ("without", load)):
+        score(tmp_path / "in", "stub", out=tmp_path / name, load=loads)
+    said = [(r["label"], r["called"]) for r in scores_of(tmp_path / "with")]
+    assert said == [("dark", "dark"), ("dark", "bright")]
+    assert {row["called"] for row in scores_of(tmp_path / "without")} == {""}
 
 
 def begun(out):

@@ -31,6 +31,7 @@ class StubScorer:
     name: str = "stub"
     sha256: str = "stub-1"
     labels: tuple[str, ...] = LABELS
+    point: float | None = None
 
     def prepare(self, scan, *, center_mm=None, force=False):
         mean = float(scan.values().mean())
@@ -75,12 +76,18 @@ class StubScorer:
             model_sha256=self.sha256,
             recipe_sha256=case.recipe_sha256,
             center_mm=case.center_mm,
+            threshold=self.point,
         )
 
 
 def load(name, device):
     """Return the stub; its hash is its name, so that another name is another model."""
     return StubScorer(name, name)
+
+
+def load_with_point(name, device):
+    """Load a stub that calls a scan bright from 30 % on."""
+    return StubScorer(name, f"{name} with a point", point=0.3)
 
 
 def leave_mark():
