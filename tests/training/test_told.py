@@ -83,7 +83,8 @@ def test_a_name_among_the_columns_is_no_subgroup(made, words):
 
 def test_the_card_counts_what_was_learned_from(made, words):
     learned = "12 scans of 6 patients, and 4 scans of 2 patients to choose by"
-    assert made.bundle.card.training_data == f"{learned}; trained from synthetic-lesions"
+    begun = "trained from synthetic-lesions"
+    assert made.bundle.card.training_data == f"{learned}; {begun}"
     assert "8 scans of 4 patients (cube: 4, none: 4)" in words
     assert f"Weights, sha256 {made.bundle.weights_sha256}" in words
 
