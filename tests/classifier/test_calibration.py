@@ -28,6 +28,31 @@ def test_the_fitted_temperature_undoes_a_scaling():
     assert fit_temperature(logits * 3, targets) == pytest.approx(3, rel=0.1)
 
 
+@pytest.mark.parametrize("n", [10, 20, 100])
+@pytest.mark.parametrize("strength", [1.5, 3.0])
+def test_few_cases_do_not_spoil_what_was_calibrated(n, strength):
+    # Unit normals that are `strength` apart have calibrated logits `strength` times
+    # themselves. Of few cases often all are right, and then no temperature is too low
+    # for cross-entropy alone.
+    random = np.random.default_rng(n)
+
+    def drawn(count):
+        targets = random.integers(0, 2, count)
+        values = random.normal(size=(count, 2))
+        values[np.arange(count), targets] += strength
+        return values * strength, targets
+
+    def cross_entropy(temperature, logits, targets):
+        shares = Calibration(temperature).probabilities(logits)
+        return -np.log(shares[np.arange(len(targets)), targets]).mean()
+
+    later = drawn(4000)
+    fitted = [fit_temperature(*drawn(n)) for _ in range(40)]
+    losses = [cross_entropy(t, *later) for t in fitted]
+    assert np.mean(losses) < 1.08 * cross_entropy(1.0, *later)
+    assert max(losses) < 1.8 * cross_entropy(1.0, *later)
+
+
 def test_a_threshold_is_sure_from_its_value_on():
     calibration = Calibration(1.0, {"rule": "threshold", "probability": 0.8})
     assert calibration.is_sure([0.8, 0.2])

@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from napari_resonance.errors import ModelError
 
 _POINT = "operating_point"
+_LOG_SPREAD = 0.5
+"""Standard deviation of the logarithm of temperatures, before any case was seen."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,11 @@ def _is_share(value: object) -> bool:
 
 
 def fit_temperature(logits: ArrayLike, targets: ArrayLike) -> float:
-    """Return the temperature with the least cross-entropy on held-out cases.
+    """Return the likeliest temperature, given held-out cases and that most are near 1.
+
+    Cross-entropy alone asks for ever surer answers where all are right, as those about
+    a few cases often are. So a log-normal prior around 1 counts beside it, which is
+    not felt among hundreds of cases of which some are wrong.
 
     Parameters
     ----------
@@ -131,10 +137,11 @@ def fit_temperature(logits: ArrayLike, targets: ArrayLike) -> float:
 
     values, truth = np.asarray(logits, np.float64), np.asarray(targets, np.intp)
 
-    def cross_entropy(log_temperature: float) -> float:
+    def unlikeliness(log_temperature: float) -> float:
         probabilities = Calibration(math.exp(log_temperature)).probabilities(values)
         chosen = probabilities[np.arange(len(truth)), truth]
-        return float(-np.log(np.maximum(chosen, 1e-12)).mean())
+        cross_entropy = float(-np.log(np.maximum(chosen, 1e-12)).sum())
+        return cross_entropy + (log_temperature / _LOG_SPREAD) ** 2 / 2
 
-    best = minimize_scalar(cross_entropy, bounds=(-2.0, 2.5), method="bounded")
+    best = minimize_scalar(unlikeliness, bounds=(-2.0, 2.5), method="bounded")
     return float(math.exp(best.x))
