@@ -133,6 +133,43 @@ def test_a_label_without_cases_is_null_and_not_counted():
     assert document["metrics"]["auroc"]["value"] == pytest.approx(np.mean(areas))
 
 
+def test_means_over_labels_are_not_known_of_one_label():
+    # Nobody can say how many of the others it would call so.
+    logits = np.random.default_rng(0).normal(size=(30, 2))
+    logits[:, 1] += 1
+    found = evaluate_answers(
+        logits, [], np.ones(30, int), np.arange(30), ("no", "yes"), Calibration()
+    )
+    for name in ("balanced_accuracy", "f1", "auroc"):
+        assert found.metrics[name]["value"] is None, name
+    assert found.metrics["sensitivity"]["value"] == found.metrics["accuracy"]["value"]
+    assert found.cautions == (
+        "no case has the label no: means over the labels leave it out",
+    )
+    assert found.to_json()["cautions"] == list(found.cautions)
+
+
+@pytest.mark.parametrize("labels", [("no", "yes"), ("no", "yes", "other")])
+def test_what_hangs_on_one_patient_claims_no_interval(labels):
+    # In each draw the one patient is the same or is not there: the draws cannot know
+    # how another one would have been called.
+    random = np.random.default_rng(1)
+    targets = np.array([1] * 3 + [n % len(labels) for n in range(60)])
+    targets[3:][targets[3:] == 1] = 0
+    patients = np.array(["the one"] * 3 + [f"p{n}" for n in range(60)])
+    logits = random.normal(size=(63, len(labels)))
+    logits[np.arange(63), targets] += 1.5
+    found = evaluate_answers(logits, [], targets, patients, labels, Calibration())
+    for name in ("auroc", "auprc", "f1", "balanced_accuracy"):
+        assert found.metrics[name]["value"] is not None
+        assert found.metrics[name]["low"] is found.metrics[name]["high"] is None, name
+    for name in ("auroc", "auprc", "f1", "precision"):
+        assert found.per_class["yes"][name]["low"] is None, name
+    assert found.metrics["accuracy"]["low"] is not None
+    assert found.per_class["no"]["sensitivity"]["low"] is not None
+    assert "a single patient has the label yes" in found.cautions[0]
+
+
 def test_one_case_is_judged_and_none_is_refused():
     one = evaluate_answers([[1, 0]], [], [0], ["p"], ("a", "b"), Calibration())
     json.dumps(one.to_json(), allow_nan=False)
@@ -241,7 +278,10 @@ def test_a_report_can_be_written_of_any_number_of_labels(written, labels):
 
 def test_a_report_can_be_written_of_one_case(written):
     one = evaluate_answers([[1, 0]], [], [0], ["p"], ("a$", "b"), Calibration())
-    assert "ROC" in written(one)
+    text = written(one)
+    assert "ROC" in text
+    assert "1 patient is few: intervals" in text
+    assert "No case has the label b: means over the labels leave it out." in text
 
 
 @pytest.mark.parametrize("n_labels", [2, 3])

@@ -56,7 +56,7 @@ def evaluate(
             f"Warning: {len(document['leaks'])} of the scans were trained on, as the "
             "model's record of its training says."
         )
-    for note in document["notes"]:
+    for note in (*document["notes"], *document["cautions"]):
         say(f"Note: {note}.")
     code = SOME_FAILED if document["left_out"] else DONE
     return Report(document, partial(_show, evaluation), code)

@@ -12,14 +12,20 @@ from numpy.typing import NDArray
 from napari_resonance.classifier.calibration import Calibration
 from napari_resonance.training import metrics
 from napari_resonance.training.intervals import (
+    is_lone,
     widened_auroc,
     widened_share,
     with_intervals,
+    without_interval,
 )
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 Figure = Mapping[str, float | None]
+
+# What cases with a label and cases without it decide together.
+_OF_BOTH_SIDES = ("auroc", "auprc", "f1", "precision")
+_MEANS = ("auroc", "auprc", "f1", "balanced_accuracy", "sensitivity", "specificity")
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +134,9 @@ def judged_figures(
         averaged = metrics.macro(by_label, present)
         result |= {n: averaged[n] for n in ("auroc", "auprc", "f1")}
         result["balanced_accuracy"] = averaged["sensitivity"]
+        if present.sum() < 2:  # what is missed of the others is not known
+            nothing = np.full(len(weights), np.nan)
+            result |= dict.fromkeys(("f1", "balanced_accuracy"), nothing)
         # Of two labels the second is what one looks for.
         shown = (lambda v: v[:, 1]) if len(labels) == 2 else None
         for name in ("sensitivity", "specificity"):
@@ -144,6 +153,9 @@ def judged_figures(
         figures: dict[str, Any] = {n: found[f"{n} {k}"] for n in names}
         counts = patients_of(answers, answers.targets == k)
         others = patients_of(answers, answers.targets != k)
+        if is_lone(answers.targets == k, answers.patients):
+            for name in _OF_BOTH_SIDES:
+                figures[name] = without_interval(figures[name])
         figures["sensitivity"] = widened_share(figures["sensitivity"], counts)
         figures["specificity"] = widened_share(figures["specificity"], others)
         figures["auroc"] = widened_auroc(figures["auroc"], counts, others)
@@ -200,6 +212,7 @@ def _widen(
             count = patients_of(answers, among.get(name, everyone))
             overall[name] = widened_share(overall[name], count)
     known = [figures for figures in per_class.values() if figures["cases"]]
+    _alone(overall, answers)
     pairs = {n: n for n in ("auroc", "sensitivity", "specificity")}
     for name, part in (pairs | {"balanced_accuracy": "sensitivity"}).items():
         if overall[name]["value"] == 1:
@@ -215,11 +228,19 @@ def _widen(
             overall[name] = second[name]
 
 
+def _alone(overall: dict[str, Figure], answers: Answers) -> None:
+    """Take the interval from means to which a single patient's label contributes."""
+    present = [answers.targets == k for k in np.unique(answers.targets)]
+    if any(is_lone(truth, answers.patients) for truth in present):
+        for name in _MEANS:
+            overall[name] = without_interval(overall[name])
+
+
 def _unbounded(figures: dict[str, Any]) -> None:
     """Take the interval from perfect figures for which no exact bound is known."""
     for name in ("auprc", "f1", "precision"):
         if name in figures and figures[name]["value"] == 1:
-            figures[name] = {**figures[name], "low": None, "high": None}
+            figures[name] = without_interval(figures[name])
 
 
 def patients_of(answers: Answers, keep: NDArray[np.bool_]) -> int:

@@ -7,7 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_resonance.training.intervals import with_intervals
+from napari_resonance.training.intervals import (
+    is_lone,
+    with_intervals,
+    without_interval,
+)
 from napari_resonance.training.metrics import auroc, share
 
 FloatArray = NDArray[np.float64]
@@ -27,8 +31,9 @@ def delong(first: ArrayLike, second: ArrayLike, positive: ArrayLike) -> dict[str
     -------
     dict
         ``first``, ``second`` (AUROC), ``difference`` with ``low`` and ``high`` of its
-        95 % interval, ``z`` and ``p`` (two-sided), None where not defined. Cases count
-        as independent: several scans of a patient make p too small.
+        95 % interval, ``z`` and ``p`` (two-sided), None where not defined: the spread
+        of a single positive or negative is not known. Cases count as independent:
+        several scans of a patient make p too small, and so do a few positives.
 
     """
     from scipy.stats import norm
@@ -41,19 +46,19 @@ def delong(first: ArrayLike, second: ArrayLike, positive: ArrayLike) -> dict[str
     parts = [_components(s[truth], s[~truth]) for s in scores]
     areas = [float(hits.mean()) for hits, _ in parts]
     difference = areas[0] - areas[1]
-    variance = 0.0
-    for side in (0, 1):
-        gap = parts[0][side] - parts[1][side]
-        if len(gap) > 1:
-            variance += float(gap.var(ddof=1)) / len(gap)
-    result: dict[str, Any] = {
+    result: dict[str, Any] = empty | {
         "first": areas[0],
         "second": areas[1],
         "difference": difference,
     }
+    if min(truth.sum(), (~truth).sum()) < 2:
+        return result
+    variance = 0.0
+    for side in (0, 1):
+        gap = parts[0][side] - parts[1][side]
+        variance += float(gap.var(ddof=1)) / len(gap)
     if variance <= 0:
-        same = {"low": difference, "high": difference, "z": None}
-        return result | same | {"p": 1.0 if difference == 0 else None}
+        return result | {"p": 1.0 if difference == 0 else None}
     spread = variance**0.5
     z = difference / spread
     return result | {
@@ -125,11 +130,14 @@ def compare_answers(
         shares = [share(r, weights) for r in right]
         return {"accuracy": shares[0] - shares[1], "auroc": areas[0] - areas[1]}
 
+    found = with_intervals(differences, patients)
+    if any(is_lone(targets == k, patients) for k in present):
+        found["auroc"] = without_interval(found["auroc"])
     judged = present[1:] if len(labels) == 2 else present
     return {
         "models": list(names),
         "cases": len(targets),
-        **with_intervals(differences, patients),
+        **found,
         "mcnemar": mcnemar(*right),
         "delong": {
             labels[k]: delong(first[:, k], second[:, k], targets == k) for k in judged

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from napari_resonance.classifier.calibration import Calibration
 from napari_resonance.classifier.distribution import TrainingStatistics
 from napari_resonance.errors import TrainingError
+from napari_resonance.export.wording import counted
 from napari_resonance.training import metrics
 from napari_resonance.training.answers import (
     Answers,
@@ -30,6 +31,9 @@ LIKELIER = "the likelier label"
 MOST_WRONG = 6
 """Wrong answers that are named."""
 _LEAST_IN_GROUP = 2
+FEW_PATIENTS = 20
+"""Below this, intervals from drawing patients hold less than they claim."""
+_FEW_OF_LABEL = 10
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,23 @@ class Wrong:
         """Return it without the picture."""
         names = ("case", "source", "truth", "label", "probability", "sure")
         return {name: getattr(self, name) for name in names}
+
+
+def _caution(label: str, count: int, total: int) -> str:
+    """Return what the patients with a label are too few for; empty if nothing."""
+    if not count:
+        return f"no case has the label {label}: means over the labels leave it out"
+    if count == 1 < total:
+        return (
+            f"a single patient has the label {label}: what depends on it has no "
+            "interval, or a wide one"
+        )
+    if count < _FEW_OF_LABEL and total >= FEW_PATIENTS:
+        return (
+            f"{count} patients have the label {label}: intervals and tests of what "
+            "depends on it may claim too much"
+        )
+    return ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +127,19 @@ class Evaluation:
         return len(np.unique(self.answers.patients))
 
     @property
+    def cautions(self) -> tuple[str, ...]:
+        """What the cases are too few to say, in sentences."""
+        counts = {name: row["patients"] for name, row in self.per_class.items()}
+        found = [_caution(name, n, self.n_patients) for name, n in counts.items()]
+        if self.n_patients < FEW_PATIENTS:
+            count = counted(self.n_patients, "patient")
+            are = "is" if self.n_patients == 1 else "are"
+            found.append(
+                f"{count} {are} few: intervals drawn from so few may be too narrow"
+            )
+        return tuple(filter(None, found))
+
+    @property
     def report(self) -> Path | None:
         """The HTML report, if one was written."""
         path = self.details.get("report")
@@ -127,6 +161,7 @@ class Evaluation:
             "rule": dict(self.rule),
             "subgroups": [dict(row) for row in self.subgroups],
             "worst": [wrong.to_json() for wrong in self.worst],
+            "cautions": list(self.cautions),
             "split": {},
             "leaks": [],
             "left_out": [],

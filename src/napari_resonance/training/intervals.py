@@ -127,6 +127,20 @@ def _figure(
     return result
 
 
+def is_lone(positive: NDArray[np.bool_], patients: NDArray[Any]) -> bool:
+    """Tell whether a single patient has a label, or lacks it.
+
+    All draws then hold that patient or are left out, so they do not know how much
+    another one would change.
+    """
+    return any(len(np.unique(patients[part])) == 1 for part in (positive, ~positive))
+
+
+def without_interval(figure: Mapping[str, float | None]) -> dict[str, float | None]:
+    """Return a figure of which no interval is known."""
+    return {**figure, "low": None, "high": None}
+
+
 def widened_share(
     figure: Mapping[str, float | None], n_patients: int
 ) -> dict[str, float | None]:

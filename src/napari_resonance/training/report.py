@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_resonance.export.templating import html_template, write_html
 from napari_resonance.export.wording import RESEARCH_USE, counted, percent
+from napari_resonance.training.evaluation import FEW_PATIENTS
 from napari_resonance.training.report_figures import curves_svg, figures_of
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ _NAMES = {
     "set_size": ("Labels in a set", "mean size of the prediction sets"),
     "out_of_distribution": ("Flagged", "share unlike the training data"),
 }
-_FEW = 20  # patients
 _COLUMNS = ("auroc", "auprc", "sensitivity", "specificity", "precision", "f1")
 _LEAKS = {
     "pixels": "the same picture is on two sides",
@@ -119,6 +119,7 @@ def write_report(  # noqa: PLR0913
             for wrong in evaluation.worst
         ],
         rule=_rule(evaluation),
+        few=FEW_PATIENTS,
         decisions=[_fields(d, ("name", "value", "reason")) for d in decisions],
         sides=_sides(split),
         leaks=_counted(_LEAKS.get(_one(k, "kind"), _one(k, "kind")) for k in leaks),
@@ -187,15 +188,11 @@ def _in_words(evaluation: Evaluation) -> list[str]:
     else:
         sentences.append("It was sure of none of them.")
     sentences.append(
-        "In brackets: 95 % intervals, from drawing the patients anew 2,000 times. "
-        "Figures that lie within each other's intervals need not differ."
+        "In brackets: 95 % intervals, from drawing the patients anew 2,000 times, or "
+        "exact bounds where every draw would give the same. Figures that lie within "
+        "each other's intervals need not differ."
     )
-    if evaluation.n_patients < _FEW:
-        verb = "is" if evaluation.n_patients == 1 else "are"
-        sentences.append(
-            f"{patients} {verb} few: intervals drawn from so few are too narrow."
-        )
-    return sentences
+    return sentences + [f"{c[:1].upper()}{c[1:]}." for c in evaluation.cautions]
 
 
 def _percent(figure: Mapping[str, Any]) -> str:
