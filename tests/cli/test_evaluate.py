@@ -138,6 +138,31 @@ def test_a_model_compared_with_itself_does_not_differ(spots, bundle, tmp_path):
     assert "Against another model" in (tmp_path / REPORT).read_text("utf-8")
 
 
+def test_a_rival_that_knew_the_scans_is_found_out(resonance, spots, bundle, tmp_path):
+    rival = shutil.copytree(bundle, tmp_path / "rival")
+    (rival / "training").mkdir()
+    record = {"train": ["scan0.nii.gz", "scan3.nii.gz"], "validation": [], "test": []}
+    (rival / "training" / "split.json").write_text(json.dumps(record))
+    arguments = ("evaluate", spots[0], "--model", bundle, "--compare", rival)
+    ran = resonance(*arguments, "--out", tmp_path / "out")
+    assert ran.code == 0, ran.err
+    assert "Warning: 2 of the scans were trained on by tiny (second)" in ran.err
+    assert "tiny (first) minus tiny (second):" in ran.out
+    assert "accuracy +0.000" in ran.out
+    assert "alone right: 0 and 0 times, p = 1.000 (McNemar)" in ran.out
+    document = json.loads((tmp_path / "out" / RECORD).read_text("utf-8"))
+    assert document["leaks"] == []  # of the model itself
+    found = [leak["first"] for leak in document["comparison"]["leaks"]]
+    assert found == ["scan0.nii.gz", "scan3.nii.gz"]
+    report = (tmp_path / "out" / REPORT).read_text("utf-8")
+    assert "tiny (second) <b>was trained on 2 of them</b>" in report
+    unknown = evaluate(spots[0], rival, compare=bundle, out=tmp_path / "other")
+    assert unknown.details["comparison"]["leaks"] is None
+    report = (tmp_path / "other" / REPORT).read_text("utf-8")
+    assert "tiny (first) <b>was trained on some of them</b>" in report
+    assert "tiny (second) keeps no record" in report
+
+
 def test_models_of_other_labels_are_not_compared(spots, bundle, embedded):
     with pytest.raises(TrainingError, match="do not have the same labels"):
         evaluate(spots[0], bundle, compare=embedded)

@@ -1,14 +1,16 @@
 """``resonance evaluate``: how good a model's answers to labelled scans are."""
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from napari_resonance.cli.classify import progress_bar
 from napari_resonance.cli.options import DEFAULT_MODEL, Device, Json, Model
 from napari_resonance.cli.output import DONE, SOME_FAILED, Report, say, say_left_out
+from napari_resonance.export.wording import chance
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,6 +58,12 @@ def evaluate(
             f"Warning: {len(document['leaks'])} of the scans were trained on, as the "
             "model's record of its training says."
         )
+    compared = document["comparison"]
+    if compared and compared["leaks"]:
+        say(
+            f"Warning: {len(compared['leaks'])} of the scans were trained on by "
+            f"{compared['models'][1]}: the comparison flatters it."
+        )
     for note in (*document["notes"], *document["cautions"]):
         say(f"Note: {note}.")
     code = SOME_FAILED if document["left_out"] else DONE
@@ -81,5 +89,30 @@ def _show(evaluation: "Evaluation", console: "Console") -> None:
         interval = f"{low:.3f} to {high:.3f}" if known else ""
         table.add_row(name.replace("_", " "), f"{value:.3f}", interval)
     console.print(table)
+    comparison = evaluation.details["comparison"]
+    if comparison is not None:
+        _show_comparison(comparison, console)
     console.print(f"Report: {evaluation.report}", markup=False, soft_wrap=True)
     console.print(f"\n{RESEARCH_USE}.", style="dim")
+
+
+def _show_comparison(found: Mapping[str, Any], console: "Console") -> None:
+    first, second = found["models"]
+    lines = [f"\n{first} minus {second}:"]
+    for name, title in (("accuracy", "accuracy"), ("auroc", "AUROC")):
+        value, low, high = (found[name][k] for k in ("value", "low", "high"))
+        if value is not None:
+            known = low is not None and high is not None
+            interval = f", 95 % interval {low:+.3f} to {high:+.3f}" if known else ""
+            lines.append(f"  {title} {value:+.3f}{interval}")
+    tested = found["mcnemar"]
+    lines.append(
+        f"  alone right: {tested['only_first']} and {tested['only_second']} times, "
+        f"{chance(tested['p'])} (McNemar)"
+    )
+    lines += [
+        f"  AUROC of {label}: {test['first']:.3f} and {test['second']:.3f}, "
+        f"{chance(test['p'])} (DeLong)"
+        for label, test in found["delong"].items()
+    ]
+    console.print("\n".join(lines), markup=False, soft_wrap=True)

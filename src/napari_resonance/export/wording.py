@@ -106,3 +106,10 @@ def place_mm(position: tuple[float, float, float]) -> str:
     """Return a RAS+ position with letters: ``"24 mm R, 3 mm P, 40 mm S"``."""
     pairs = zip(position, ("LR", "PA", "IS"), strict=True)
     return ", ".join(f"{abs(x):.0f} mm {names[x >= 0]}" for x, names in pairs)
+
+
+def chance(p: float | None) -> str:
+    """Return how a p-value is written."""
+    if p is None:
+        return "no p"
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"

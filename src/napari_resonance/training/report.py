@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_resonance.export.templating import html_template, write_html
-from napari_resonance.export.wording import RESEARCH_USE, counted, percent
+from napari_resonance.export.wording import RESEARCH_USE, chance, counted, percent
 from napari_resonance.training.evaluation import FEW_PATIENTS
 from napari_resonance.training.report_figures import curves_svg, figures_of
 
@@ -99,7 +99,7 @@ def write_report(  # noqa: PLR0913
         "report.html",
         number=_number,
         interval=_interval,
-        chance=_chance,
+        chance=chance,
         percent=percent,
     )
     text = template.render(
@@ -142,12 +142,6 @@ def _interval(figure: Mapping[str, Any]) -> str:
     if figure["low"] is None or figure["high"] is None:
         return "no interval"
     return f"{figure['low']:.3f} to {figure['high']:.3f}"
-
-
-def _chance(p: float | None) -> str:
-    if p is None:
-        return "not defined"
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def _rows(evaluation: Evaluation) -> list[dict[str, Any]]:

@@ -237,7 +237,20 @@ def _compared(trial: _Trial, judged: NDArray[np.int64]) -> dict[str, Any] | None
         first, second = f"{first} (first)", f"{second} (second)"
     targets = np.array([names.index(c.label) for c in cases], np.int64)
     patients = np.array([c.patient for c in cases])
-    return compare_answers(both[0], both[1], targets, patients, names, (first, second))
+    titles = first, second
+    found = compare_answers(both[0], both[1], targets, patients, names, titles)
+    return found | {"leaks": _leaks(trial, trial.other, judged)}
+
+
+def _leaks(
+    trial: _Trial, model: Classifier, judged: NDArray[np.int64]
+) -> list[dict[str, str]] | None:
+    """Return the judged cases that a model was trained on; None if it does not say."""
+    return seen_before(
+        model.bundle.path,
+        [trial.cases[n].source for n in judged],
+        [trial.fingerprints[n] for n in judged],
+    )
 
 
 def _details(
@@ -251,11 +264,7 @@ def _details(
     source = Path(labels)
     source = source / "labels.csv" if source.is_dir() else source
     judged = trial.rows("test") if "test" in counts else trial.rows(None)
-    leaks = seen_before(
-        bundle.path,
-        [trial.cases[n].source for n in judged],
-        [trial.fingerprints[n] for n in judged],
-    )
+    leaks = _leaks(trial, trial.classifier, judged)
     if leaks is None:
         notes.append(
             "the model keeps no record of the scans it was trained on: whether these "
