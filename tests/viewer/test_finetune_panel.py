@@ -97,7 +97,7 @@ def test_label_train_and_use(
     open_heads(viewer, table)
     row = panel.train_row
     assert not row.run_row.run_button.isEnabled()
-    assert "Press a key" in row.run_row.run_button.toolTip()
+    assert "Press the key of a class" in row.run_row.run_button.toolTip()
     panel.labels.classes.line.setText(", ".join(LABELS))
     viewer.layers.selection.active = viewer.layers[0]
     for layer in list(viewer.layers):
@@ -299,6 +299,10 @@ def test_labels_are_saved_and_scans_shown(
     assert len(model.rows) == N_SCANS
     press_key(viewer, qtbot, Qt.Key.Key_2)
     assert labels_of(panel)[4] == "b"
+    panel.labels.classes.line.setText("0, 1")
+    for key, label in ((Qt.Key.Key_1, "1"), (Qt.Key.Key_0, "0")):
+        press_key(viewer, qtbot, key)
+        assert labels_of(panel)[4] == label
 
 
 def test_failures_are_said_and_closing_the_dock_stops_the_training(

@@ -13,7 +13,7 @@ from support.phantoms import phantom, write_dicom_series
 from napari_resonance.errors import TrainingError
 from napari_resonance.reading import read_scan
 from napari_resonance.training.cases import Case, LabelledSet
-from napari_resonance.viewer.class_names import NO_CLASSES, ClassNames
+from napari_resonance.viewer.class_names import NO_CLASSES, ClassNames, classes_by_key
 from napari_resonance.viewer.label_model import (
     LABEL,
     PATIENT,
@@ -65,6 +65,31 @@ def test_classes_have_keys_in_their_order(qtbot: Any) -> None:
     assert [classes.name_of_key(n) for n in (1, 2, 3)] == ["benign", "malignant", ""]
     classes.add(["malignant", "other"])
     assert classes.line.text() == "benign, malignant, other"
+
+
+@pytest.mark.parametrize(
+    ("names", "keys", "told"),
+    [
+        # In their order, key 1 would give the label 0.
+        ("0, 1", {0: "0", 1: "1"}, "Keys: 0 · 1"),
+        ("3, 1, 2", {1: "1", 2: "2", 3: "3"}, "Keys: 1 · 2 · 3"),
+        ("none, 1, ²", {1: "1", 2: "none", 3: "²"}, "Keys: 1 · 2 none · 3 ²"),
+    ],
+)
+def test_a_class_named_by_a_digit_has_its_key(
+    qtbot: Any, names: str, keys: dict[int, str], told: str
+) -> None:
+    classes = ClassNames()
+    qtbot.addWidget(classes)
+    classes.line.setText(names)
+    found = {n: classes.name_of_key(n) for n in range(10)}
+    assert {n: name for n, name in found.items() if name} == keys
+    assert classes.keys.text() == told
+    # Where 0 means something else, the class 0 has another key.
+    kept = {n: name for n, name in keys.items() if n}
+    if kept != keys:
+        kept[2] = "0"
+    assert classes_by_key(classes.names, least=1) == kept
 
 
 def test_a_scan_is_listed_once(model: LabelModel) -> None:
@@ -130,8 +155,9 @@ def test_digits_and_enter_in_the_table(model: LabelModel, qtbot: Any) -> None:
     with qtbot.waitSignal(table.show_wanted) as shown:
         qtbot.keyClick(table, Qt.Key.Key_Return)
     assert shown.args == [model.rows[1]]
-    with qtbot.assertNotEmitted(table.key_pressed):
+    with qtbot.waitSignal(table.key_pressed) as pressed:
         qtbot.keyClick(table, Qt.Key.Key_0)
+    assert pressed.args == [0]
 
 
 def test_patients_are_told_by_files_where_nobody_typed_them(tmp_path: Path) -> None:

@@ -11,6 +11,36 @@ MOST_KEYS = 9
 NO_CLASSES = "Type the names of at least two classes."
 
 
+def classes_by_key(names: Sequence[str], least: int = 0) -> dict[int, str]:
+    """Return the class of each key, in the order of the keys.
+
+    The classes have the keys from 1 on in their order. But one whose name is a digit
+    has the key of that digit: of the classes 0 and 1, the key 1 must not give 0.
+
+    Parameters
+    ----------
+    names
+        The classes, each once.
+    least
+        The first key that may stand for a class.
+
+    """
+    digits = {str(n): n for n in range(least, MOST_KEYS + 1)}
+    own = {digits[name]: name for name in names if name in digits}
+    free = (n for n in range(1, MOST_KEYS + 1) if n not in own)
+    others = (name for name in names if name not in digits)
+    return dict(sorted({**own, **dict(zip(free, others, strict=False))}.items()))
+
+
+def keys_in_words(names: Sequence[str], least: int = 0) -> str:
+    """Return which key stands for which class: ``"Keys: 1 benign · 2 malignant"``."""
+    keys = classes_by_key(names, least).items()
+    told = [
+        name if name == str(number) else f"{number} {name}" for number, name in keys
+    ]
+    return f"Keys: {' · '.join(told)}"
+
+
 class ClassNames(QWidget):
     """A line of names, parted by commas."""
 
@@ -39,9 +69,8 @@ class ClassNames(QWidget):
         return tuple(dict.fromkeys(part for part in parts if part))
 
     def name_of_key(self, number: int) -> str:
-        """Return the class of a key, 1 to 9; empty where there is none."""
-        names = self.names
-        return names[number - 1] if number <= len(names) else ""
+        """Return the class of a key, 0 to 9; empty where there is none."""
+        return classes_by_key(self.names).get(number, "")
 
     def add(self, names: Sequence[str]) -> None:
         """Add classes that are not there yet."""
@@ -50,7 +79,5 @@ class ClassNames(QWidget):
             self.line.setText(", ".join(wanted))
 
     def _tell(self) -> None:
-        names = self.names
-        keyed = [f"{n} {name}" for n, name in enumerate(names[:MOST_KEYS], start=1)]
-        self.keys.setText(f"Keys: {' · '.join(keyed)}" if names else NO_CLASSES)
+        self.keys.setText(keys_in_words(self.names) if self.names else NO_CLASSES)
         self.changed.emit()

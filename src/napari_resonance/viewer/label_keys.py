@@ -1,4 +1,4 @@
-"""The keys 1 to 9 over the canvas: a label for the scan that is selected."""
+"""The keys 0 to 9 over the canvas: a label for the scan that is selected."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from napari_resonance.viewer.connecting import connect_while_alive
 from napari_resonance.viewer.keys import bind_key
 from napari_resonance.viewer.records import record_of
 
-KEYS = tuple(str(n) for n in range(1, MOST_KEYS + 1))
+KEYS = tuple(str(n) for n in range(MOST_KEYS + 1))
 
 
 def bind_label_keys(
@@ -37,7 +37,7 @@ def bind_label_keys(
 
     def bind(layer: Any) -> None:
         if record_of(layer) is not None:
-            for number, key in enumerate(KEYS, start=1):
+            for number, key in enumerate(KEYS):
                 bind_key(layer, key, partial(on_key, number))
 
     def unbind() -> None:

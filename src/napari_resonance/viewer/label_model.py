@@ -19,7 +19,7 @@ COLUMNS = ("Scan", "Label", "Patient", "Side")
 SCAN, LABEL, PATIENT, SIDE = range(4)
 _TIPS = (
     "Double click shows the scan",
-    "Type it, or press a key from 1 to 9 here or over the scan",
+    "Type it, or press the key of a class here or over the scan",
     "Empty: told by the files or folders. Scans of one patient stay on one side",
     "What the scan is for: learning, choosing, or judging. Known after the check",
 )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 NO_SCAN = "Open scans to label them, or take labels from folders or a table."
 HOW_TO_LABEL = (
-    "Press a key from 1 to 9 over a scan, or take labels from folders or a table"
+    "Press the key of a class over a scan, or take labels from folders or a table"
 )
 NOT_ON_DISK = "It is not a file of its own: save it, or unpack its archive, first."
 

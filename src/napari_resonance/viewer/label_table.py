@@ -1,4 +1,4 @@
-"""The table of labelled scans, with pictures; keys 1 to 9 label what is chosen."""
+"""The table of labelled scans, with pictures; digits label what is chosen."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class LabelTable(QTableView):
     """Shows a `LabelModel`."""
 
     key_pressed = Signal(int)
-    """A digit from 1 to 9, meant for the rows that are chosen."""
+    """A digit, meant for the rows that are chosen."""
 
     show_wanted = Signal(object)
     """The user double-clicked a `LabelRow`, or pressed Enter on it."""
@@ -36,7 +36,7 @@ class LabelTable(QTableView):
         self._rows = model
         self.setModel(model)
         self.setAccessibleName("Labelled scans")
-        self.setToolTip("Keys 1 to 9 label the chosen rows; Enter shows the scan")
+        self.setToolTip("Digits label the chosen rows; Enter shows the scan")
         self.setIconSize(QSize(_PICTURE, _PICTURE))
         self.setMinimumHeight(_LEAST_HEIGHT)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -79,7 +79,7 @@ class LabelTable(QTableView):
     def keyPressEvent(self, event: Any) -> None:  # noqa: N802  (Qt's name)
         """Take digits for labels; Enter shows the scan."""
         text = event.text()
-        if text.isdigit() and 1 <= int(text) <= MOST_KEYS and not event.modifiers():
+        if text.isdecimal() and int(text) <= MOST_KEYS and not event.modifiers():
             self.key_pressed.emit(int(text))
         elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             self._on_activated(self.currentIndex())

@@ -8,6 +8,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_resonance.export.wording import counted
+from napari_resonance.viewer.class_names import classes_by_key
 from napari_resonance.viewer.dialogs import ask_target
 from napari_resonance.viewer.score_model import ScoreModel
 from napari_resonance.viewer.score_rows import REJECTED, Key, ScoreRow
@@ -71,11 +72,9 @@ class ScoreReview(QWidget):
             self.table.choose_next()
 
     def _on_key(self, number: int) -> None:
-        labels = self.verdicts.labels
-        if number == 0:
-            self._decide(REJECTED)
-        elif number <= len(labels):
-            self._decide(labels[number - 1])
+        keys = {0: REJECTED, **classes_by_key(self.verdicts.labels, least=1)}
+        if number in keys:
+            self._decide(keys[number])
 
     def _choose_target(self) -> None:
         title = "Save the verdicts as labels"

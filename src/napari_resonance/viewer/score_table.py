@@ -138,7 +138,7 @@ class _View(QTableView):
     def keyPressEvent(self, event: Any) -> None:  # noqa: N802  (Qt's name)
         """Take digits for verdicts; Enter shows the scan."""
         text = event.text()
-        if text.isdigit() and int(text) <= MOST_KEYS and not event.modifiers():
+        if text.isdecimal() and int(text) <= MOST_KEYS and not event.modifiers():
             self._table.key_pressed.emit(int(text))
         elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             if self.currentIndex().isValid():

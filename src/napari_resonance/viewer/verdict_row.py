@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QGridLayout, QPushButton, QWidget
 
+from napari_resonance.viewer.class_names import keys_in_words
 from napari_resonance.viewer.score_rows import REJECTED
 
 NOTHING_CHOSEN = "Choose scans in the table first"
@@ -56,10 +57,11 @@ class VerdictRow(QWidget):
 
     def offer(self, *, chosen: bool, decided: bool) -> None:
         """Say what can be done now."""
+        keys = keys_in_words(self.labels, least=1)
         for widget, tip in (
             (self.accept_button, ACCEPT),
             (self.reject_button, REJECT),
-            (self.label_box, "The scan is of this class"),
+            (self.label_box, f"The scan is of this class. {keys}"),
         ):
             widget.setEnabled(chosen)
             widget.setToolTip(tip if chosen else NOTHING_CHOSEN)
