@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,20 @@ def test_another_training_is_not_gone_on_with(tmp_path):
     train(tiny_task(epochs=1), around)
     with pytest.raises(TrainingError, match="of another training"):
         train(tiny_task(epochs=1, rate=0.1), around)
+    task = tiny_task(epochs=1)
+    other = tiny_task(epochs=1)
+    with torch.no_grad():
+        next(other.network.parameters()).add_(1e-3)
+    weighted = replace(task.training, weights=task.training.weights * 2)
+    turned = replace(task.validation, targets=1 - task.validation.targets)
+    for changed in (
+        other,
+        replace(task, training=weighted),
+        replace(task, validation=turned),
+    ):
+        with pytest.raises(TrainingError, match="of another training"):
+            train(changed, around)
+    assert train(task, around).epoch_seconds == []
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path):

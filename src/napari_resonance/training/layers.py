@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 from napari_resonance.classifier.network import ResNet
@@ -125,3 +126,14 @@ def parameter_groups(
                     }
                 )
     return groups
+
+
+def state_hash(network: ResNet) -> str:
+    """Return a hash of weights: nobody goes on from one network as if from another."""
+    import torch
+
+    found = hashlib.sha256()
+    for name, value in network.state_dict().items():
+        found.update(name.encode())
+        found.update(value.cpu().reshape(-1).view(torch.uint8).numpy())
+    return found.hexdigest()

@@ -111,7 +111,10 @@ class Task:
             "targets": self.training.targets.tolist(),
             "shape": list(self.training.inputs.shape),
             "names": list(self.training.names),
+            "weights": self.training.weights.tolist(),
             "validation": list(self.validation.names),
+            "validation targets": self.validation.targets.tolist(),
+            "begun with": layers.state_hash(self.network),
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -343,7 +346,8 @@ def _resumable(path: Path | None, key: str) -> dict[str, Any] | None:
     found = _load(path)
     if found.get("training") != key:
         raise TrainingError(
-            "the checkpoint is of another training: labels, scans or options differ",
+            "the checkpoint is of another training: labels, scans, options or the "
+            "weights it began with differ",
             source=path,
             remedy="Begin anew (without --resume), or with the labels and options it "
             "was begun with",
