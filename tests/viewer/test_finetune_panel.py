@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from support.panels import TIMEOUT, press_run, wait_for_threads, wait_idle
 from support.phantoms import phantom
 
 from napari_resonance.errors import CancelledError, TrainingError
+from napari_resonance.progress import never, no_progress
 from napari_resonance.reading import read_scan
-from napari_resonance.training import options
+from napari_resonance.training import finetune, options
 from napari_resonance.training.finetune import work_folder
 from napari_resonance.training.labels import read_labels
 from napari_resonance.viewer import finetune_panel, finetuning, label_rows
@@ -258,6 +260,33 @@ def test_a_model_is_replaced_only_after_a_question(
     train_button.click()
     wait_idle(panel, qtbot)
     assert orders[1].overwrite
+
+
+def test_an_interrupted_training_keeps_its_own_labels(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = finetuning.load(table, no_progress, never)
+    cases = {row: row.case for row in rows}
+    out = tmp_path / "model"
+    folder = finetune.work_folder(out)
+    order = finetuning.FinetuneOrder(cases, out, "none", options.FinetuneOptions())
+
+    def ended(*_: Any, **__: Any) -> Any:
+        raise CancelledError("stopped")
+
+    monkeypatch.setattr(finetune, "finetune", ended)
+    with pytest.raises(CancelledError):
+        finetuning.train(order, no_progress, never)
+    kept = (folder / finetuning.TABLE).read_text()
+    assert kept.count("\n") == 1 + N_SCANS
+    fewer = replace(order, cases=dict(list(cases.items())[:4]))
+    # A second window that trains into the folder, too.
+    with finetune.locked(folder), pytest.raises(TrainingError, match="another process"):
+        finetuning.train(fewer, no_progress, never)
+    # Labels that were changed, and then Train: the core refuses to go on with them.
+    with pytest.raises(CancelledError):
+        finetuning.train(replace(fewer, resume=True), no_progress, never)
+    assert (folder / finetuning.TABLE).read_text() == kept
 
 
 def test_labels_are_saved_and_scans_shown(

@@ -114,15 +114,11 @@ def train(
 
     """
     progress(0, 0, "Preparing the training")
-    from napari_resonance.training.finetune import finetune, work_folder
-    from napari_resonance.training.label_writer import write_labels
+    from napari_resonance.training.finetune import finetune
 
     labelled = _checked(order)
-    folder = work_folder(order.out)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_labels(folder / TABLE, labelled.cases)
-    chosen = {"pretrained": order.pretrained, "options": asdict(order.options)}
-    (folder / CHOICES).write_text(json.dumps(chosen), encoding="utf-8")
+    if not order.resume:  # what goes on can do so with its own labels only
+        _keep(order, labelled)
     return finetune(
         labelled,
         order.out,
@@ -135,6 +131,25 @@ def train(
         on_epoch=on_epoch,
         should_finish=should_finish,
     )
+
+
+def _keep(order: FinetuneOrder, labelled: LabelledSet) -> None:
+    """Keep labels and choices of a training that begins, for it to go on with.
+
+    Raises
+    ------
+    TrainingError
+        If another training writes to the folder: its own are kept there.
+
+    """
+    from napari_resonance.training.finetune import locked, work_folder
+    from napari_resonance.training.label_writer import write_labels
+
+    folder = work_folder(order.out)
+    with locked(folder):
+        write_labels(folder / TABLE, labelled.cases)
+        chosen = {"pretrained": order.pretrained, "options": asdict(order.options)}
+        (folder / CHOICES).write_text(json.dumps(chosen), encoding="utf-8")
 
 
 @dataclass(frozen=True, eq=False)
