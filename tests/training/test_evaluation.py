@@ -12,6 +12,7 @@ from napari_resonance.errors import TrainingError
 from napari_resonance.scan import Scan
 from napari_resonance.training import subgroups
 from napari_resonance.training.cases import Case
+from napari_resonance.training.comparison import compare_answers
 from napari_resonance.training.evaluation import evaluate_answers
 from napari_resonance.training.report import write_report
 from napari_resonance.training.subgroups import age_band, facts_of, groups_of
@@ -96,6 +97,9 @@ def test_a_perfect_result_of_few_patients_claims_little():
     for name in ("auroc", "sensitivity", "specificity", "balanced_accuracy"):
         assert metrics[name]["low"] < 0.9, name
     assert metrics["f1"]["low"] is None
+    moved = judged(n=12, strength=50, labels=("no", "yes"), operating_threshold=0.5)
+    at_point = moved.metrics["accuracy_at_operating_point"]
+    assert at_point == moved.metrics["accuracy"]
 
 
 def test_a_perfect_operating_point_of_few_patients_claims_little():
@@ -274,6 +278,46 @@ def test_the_report_is_one_file_that_names_nobody(written):
 def test_a_report_can_be_written_of_any_number_of_labels(written, labels):
     text = written(judged(n=60, labels=labels))
     assert "Confusion" in text
+
+
+def test_a_report_bears_any_label(written, recwarn):
+    # What our font lacks, the reader's has: text stays text, and nothing is told twice.
+    labels = ("</style><script>alert(1)</script>", "良性 🧠", "سرطان", "$x_1$ \\q")
+    evaluation = judged(n=80, labels=labels)
+    probabilities = evaluation.answers.probabilities
+    compared = compare_answers(
+        probabilities,
+        probabilities[::-1],
+        evaluation.answers.targets,
+        evaluation.answers.patients,
+        labels,
+        labels[:2],
+    )
+    text = written(evaluation, comparison=compared)
+    assert "<script" not in text
+    for name in labels[1:3]:
+        assert f">{name}</text>" in text
+    assert "on the same 80 cases" in text
+    assert not [w for w in recwarn if "Glyph" in str(w.message)]
+
+
+def test_sets_that_hold_less_than_promised_are_told(written):
+    rule = {"rule": "conformal", "coverage": 0.9, "quantile": 0.1}
+    assert "less than they were made for" in written(
+        judged(calibration=Calibration(1.0, rule))
+    )
+    rule = {"rule": "conformal", "coverage": 0.9, "quantile": 0.9}
+    assert "less than they were made for" not in written(
+        judged(calibration=Calibration(1.0, rule))
+    )
+
+
+def test_many_labels_with_few_patients_are_told_once():
+    found = judged(n=60, labels=tuple("abcdefghij"))
+    assert found.cautions == (
+        "fewer than 10 patients have the labels a, b, c, d, e, f, g, h, i, j: "
+        "intervals and tests of what depends on that may claim too much",
+    )
 
 
 def test_a_report_can_be_written_of_one_case(written):

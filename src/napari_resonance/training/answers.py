@@ -206,8 +206,8 @@ def _widen(
     """Give shares of all or none, and perfect areas, bounds that are not themselves."""
     everyone = np.ones(len(answers.targets), bool)
     among = {"accuracy_when_sure": answers.sure}
-    shares = ("accuracy", "sure", "accuracy_when_sure", "coverage")
-    for name in (*shares, "accuracy_at_operating_point", "out_of_distribution"):
+    shares = ("accuracy", "accuracy_at_operating_point", "sure", "accuracy_when_sure")
+    for name in (*shares, "coverage", "out_of_distribution"):
         if name in overall:
             count = patients_of(answers, among.get(name, everyone))
             overall[name] = widened_share(overall[name], count)

@@ -54,21 +54,36 @@ class Wrong:
         return {name: getattr(self, name) for name in names}
 
 
-def _caution(label: str, count: int, total: int) -> str:
-    """Return what the patients with a label are too few for; empty if nothing."""
-    if not count:
-        return f"no case has the label {label}: means over the labels leave it out"
-    if count == 1 < total:
-        return (
-            f"a single patient has the label {label}: what depends on it has no "
+def _cautions(counts: Mapping[str, int], total: int) -> list[str]:
+    """Return what patients are too few for: how many have each label, and in all."""
+    none, lone, few = (
+        [name for name, n in counts.items() if low <= n <= high]
+        for low, high in ((0, 0), (1, 1), (2, _FEW_OF_LABEL - 1))
+    )
+    found = []
+    if none:
+        found.append(
+            f"no case has the {_labels(none)}: means over the labels leave "
+            f"{'it' if len(none) == 1 else 'them'} out"
+        )
+    if lone and total > 1:
+        found.append(
+            f"a single patient has the {_labels(lone)}: what depends on that has no "
             "interval, or a wide one"
         )
-    if count < _FEW_OF_LABEL and total >= FEW_PATIENTS:
-        return (
-            f"{count} patients have the label {label}: intervals and tests of what "
-            "depends on it may claim too much"
+    if few and total >= FEW_PATIENTS:
+        found.append(
+            f"fewer than {_FEW_OF_LABEL} patients have the {_labels(few)}: intervals "
+            "and tests of what depends on that may claim too much"
         )
-    return ""
+    if total < FEW_PATIENTS:
+        them = f"{counted(total, 'patient')} {'is' if total == 1 else 'are'} few"
+        found.append(f"{them}: intervals drawn from so few may be too narrow")
+    return found
+
+
+def _labels(names: Sequence[str]) -> str:
+    return f"label{'s' if len(names) > 1 else ''} {', '.join(names)}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,14 +145,7 @@ class Evaluation:
     def cautions(self) -> tuple[str, ...]:
         """What the cases are too few to say, in sentences."""
         counts = {name: row["patients"] for name, row in self.per_class.items()}
-        found = [_caution(name, n, self.n_patients) for name, n in counts.items()]
-        if self.n_patients < FEW_PATIENTS:
-            count = counted(self.n_patients, "patient")
-            are = "is" if self.n_patients == 1 else "are"
-            found.append(
-                f"{count} {are} few: intervals drawn from so few may be too narrow"
-            )
-        return tuple(filter(None, found))
+        return tuple(_cautions(counts, self.n_patients))
 
     @property
     def report(self) -> Path | None:

@@ -125,7 +125,7 @@ def write_report(  # noqa: PLR0913
         leaks=_counted(_LEAKS.get(_one(k, "kind"), _one(k, "kind")) for k in leaks),
         left_out=_counted(_reason(entry) for entry in left_out),
         sheet=_sheet(contact_sheet),
-        comparison=comparison,
+        comparison=comparison and {"leaks": [], **comparison},
         provenance=_provenance(document),
     )
     write_html(path, text)

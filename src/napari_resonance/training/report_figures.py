@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,16 @@ if TYPE_CHECKING:
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 _LINES = ("-", "--", "-.", ":")
 _MOST_CURVES = 8
+_MOST_INSIDE = 4  # whose names hide no curve
+_LETTERS = 24  # that have room side by side below the confusion matrix
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": "#667",
-    "svg.fonttype": "path",
+    # As text, for the reader's fonts to draw: ours has no Chinese nor joins Arabic.
+    "svg.fonttype": "none",
     "svg.hashsalt": "napari-resonance",
 }
 
@@ -76,7 +80,11 @@ def _entry(title: str, caption: str, svg: str) -> dict[str, str]:
 
 def _svg(figure: Figure) -> str:
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    with warnings.catch_warnings():
+        # The browser has what the font that measures lacks.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        warnings.filterwarnings("ignore", "Matplotlib currently does not support")
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     return text[text.index("<svg") :]
 
@@ -97,7 +105,13 @@ def _curves(evaluation: Evaluation, shown: Sequence[int], draw: Any) -> str:
             style: dict[str, Any] = {"color": COLOURS[n % len(COLOURS)], "lw": 1.8}
             draw(axes, evaluation, k, style | {"ls": _LINES[n // len(COLOURS)]})
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
-        axes.legend(frameon=False, fontsize=8, loc="lower center")
+        if len(shown) > _MOST_INSIDE:
+            figure.set_figheight(3.7 + 0.17 * ((len(shown) + 1) // 2))
+            figure.legend(
+                frameon=False, fontsize=8, loc="outside lower center", ncols=2
+            )
+        else:
+            axes.legend(frameon=False, fontsize=8, loc="lower center")
         return _svg(figure)
 
 
@@ -175,9 +189,12 @@ def _confusion(evaluation: Evaluation) -> str:
                 color="white" if dark else "#223",
             )
         ticks = range(len(names))
-        axes.set_xticks(ticks, names, rotation=30 if len(names) > 3 else 0)
+        axes.set_xticks(ticks, names)
+        if len(names) > 3 or max(map(len, names)) * len(names) > _LETTERS:
+            for name in axes.get_xticklabels():
+                name.set(rotation=30, ha="right", rotation_mode="anchor")
         axes.set_yticks(ticks, names)
-        axes.set(xlabel="called", ylabel="is")
+        axes.set(xlabel="called", ylabel="true label")
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
         return _svg(figure)
