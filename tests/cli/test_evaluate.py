@@ -147,6 +147,7 @@ def test_a_rival_that_knew_the_scans_is_found_out(resonance, spots, bundle, tmp_
     ran = resonance(*arguments, "--out", tmp_path / "out")
     assert ran.code == 0, ran.err
     assert "Warning: 2 of the scans were trained on by tiny (second)" in ran.err
+    assert "sensitivity, specificity and F1 are those for nothing." in ran.out
     assert "tiny (first) minus tiny (second):" in ran.out
     assert "accuracy +0.000" in ran.out
     assert "alone right: 0 and 0 times, p = 1.000 (McNemar)" in ran.out

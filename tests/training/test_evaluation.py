@@ -137,6 +137,22 @@ def test_a_label_without_cases_is_null_and_not_counted():
     assert document["metrics"]["auroc"]["value"] == pytest.approx(np.mean(areas))
 
 
+def test_rare_findings_that_are_missed_do_not_look_found(written):
+    # A mean over both labels would be above 0.5, whatever is found.
+    random = np.random.default_rng(3)
+    targets = (np.arange(400) < 12).astype(int)
+    logits = np.stack([np.full(400, 3.0), random.normal(size=400)], axis=1)
+    found = evaluate_answers(
+        logits, [], targets, np.arange(400), ("healthy", "ill"), Calibration()
+    )
+    assert found.metrics["auprc"]["value"] < 0.2
+    assert found.metrics["f1"]["value"] < 0.2
+    for name in ("auprc", "f1", "sensitivity", "specificity"):
+        assert found.metrics[name] == found.per_class["ill"][name]
+    said = "AUPRC, sensitivity, specificity and F1 are those for ill."
+    assert said in written(found)
+
+
 def test_means_over_labels_are_not_known_of_one_label():
     # Nobody can say how many of the others it would call so.
     logits = np.random.default_rng(0).normal(size=(30, 2))

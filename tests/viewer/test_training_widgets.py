@@ -260,7 +260,9 @@ def test_a_result_is_told_with_its_intervals(qtbot: Any) -> None:
     qtbot.addWidget(view)
     assert view.isHidden()
     result = SimpleNamespace(
-        bundle=SimpleNamespace(card=SimpleNamespace(name="lumps")),
+        bundle=SimpleNamespace(
+            card=SimpleNamespace(name="lumps", labels=("no", "yes"))
+        ),
         metrics={
             "auroc": {"value": 0.912, "low": 0.801, "high": 0.98},
             "accuracy": {"value": 0.8, "low": None, "high": None},
@@ -275,7 +277,7 @@ def test_a_result_is_told_with_its_intervals(qtbot: Any) -> None:
         "lumps is trained.",
         "AUROC 0.91 (95 % interval 0.80 to 0.98)",
         "Accuracy 0.80",
-        "Sensitivity 1.00",
+        "Sensitivity for yes 1.00",
     ]
     assert view.notes.text() == "Note: the weights are those of epoch 3."
     assert not view.report_button.isEnabled()

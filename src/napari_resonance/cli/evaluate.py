@@ -10,7 +10,7 @@ import typer
 from napari_resonance.cli.classify import progress_bar
 from napari_resonance.cli.options import DEFAULT_MODEL, Device, Json, Model
 from napari_resonance.cli.output import DONE, SOME_FAILED, Report, say, say_left_out
-from napari_resonance.export.wording import chance
+from napari_resonance.export.wording import chance, whose_figures
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -89,6 +89,7 @@ def _show(evaluation: "Evaluation", console: "Console") -> None:
         interval = f"{low:.3f} to {high:.3f}" if known else ""
         table.add_row(name.replace("_", " "), f"{value:.3f}", interval)
     console.print(table)
+    console.print(f"{whose_figures(evaluation.labels)}.", markup=False, style="dim")
     comparison = evaluation.details["comparison"]
     if comparison is not None:
         _show_comparison(comparison, console)

@@ -312,7 +312,7 @@ def _progress_bar() -> Iterator[Progress]:
 def _show(result: "FinetuneResult", console: "Console") -> None:
     from rich.table import Table
 
-    from napari_resonance.export.wording import RESEARCH_USE
+    from napari_resonance.export.wording import RESEARCH_USE, whose_figures
 
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for column in ("Figure", "Value", "95 % interval"):
@@ -327,6 +327,8 @@ def _show(result: "FinetuneResult", console: "Console") -> None:
         text = f"{decision.name}: {decision.value} ({decision.reason})"
         console.print(text, markup=False, style="dim")
     console.print(table)
+    whose = whose_figures(result.bundle.card.labels)
+    console.print(f"{whose}.", markup=False, style="dim")
     console.print(f"Model: {result.bundle.path}", markup=False, soft_wrap=True)
     if result.report is not None:
         console.print(f"Report: {result.report}", markup=False, soft_wrap=True)

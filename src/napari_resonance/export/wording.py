@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -113,3 +114,13 @@ def chance(p: float | None) -> str:
     if p is None:
         return "no p"
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def whose_figures(labels: Sequence[str]) -> str:
+    """Return which label the figures of an evaluation are about."""
+    if len(labels) == 2:
+        return f"AUPRC, sensitivity, specificity and F1 are those for {labels[1]}"
+    return (
+        "AUROC, AUPRC, sensitivity, specificity and F1 are means over the labels, each "
+        "against the rest"
+    )

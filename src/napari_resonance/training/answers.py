@@ -25,6 +25,7 @@ Figure = Mapping[str, float | None]
 
 # What cases with a label and cases without it decide together.
 _OF_BOTH_SIDES = ("auroc", "auprc", "f1", "precision")
+_OF_SECOND = ("auprc", "f1", "sensitivity", "specificity")
 _MEANS = ("auroc", "auprc", "f1", "balanced_accuracy", "sensitivity", "specificity")
 
 
@@ -132,15 +133,16 @@ def judged_figures(
         by_label = _by_label(answers, len(labels), weights)
         result = _overall(answers, weights)
         averaged = metrics.macro(by_label, present)
-        result |= {n: averaged[n] for n in ("auroc", "auprc", "f1")}
+        result["auroc"] = averaged["auroc"]
         result["balanced_accuracy"] = averaged["sensitivity"]
+        # Of two labels the second is what one looks for: a mean over both would make
+        # rare findings that are missed look found.
+        shown = (lambda v: v[:, 1]) if len(labels) == 2 else None
+        for name in _OF_SECOND:
+            result[name] = shown(by_label[name]) if shown else averaged[name]
         if present.sum() < 2:  # what is missed of the others is not known
             nothing = np.full(len(weights), np.nan)
             result |= dict.fromkeys(("f1", "balanced_accuracy"), nothing)
-        # Of two labels the second is what one looks for.
-        shown = (lambda v: v[:, 1]) if len(labels) == 2 else None
-        for name in ("sensitivity", "specificity"):
-            result[name] = shown(by_label[name]) if shown else averaged[name]
         for name, values in by_label.items():
             result |= {f"{name} {k}": values[:, k] for k in range(len(labels))}
         return result

@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_resonance.export.templating import html_template, write_html
-from napari_resonance.export.wording import RESEARCH_USE, chance, counted, percent
+from napari_resonance.export.wording import (
+    RESEARCH_USE,
+    chance,
+    counted,
+    percent,
+    whose_figures,
+)
 from napari_resonance.training.evaluation import FEW_PATIENTS
 from napari_resonance.training.report_figures import curves_svg, figures_of
 
@@ -28,7 +34,7 @@ _NAMES = {
     "balanced_accuracy": ("Balanced accuracy", "each label counts the same"),
     "sensitivity": ("Sensitivity", "share found of those that have it"),
     "specificity": ("Specificity", "share left alone of those that do not"),
-    "f1": ("F1", "between right alarms and found cases, mean over labels"),
+    "f1": ("F1", "between right alarms and found cases"),
     "ece": ("Calibration error", "mean gap between claimed and right; 0 is best"),
     "brier": ("Brier score", "squared error of probabilities; 0 is best, 2 worst"),
     "sure": ("Sure answers", "share of cases answered without reservation"),
@@ -120,6 +126,7 @@ def write_report(  # noqa: PLR0913
         ],
         rule=_rule(evaluation),
         few=FEW_PATIENTS,
+        whose=whose_figures(evaluation.labels),
         decisions=[_fields(d, ("name", "value", "reason")) for d in decisions],
         sides=_sides(split),
         leaks=_counted(_LEAKS.get(_one(k, "kind"), _one(k, "kind")) for k in leaks),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QUrl, Signal
@@ -61,7 +61,7 @@ class FinetuneResultView(QWidget):
         if result is None:
             return
         lines = [f"{result.bundle.card.name} is trained."]
-        lines += figure_lines(result.metrics)
+        lines += figure_lines(result.metrics, result.bundle.card.labels)
         self.figures.setText("\n".join(lines))
         self.notes.setText("\n".join(f"Note: {note}." for note in result.notes))
         self.notes.setVisible(bool(result.notes))
@@ -73,9 +73,13 @@ class FinetuneResultView(QWidget):
             QDesktopServices.openUrl(url)
 
 
-def figure_lines(metrics: Mapping[str, Any]) -> list[str]:
-    """Return the main figures with their intervals, a line each."""
+def figure_lines(metrics: Mapping[str, Any], labels: Sequence[str]) -> list[str]:
+    """Return the main figures with their intervals, a line each.
+
+    Of two labels, sensitivity and specificity are about the second, which is named.
+    """
     lines = []
+    about = f" for {labels[1]}" if len(labels) == 2 else ""
     for key, name in _NAMES.items():
         entry = metrics.get(key)
         if not isinstance(entry, Mapping) or entry.get("value") is None:
@@ -84,5 +88,6 @@ def figure_lines(metrics: Mapping[str, Any]) -> list[str]:
         # Of perfect figures often only one end, or none, is known.
         known = low is not None and high is not None
         interval = f" (95 % interval {low:.2f} to {high:.2f})" if known else ""
-        lines.append(f"{name} {entry['value']:.2f}{interval}")
+        whose = about if key in ("sensitivity", "specificity") else ""
+        lines.append(f"{name}{whose} {entry['value']:.2f}{interval}")
     return lines
