@@ -102,7 +102,7 @@ def test_a_wrong_label_fails_with_a_sentence(resonance, spots, bundle, tmp_path)
     write(path, ("path", "label", "patient", "site"), rows)
     ran = resonance("evaluate", path, "-m", bundle, "--out", tmp_path, "--json")
     assert ran.code == 1
-    assert "unknown label 'lesion'" in ran.document["error"]["message"]
+    assert "8 scans have unknown labels, 'lesion';" in ran.document["error"]["message"]
 
 
 def test_out_has_to_be_given(resonance, spots, bundle):

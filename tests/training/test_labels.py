@@ -132,10 +132,16 @@ def test_a_repeated_row_is_left_out_and_told(write_labels):
 def test_given_labels_decide_the_order_and_refuse_others(write_labels):
     path = write_labels(PLAIN, *FOUR)
     assert read_labels(path, labels=("y", "x")).labels == ("y", "x")
-    with pytest.raises(TrainingError, match="unknown label 'y'"):
+    # All at once: nobody wants to mend them one after the other.
+    with pytest.raises(TrainingError, match="2 scans have unknown labels, 'y'; the"):
         read_labels(path, labels=("x", "z"))
+    with pytest.raises(TrainingError, match="4 scans have unknown labels, 'x', 'y';"):
+        read_labels(path, labels=("X", "Y"))
     with pytest.raises(TrainingError, match="'z' has 0 patients"):
         read_labels(path, labels=("x", "y", "z"))
+    one = write_labels(PLAIN.replace("d.nii,y", "d.nii,maybe"), *FOUR)
+    with pytest.raises(TrainingError, match="has the unknown label 'maybe'"):
+        read_labels(one, labels=("x", "y"))
 
 
 def test_cases_to_judge_with_need_no_second_patient(write_labels):

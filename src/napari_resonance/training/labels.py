@@ -256,13 +256,20 @@ def _classes(
         return tuple(found)
     if len(set(labels)) < len(labels):
         raise TrainingError("a label is named twice", source=source)
-    for case in cases:
-        if case.label not in labels:
-            raise TrainingError(
-                f"{case.source} has the unknown label {case.label!r}",
-                source=source,
-                remedy=f"The labels are {', '.join(labels)}",
+    unknown = [case for case in cases if case.label not in labels]
+    if unknown:
+        named = dict.fromkeys(repr(case.label) for case in unknown)
+        what = f"{unknown[0].source} has the unknown label {unknown[0].label!r}"
+        if len(unknown) > 1:
+            what = (
+                f"{len(unknown)} scans have unknown labels, {listed(list(named))}; the "
+                f"first is {unknown[0].source}"
             )
+        raise TrainingError(
+            what,
+            source=source,
+            remedy=f"The labels are {', '.join(labels)}; leave other rows out",
+        )
     return tuple(labels)
 
 
