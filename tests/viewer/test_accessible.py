@@ -11,6 +11,7 @@ from qtpy.QtWidgets import (
     QAbstractSlider,
     QAbstractSpinBox,
     QComboBox,
+    QLabel,
     QLineEdit,
     QScrollBar,
     QTabBar,
@@ -67,6 +68,19 @@ def test_every_control_has_a_name_and_a_tip(viewer: Any, qtbot: Any) -> None:
             where = f"{type(panel).__name__}: {type(widget).__name__} {name_of(widget)}"
             assert name_of(widget), where
             assert widget.toolTip() or widget.isHidden(), where
+
+
+def test_names_from_files_are_shown_as_they_are(viewer: Any, qtbot: Any) -> None:
+    # Rich text would swallow a class such as "<low>", and draw what a file asks for.
+    finetune = commands.finetune_panel_of(viewer)
+    panels = (commands.panel_of(viewer), finetune, commands.score_panel_of(viewer))
+    wait_for_threads(qtbot)
+    for panel in (*panels, commands.series_panel_of(viewer)):
+        for label in panel.findChildren(QLabel):
+            if type(label) is QLabel:
+                assert label.textFormat() == Qt.TextFormat.PlainText, label.text()
+    finetune.labels.classes.line.setText("<low>, <b>high</b>")
+    assert finetune.labels.classes.keys.text() == "Keys: 1 <low> · 2 <b>high</b>"
 
 
 def test_a_button_says_why_it_cannot_be_pressed(qtbot: Any) -> None:

@@ -7,13 +7,14 @@ from typing import Any
 
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_resonance.export.answer_text import answer_text
 from napari_resonance.viewer.classification import classified
 from napari_resonance.viewer.export_row import ExportRow
 from napari_resonance.viewer.exporter import Exporter
 from napari_resonance.viewer.exports import Answered, ExportKind
+from napari_resonance.viewer.fold import plain_label
 from napari_resonance.viewer.job_runner import JobRunner
 from napari_resonance.viewer.records import Run, record_of
 from napari_resonance.viewer.run_list import RunList
@@ -38,7 +39,7 @@ class AnswersBox(QWidget):
         self.exporter = Exporter(runner, self)
         self.export_row = ExportRow()
         self.list = RunList(viewer)
-        self.heading = QLabel("Answers so far (a click shows one again)")
+        self.heading = plain_label("Answers so far (a click shows one again)")
         self.heading.setWordWrap(True)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from qtpy.QtWidgets import QComboBox, QLabel, QWidget
+from qtpy.QtWidgets import QComboBox, QWidget
 
 from napari_resonance.viewer.connecting import connect_while_alive
+from napari_resonance.viewer.fold import plain_label
 from napari_resonance.viewer.forms import add_field, narrow_box, new_form
 from napari_resonance.viewer.records import is_scan
 
@@ -23,7 +24,7 @@ class ChannelRow(QWidget):
         self._names: tuple[str, ...] = ()
         self._layers: list[Any] = []
         self.boxes: list[QComboBox] = []
-        self.first = QLabel()
+        self.first = plain_label()
         self.first.setWordWrap(True)
         self._form = new_form(self)
         self._form.addRow(self.first)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLabel, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLineEdit, QVBoxLayout, QWidget
+
+from napari_resonance.viewer.fold import plain_label
 
 MOST_KEYS = 9
 NO_CLASSES = "Type the names of at least two classes."
@@ -54,7 +56,7 @@ class ClassNames(QWidget):
         self.line.setAccessibleName("Classes")
         self.line.setToolTip("Names of the classes, parted by commas")
         self.line.textChanged.connect(self._tell)
-        self.keys = QLabel()
+        self.keys = plain_label()
         self.keys.setWordWrap(True)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

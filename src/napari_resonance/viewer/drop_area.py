@@ -9,13 +9,13 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
-    QLabel,
     QPushButton,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_resonance.viewer.dialogs import ask_files, ask_folder
+from napari_resonance.viewer.fold import plain_label
 
 _STYLE = """
 #drop_area { border: 1px dashed rgba(128, 128, 128, 180); border-radius: 6px; }
@@ -38,7 +38,7 @@ class DropArea(QFrame):
         self.setStyleSheet(_STYLE)
         self.setAcceptDrops(True)
         self.setAccessibleName("Drop scans here")
-        self.hint = hint = QLabel(_HINT)
+        self.hint = hint = plain_label(_HINT)
         hint.setAlignment(Qt.AlignmentFlag.AlignCenter)
         hint.setWordWrap(True)
         self.folder_button = QPushButton("Open folder…")

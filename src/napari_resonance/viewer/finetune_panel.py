@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QLabel, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
 from napari_resonance.export.wording import RESEARCH_USE
 from napari_resonance.training.epochs import Epoch
@@ -20,6 +20,7 @@ from napari_resonance.viewer.curve_view import CurveView
 from napari_resonance.viewer.dock_end import DockEnd
 from napari_resonance.viewer.finetune_result import FinetuneResultView
 from napari_resonance.viewer.finetuning import Checked, FinetuneOrder, Interrupted
+from napari_resonance.viewer.fold import plain_label
 from napari_resonance.viewer.job_runner import JobRunner
 from napari_resonance.viewer.label_box import LabelBox
 from napari_resonance.viewer.label_rows import HOW_TO_LABEL, LabelRow, labelled_cases
@@ -142,7 +143,7 @@ class FinetunePanel(QWidget):
         self.column = ScrollColumn(self.pretrained, self.form, self.curves, self.result)
         self.tabs.addTab(self.labels, "1  Labels")
         self.tabs.addTab(self.column, "2  Training")
-        notice = QLabel(f"{RESEARCH_USE}.")
+        notice = plain_label(f"{RESEARCH_USE}.")
         notice.setWordWrap(True)
         outer = QVBoxLayout(self)
         outer.addWidget(self.tabs, 1)

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QUrl, Signal
 from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+
+from napari_resonance.viewer.fold import plain_label
 
 if TYPE_CHECKING:
     from napari_resonance.training.finetune import FinetuneResult
@@ -29,8 +31,8 @@ class FinetuneResultView(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._result: FinetuneResult | None = None
-        self.figures = QLabel()
-        self.notes = QLabel()
+        self.figures = plain_label()
+        self.notes = plain_label()
         self.notes.setWordWrap(True)
         self.figures.setWordWrap(True)
         self.report_button = QPushButton("Open the report")

@@ -35,12 +35,20 @@ class Fold(QCollapsible):
             self.content().setMaximumHeight(_UNLIMITED)
 
 
+def plain_label(text: str = "") -> QLabel:
+    """Return a label that shows what it is given, ``<40 %`` and ``<b>`` too.
+
+    Names of classes, model cards and headers come from files: never rich text.
+    """
+    label = QLabel(text)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    return label
+
+
 def text_label(text: str = "") -> QLabel:
     """Return a label of plain text that wraps, and that mouse and keys can copy."""
-    label = QLabel(text)
+    label = plain_label(text)
     label.setWordWrap(True)
-    # Model cards and headers come from files: never rich text.
-    label.setTextFormat(Qt.TextFormat.PlainText)
     label.setTextInteractionFlags(
         Qt.TextInteractionFlag.TextSelectableByMouse
         | Qt.TextInteractionFlag.TextSelectableByKeyboard

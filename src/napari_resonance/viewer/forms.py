@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
-    QLabel,
     QLayout,
     QSizePolicy,
     QVBoxLayout,
@@ -15,6 +14,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_resonance.export.wording import RESEARCH_USE
+from napari_resonance.viewer.fold import plain_label
 from napari_resonance.viewer.scroll_column import ScrollColumn
 
 # As wide as the longest label, "Orientation", in napari's font.
@@ -36,7 +36,7 @@ def new_form(parent: QWidget | None = None) -> QFormLayout:
 
 def add_field(form: QFormLayout, text: str, field: QWidget | QLayout) -> None:
     """Append a row."""
-    label = QLabel(text)
+    label = plain_label(text)
     label.setMinimumWidth(_LABEL_WIDTH)
     if isinstance(field, QWidget):
         label.setBuddy(field)
@@ -55,7 +55,7 @@ def narrow_box() -> QComboBox:
 def fill_panel(panel: QWidget, widgets: Iterable[QWidget]) -> ScrollColumn:
     """Lay out a panel: widgets that scroll, and below them what it is not for."""
     column = ScrollColumn(*widgets)
-    notice = QLabel(f"{RESEARCH_USE}.")
+    notice = plain_label(f"{RESEARCH_USE}.")
     notice.setWordWrap(True)
     outer = QVBoxLayout(panel)
     outer.addWidget(column, 1)

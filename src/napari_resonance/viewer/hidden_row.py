@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_resonance.viewer.connecting import connect_while_alive
+from napari_resonance.viewer.fold import plain_label
 from napari_resonance.viewer.frame_keeper import FrameKeeper
 
 
@@ -21,7 +22,7 @@ class HiddenRow(QWidget):
         super().__init__(parent)
         self._keeper = keeper
         self._layer: Any = None
-        self.text = QLabel()
+        self.text = plain_label()
         self.text.setWordWrap(True)
         self.button = QPushButton("Resample to this view")
         self.button.setToolTip("Add a copy on the grid of the scan that is selected")

@@ -9,7 +9,6 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QGridLayout,
-    QLabel,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -18,6 +17,7 @@ from qtpy.QtWidgets import (
 from napari_resonance.viewer.class_names import NO_CLASSES, ClassNames
 from napari_resonance.viewer.connecting import connect_while_alive
 from napari_resonance.viewer.dialogs import ask_file, ask_folder, ask_target
+from napari_resonance.viewer.fold import plain_label
 from napari_resonance.viewer.label_keys import bind_label_keys
 from napari_resonance.viewer.label_model import LabelModel
 from napari_resonance.viewer.label_rows import (
@@ -63,7 +63,7 @@ class LabelBox(QWidget):
         self.model = LabelModel(self)
         self.table = LabelTable(self.model)
         self.thumbnails = ThumbnailLoader(self)
-        self.summary = QLabel()
+        self.summary = plain_label()
         self.summary.setWordWrap(True)
         self.next_box = QCheckBox("Show the next scan after a label")
         self.next_box.setToolTip("The next open scan that has no label yet")

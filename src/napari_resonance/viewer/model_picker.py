@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QHBoxLayout,
-    QLabel,
     QPushButton,
     QWidget,
 )
@@ -15,6 +14,7 @@ from qtpy.QtWidgets import (
 from napari_resonance.classifier.card_facts import card_facts
 from napari_resonance.viewer.device_picker import DevicePicker
 from napari_resonance.viewer.dialogs import ask_folder
+from napari_resonance.viewer.fold import plain_label
 from napari_resonance.viewer.forms import add_field, narrow_box, new_form
 from napari_resonance.viewer.imported_models import import_model, imported
 from napari_resonance.viewer.model_card import ModelCard
@@ -51,7 +51,7 @@ class ModelPicker(QWidget):
         self.browse = QPushButton("Import…")
         self.browse.setToolTip("Use a model from a folder (a MONAI Bundle)")
         self.browse.clicked.connect(self._choose_folder)
-        self.about = QLabel()
+        self.about = plain_label()
         self.about.setWordWrap(True)
         # Both are laid out by the panel, below the answer: few read or change them.
         self.card = ModelCard(self)

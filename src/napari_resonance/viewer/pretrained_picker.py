@@ -8,7 +8,6 @@ from pathlib import Path
 from qtpy.QtWidgets import (
     QComboBox,
     QHBoxLayout,
-    QLabel,
     QLineEdit,
     QPushButton,
     QWidget,
@@ -19,6 +18,7 @@ from napari_resonance.classifier.pretrained import is_file_of_weights
 from napari_resonance.training.options import AUTO, FinetuneOptions
 from napari_resonance.viewer.beginnings import Beginning, automatic
 from napari_resonance.viewer.dialogs import ask_file
+from napari_resonance.viewer.fold import plain_label
 from napari_resonance.viewer.forms import add_field, narrow_box, new_form
 from napari_resonance.viewer.option_help import help_of
 
@@ -56,7 +56,7 @@ class PretrainedPicker(QWidget):
         self.like_box.addItem("Not known", "")
         for name in CATALOGUE:
             self.like_box.addItem(name, name)
-        self.about = QLabel()
+        self.about = plain_label()
         self.about.setWordWrap(True)
         row = QHBoxLayout()
         row.addWidget(self.box, 1)

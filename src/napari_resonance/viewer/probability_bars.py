@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from qtpy.QtWidgets import QGridLayout, QLabel, QProgressBar, QWidget
+from qtpy.QtWidgets import QGridLayout, QProgressBar, QWidget
 
 from napari_resonance.export.wording import percent
+from napari_resonance.viewer.fold import plain_label
 
 _STEPS = 1000
 _BAR = """
@@ -40,7 +41,7 @@ class ProbabilityBars(QWidget):
             color = BEST if probability == best else _OTHER
             bar.setStyleSheet(_BAR.format(color=color))
             bar.setAccessibleName(f"{label} {percent(probability)}")
-            parts = (QLabel(label), bar, QLabel(percent(probability)))
+            parts = (plain_label(label), bar, plain_label(percent(probability)))
             for column, part in enumerate(parts):
                 self._layout.addWidget(part, row, column)
                 # Qt would show it a moment later, and has no height for it till then.

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_resonance.preprocessing import Recipe
 from napari_resonance.viewer.attach import attach
 from napari_resonance.viewer.connecting import connect_while_alive
 from napari_resonance.viewer.cursor_text import place_text
+from napari_resonance.viewer.fold import plain_label
 from napari_resonance.viewer.records import record_of
 from napari_resonance.viewer.regions import (
     BOX,
@@ -36,7 +37,7 @@ class RegionRow(QWidget):
         self._keeper = attach(viewer)
         self._recipe: Recipe | None = None
         self._marks: Any = None
-        self.text = QLabel()
+        self.text = plain_label()
         self.text.setWordWrap(True)
         self.click_button = QPushButton("Click a place")
         self.click_button.setToolTip("Then click on the scan: the model looks there")

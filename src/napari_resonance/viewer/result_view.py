@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 from superqt import QFlowLayout
 
 from napari_resonance.export.wording import certainty, percent, why_unsure
+from napari_resonance.viewer.fold import plain_label
 from napari_resonance.viewer.probability_bars import ProbabilityBars
 from napari_resonance.viewer.slice_curve import SliceCurve
 
@@ -37,23 +38,23 @@ class ResultView(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.label = QLabel()
+        self.label = plain_label()
         self.label.setStyleSheet("font-size: 20px; font-weight: bold;")
-        self.badge = QLabel()
-        self.reason = QLabel()
+        self.badge = plain_label()
+        self.reason = plain_label()
         self.bars = ProbabilityBars()
-        self.set = QLabel()
+        self.set = plain_label()
         self.set.setToolTip(
             "Holds the right label as often as the model's card promises"
         )
         self.curve = SliceCurve()
         self.curve.slice_wanted.connect(self.slice_wanted)
-        self.place = QLabel()
+        self.place = plain_label()
         self.peak_button = QPushButton("Go to the peak")
         self.peak_button.setToolTip("Move the slices to where the map is highest")
         self.peak_button.clicked.connect(self.peak_wanted)
-        self.notes = QLabel()
-        self.origin = QLabel()
+        self.notes = plain_label()
+        self.origin = plain_label()
         for text in (self.reason, self.set, self.place, self.notes, self.origin):
             text.setWordWrap(True)
         layout = QVBoxLayout(self)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QHBoxLayout,
-    QLabel,
     QProgressBar,
     QPushButton,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
+
+from napari_resonance.viewer.fold import plain_label
 
 CANCEL = "Stop and drop the result"
 BUSY = "Something is running: wait, or cancel it"
@@ -43,7 +44,7 @@ class RunRow(QWidget):
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(6)
-        self.text = QLabel()
+        self.text = plain_label()
         buttons = QHBoxLayout()
         buttons.addWidget(self.run_button, 2)
         buttons.addWidget(self.several_button, 1)

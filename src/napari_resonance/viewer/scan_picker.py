@@ -6,11 +6,12 @@ from typing import Any
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QStandardItemModel
-from qtpy.QtWidgets import QCheckBox, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from napari_resonance.classifier.card import ModelCard
 from napari_resonance.classifier.scan_checks import unsuitable
 from napari_resonance.viewer.connecting import connect_while_alive
+from napari_resonance.viewer.fold import plain_label
 from napari_resonance.viewer.forms import add_field, narrow_box, new_form
 from napari_resonance.viewer.naming import facts_line
 from napari_resonance.viewer.plain import MODALITIES, ORIENTATIONS, PlainAnswers
@@ -48,9 +49,9 @@ class ScanPicker(QWidget):
         self.orientation.setToolTip(
             "This image does not say how it lies in the patient"
         )
-        self.facts = QLabel()
+        self.facts = plain_label()
         self.facts.setWordWrap(True)
-        self.why_not = QLabel()
+        self.why_not = plain_label()
         self.why_not.setWordWrap(True)
         self.anyway = QCheckBox("Classify it all the same")
         self.anyway.setToolTip("The answer carries a warning")

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QCheckBox,
-    QLabel,
     QPushButton,
     QTabWidget,
     QVBoxLayout,
@@ -22,6 +21,7 @@ from napari_resonance.viewer import scored
 from napari_resonance.viewer.attach import attach, real_viewer
 from napari_resonance.viewer.classification import Classified
 from napari_resonance.viewer.dock_end import DockEnd
+from napari_resonance.viewer.fold import plain_label
 from napari_resonance.viewer.folder_line import FolderLine
 from napari_resonance.viewer.forms import add_field, new_form
 from napari_resonance.viewer.job_runner import JobRunner
@@ -117,7 +117,7 @@ class ScorePanel(QWidget):
         self.retry_box.setAccessibleName(self.retry_box.text())
         self.tabs.addTab(ScrollColumn(fields, self.dry_button), "1  Score")
         self.tabs.addTab(self.review, "2  Results")
-        notice = QLabel(f"{RESEARCH_USE}.")
+        notice = plain_label(f"{RESEARCH_USE}.")
         notice.setWordWrap(True)
         outer = QVBoxLayout(self)
         outer.addWidget(self.tabs, 1)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_resonance.export.wording import counted
 from napari_resonance.viewer.class_names import classes_by_key
 from napari_resonance.viewer.dialogs import ask_target
+from napari_resonance.viewer.fold import plain_label
 from napari_resonance.viewer.score_model import ScoreModel
 from napari_resonance.viewer.score_rows import REJECTED, Key, ScoreRow
 from napari_resonance.viewer.score_table import ScoreTable
@@ -33,7 +34,7 @@ class ScoreReview(QWidget):
         self.model = ScoreModel(self)
         self.table = ScoreTable(self.model)
         self.verdicts = VerdictRow()
-        self.summary = QLabel()
+        self.summary = plain_label()
         self.summary.setWordWrap(True)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 4, 0, 0)

@@ -8,12 +8,13 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QCheckBox, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from napari_resonance.viewer.attach import attach, real_viewer
 from napari_resonance.viewer.commands import return_to_panel
 from napari_resonance.viewer.dock_end import DockEnd
 from napari_resonance.viewer.drop_area import DropArea
+from napari_resonance.viewer.fold import plain_label
 from napari_resonance.viewer.job_runner import JobRunner
 from napari_resonance.viewer.message import Message
 from napari_resonance.viewer.opening import Opened
@@ -45,7 +46,7 @@ class SeriesPanel(QWidget):
         self.thumbnails = ThumbnailLoader(self)
         self.name_search = JobRunner(self)
         self.drop_area = DropArea()
-        self.summary = QLabel()
+        self.summary = plain_label()
         self.summary.setWordWrap(True)
         self.names_box = QCheckBox("Show patient names")
         self.names_box.setToolTip("Names are read from the files and written nowhere")

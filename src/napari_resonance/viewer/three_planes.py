@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QMainWindow, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QMainWindow, QWidget
 
 from napari_resonance.viewer.attach import attach, real_viewer
 from napari_resonance.viewer.cross_hair import CrossHair
 from napari_resonance.viewer.dock_end import DockEnd
+from napari_resonance.viewer.fold import plain_label
 from napari_resonance.viewer.linked_zoom import LinkedZoom
 from napari_resonance.viewer.records import is_scan
 from napari_resonance.viewer.side_view import REST_MS, SideView
@@ -36,7 +37,7 @@ class ThreePlanes(QWidget):
         self.views: list[SideView] = []
         self._layout = QHBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
-        self.empty = QLabel(_EMPTY)
+        self.empty = plain_label(_EMPTY)
         self.empty.setWordWrap(True)
         self._layout.addWidget(self.empty)
         # Ends with this widget; fits the picture once the canvas has its new size.

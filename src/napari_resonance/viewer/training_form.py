@@ -11,7 +11,6 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QHBoxLayout,
-    QLabel,
     QLineEdit,
     QPushButton,
     QWidget,
@@ -20,6 +19,7 @@ from qtpy.QtWidgets import (
 from napari_resonance.classifier.place import described, is_model
 from napari_resonance.training.options import PRESETS, UNFREEZE, FinetuneOptions
 from napari_resonance.viewer.dialogs import ask_new_folder, ask_replace
+from napari_resonance.viewer.fold import plain_label
 from napari_resonance.viewer.forms import add_field, narrow_box, new_form
 from napari_resonance.viewer.option_help import help_of
 from napari_resonance.viewer.settings import choose_remembered, remember_choice
@@ -65,7 +65,7 @@ class TrainingForm(QWidget):
         self.place.setPlaceholderText("Folder of the new model")
         self.place.setToolTip("Folder of the new model; its last part is the name")
         self.place.textChanged.connect(self._on_place)
-        self.taken = QLabel(
+        self.taken = plain_label(
             "There is a model already: you are asked before it is replaced."
         )
         self.taken.setWordWrap(True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 from superqt import QFlowLayout
 
 from napari_resonance.viewer.connecting import connect_while_alive
+from napari_resonance.viewer.fold import plain_label
 from napari_resonance.viewer.window_tool import KEYS, WindowTool
 from napari_resonance.viewer.windows import Window, number
 
@@ -20,7 +21,7 @@ class WindowRow(QWidget):
         self._tool = tool
         self._offered: tuple[Window, ...] = ()
         self.buttons: list[QPushButton] = []
-        self.text = QLabel()
+        self.text = plain_label()
         self.text.setToolTip(
             "Centre and width of the window. Drag on the picture with the right mouse "
             "button: sideways for the width, up and down for the centre"
