@@ -503,6 +503,14 @@ def test_what_is_far_from_the_training_cases_is_beyond_the_limit():
     assert statistics.distance(features[0] + 20) > statistics.limit
 
 
+@pytest.mark.parametrize("name", ["$a_$ or b", "良性 🧠", "x" * 200])
+def test_the_contact_sheet_bears_any_label(tmp_path, name, recwarn):
+    path = tmp_path / "sheet.png"
+    write_contact_sheet(path, tiny_samples(0, 4), (name, "b"), Augmentation())
+    assert path.stat().st_size > 1000
+    assert not [w for w in recwarn if "Glyph" in str(w.message)]
+
+
 def test_the_contact_sheet_is_a_picture(tmp_path):
     samples = tiny_samples(0, 8)
     path = tmp_path / "sheet.png"

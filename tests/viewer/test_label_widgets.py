@@ -92,6 +92,16 @@ def test_a_class_named_by_a_digit_has_its_key(
     assert classes_by_key(classes.names, least=1) == kept
 
 
+def test_a_comma_may_be_part_of_a_name(qtbot: Any) -> None:
+    classes = ClassNames()
+    qtbot.addWidget(classes)
+    names = ("cancer, grade 2", 'the "other", too', '"quoted"', '5" lesion', "plain")
+    classes.add(names)
+    assert classes.names == names
+    classes.add([*names, "new"])
+    assert classes.names == (*names, "new")
+
+
 def test_a_scan_is_listed_once(model: LabelModel) -> None:
     new = model.add([row("b.nii", "z"), row("d.nii")])
     assert [r.title for r in new] == ["d.nii"]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_resonance.export.atomic import replacing
 from napari_resonance.training.augment import Augmentation, generator
+from napari_resonance.training.report_figures import any_script, short_label
 from napari_resonance.training.samples import Samples
 
 _CASES = 6
@@ -41,10 +42,11 @@ def write_contact_sheet(
             _draw(place, view[n].numpy(), images[n].numpy(), augmentation.colors)
             place.set_axis_off()
             if column == 0:
-                place.set_title(labels[samples.targets[row]], fontsize=8)
+                name = short_label(labels[samples.targets[row]])
+                place.set_title(name, fontsize=8)
             elif n == 0:
                 place.set_title(f"augmented {column}", fontsize=8)
-    with replacing(path) as draft:
+    with replacing(path) as draft, any_script():
         figure.savefig(draft, dpi=80, format="png")
     return path
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,12 +79,19 @@ def _entry(title: str, caption: str, svg: str) -> dict[str, str]:
     return {"title": title, "caption": caption, "svg": svg}
 
 
-def _svg(figure: Figure) -> str:
-    buffer = io.StringIO()
+@contextmanager
+def any_script() -> Iterator[None]:
+    """Say nothing of signs that matplotlib's font does not have."""
     with warnings.catch_warnings():
-        # The browser has what the font that measures lacks.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         warnings.filterwarnings("ignore", "Matplotlib currently does not support")
+        yield
+
+
+def _svg(figure: Figure) -> str:
+    buffer = io.StringIO()
+    # The browser has what the font that measures lacks.
+    with any_script():
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     return text[text.index("<svg") :]
@@ -122,7 +130,8 @@ def _roc(axes: Axes, evaluation: Evaluation, k: int, style: Mapping[str, Any]) -
     truth = answers.targets == k
     false, true, _ = roc_curve(truth, answers.probabilities[:, k])
     area = evaluation.per_class[evaluation.labels[k]]["auroc"]["value"]
-    axes.plot(false, true, label=f"{_short(evaluation.labels[k])}: {area:.3f}", **style)
+    name = f"{short_label(evaluation.labels[k])}: {area:.3f}"
+    axes.plot(false, true, label=name, **style)
     axes.plot([0, 1], [0, 1], color="#99a", lw=0.8, ls=":")
     if len(evaluation.labels) == 2:
         called = answers.called == k
@@ -140,7 +149,7 @@ def _precision(
     scores = evaluation.answers.probabilities[:, k]
     precision, recall, _ = precision_recall_curve(truth, scores)
     area = evaluation.per_class[evaluation.labels[k]]["auprc"]["value"]
-    name = f"{_short(evaluation.labels[k])}: {area:.3f}"
+    name = f"{short_label(evaluation.labels[k])}: {area:.3f}"
     axes.step(recall, precision, where="post", label=name, **style)
     axes.axhline(truth.mean(), color=style["color"], lw=0.8, ls=":")
     axes.set(xlabel="found (recall)", ylabel="right alarms (precision)")
@@ -172,7 +181,7 @@ def _confusion(evaluation: Evaluation) -> str:
     import matplotlib as mpl
 
     counts = evaluation.confusion
-    names = [_short(label) for label in evaluation.labels]
+    names = [short_label(label) for label in evaluation.labels]
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = max(3.7, 1.6 + 0.5 * len(names))
     with mpl.rc_context(_STYLE):
@@ -242,6 +251,7 @@ def _by_epoch(
         axes.plot(epochs, numbers, color=colour, lw=1.3, alpha=0.85, label=title)
 
 
-def _short(label: str, most: int = 18) -> str:
+def short_label(label: str, most: int = 18) -> str:
+    """Return a label for a picture: cut, and no mathematics between its dollars."""
     text = label if len(label) <= most else f"{label[: most - 1]}…"
     return text.replace("$", r"\$")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 
 from qtpy.QtCore import Signal
@@ -43,6 +44,13 @@ def keys_in_words(names: Sequence[str], least: int = 0) -> str:
     return f"Keys: {' · '.join(told)}"
 
 
+def _quoted(name: str) -> str:
+    """Return a name as it is typed: in quotes, where a comma is part of it."""
+    if "," not in name and not name.startswith('"'):
+        return name
+    return '"' + name.replace('"', '""') + '"'
+
+
 class ClassNames(QWidget):
     """A line of names, parted by commas."""
 
@@ -54,7 +62,9 @@ class ClassNames(QWidget):
         self.line = QLineEdit()
         self.line.setPlaceholderText("for example: benign, malignant")
         self.line.setAccessibleName("Classes")
-        self.line.setToolTip("Names of the classes, parted by commas")
+        self.line.setToolTip(
+            'Names of the classes, parted by commas; "in quotes, if it has one"'
+        )
         self.line.textChanged.connect(self._tell)
         self.keys = plain_label()
         self.keys.setWordWrap(True)
@@ -67,7 +77,8 @@ class ClassNames(QWidget):
     @property
     def names(self) -> tuple[str, ...]:
         """The classes in their order, each once."""
-        parts = (part.strip() for part in self.line.text().split(","))
+        rows = csv.reader([self.line.text()], skipinitialspace=True)
+        parts = (part.strip() for row in rows for part in row)
         return tuple(dict.fromkeys(part for part in parts if part))
 
     def name_of_key(self, number: int) -> str:
@@ -78,7 +89,7 @@ class ClassNames(QWidget):
         """Add classes that are not there yet."""
         wanted = dict.fromkeys([*self.names, *names])
         if tuple(wanted) != self.names:
-            self.line.setText(", ".join(wanted))
+            self.line.setText(", ".join(map(_quoted, wanted)))
 
     def _tell(self) -> None:
         self.keys.setText(keys_in_words(self.names) if self.names else NO_CLASSES)

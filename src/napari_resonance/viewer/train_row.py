@@ -29,6 +29,8 @@ class TrainRow(QWidget):
         self.resume_box.setToolTip("From its last whole epoch; else it begins anew")
         self.resume_box.setChecked(True)
         self.run_row = RunRow("Train", TRAIN)
+        # With folds and members, one line has no room for the time that is left.
+        self.run_row.text.setWordWrap(True)
         self.run_row.explain_cancel("Stop; whole epochs are kept")
         self.finish_button = QPushButton("Finish with the best so far")
         self.run_row.run_clicked.connect(self.train_clicked)
