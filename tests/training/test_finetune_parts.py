@@ -503,6 +503,24 @@ def test_what_is_far_from_the_training_cases_is_beyond_the_limit():
     assert statistics.distance(features[0] + 20) > statistics.limit
 
 
+def test_later_scans_are_no_strangers_where_no_case_was_held_out():
+    # As after folds: 90 cases lie 8 from the means that they chose themselves, and any
+    # later one 15, so that each was flagged and none was sure.
+    samples = tiny_samples(0, 90)
+    random = np.random.default_rng(0)
+    shared = random.normal(size=(128, 128)) * np.geomspace(1, 0.01, 128)
+
+    def drawn(targets):
+        own = random.normal(size=(len(targets), 128)) @ shared
+        return own + targets[:, None]
+
+    features = drawn(samples.targets)
+    statistics = statistics_of(features, samples, features[:0])
+    later = [statistics.distance(f) for f in drawn(np.arange(200) % 2)]
+    assert np.mean(np.array(later) > statistics.limit) < 0.05
+    assert statistics.distance(features[0] + 20 * features.std()) > statistics.limit
+
+
 @pytest.mark.parametrize("name", ["$a_$ or b", "良性 🧠", "x" * 200])
 def test_the_contact_sheet_bears_any_label(tmp_path, name, recwarn):
     path = tmp_path / "sheet.png"

@@ -17,20 +17,12 @@ from numpy.typing import NDArray
 from napari_resonance.training.answers import Answers, answers_of
 from napari_resonance.training.judged import calibrated
 from napari_resonance.training.metrics import operating_point
+from napari_resonance.training.parts import parts_by_patient
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-_PARTS = 5
-
-
-def parts_by_patient(patients: NDArray[Any], seed: int) -> IntArray:
-    """Return a part for each case ``(n,)``, the same for all cases of a patient."""
-    names, whose = np.unique(patients, return_inverse=True)
-    count = min(_PARTS, len(names))
-    dealt = np.random.default_rng(seed).permutation(len(names)) % max(count, 1)
-    part: IntArray = dealt[whose].astype(np.int64)
-    return part
+__all__ = ["cross_fitted", "parts_by_patient"]
 
 
 def cross_fitted(

@@ -14,6 +14,7 @@ from napari_resonance.classifier.distribution import (
     fit_statistics,
 )
 from napari_resonance.export.wording import counted
+from napari_resonance.training.parts import parts_by_patient
 from napari_resonance.training.samples import Samples
 
 FloatArray = NDArray[np.float64]
@@ -108,7 +109,9 @@ def statistics_of(
     training
         Their inputs and labels.
     held_out
-        ``(m, F)`` of cases that were not trained on; the training ones where empty.
+        ``(m, F)`` of cases that were not trained on. Where empty, the limit comes from
+        training cases, each measured by the statistics of other patients: by its own it
+        would lie far nearer than any scan that comes later.
 
     """
     shown = np.arange(0, len(training), max(1, len(training) // 200))
@@ -122,8 +125,10 @@ def statistics_of(
     # What else is measured holds of heads: symmetry, and how far they fill the box.
     lowest[2:] = -1.0
     statistics = fit_statistics(features, training.targets, 1.0, (lowest, highest))
-    known = held_out if len(held_out) else features
-    distances = np.array([statistics.distance(f) for f in known])
+    if len(held_out):
+        distances = np.array([statistics.distance(f) for f in held_out])
+    else:
+        distances = _distances_to_others(features, training, (lowest, highest))
     limit = float(np.quantile(distances, _WITHIN_LIMIT)) * 1.1
     return TrainingStatistics(
         statistics.means,
@@ -132,3 +137,20 @@ def statistics_of(
         lowest,
         highest,
     )
+
+
+def _distances_to_others(
+    features: FloatArray, training: Samples, descriptors: tuple[FloatArray, FloatArray]
+) -> FloatArray:
+    """Return how far each case lies from where the cases of other patients lie."""
+    parts = parts_by_patient(training.patients, seed=0)
+    distances = np.zeros(len(features))
+    for part in np.unique(parts):
+        here = parts == part
+        # A single patient has nobody else to be compared with.
+        rest = here if here.all() else ~here
+        others = fit_statistics(
+            features[rest], training.targets[rest], 1.0, descriptors
+        )
+        distances[here] = [others.distance(f) for f in features[here]]
+    return distances
