@@ -20,7 +20,7 @@ from support.labelled import colored, save_color, write_colored
 from support.panels import TIMEOUT, press_run, wait_for_threads, wait_idle
 from support.phantoms import phantom
 
-from napari_resonance.errors import CancelledError, TrainingError
+from napari_resonance.errors import CancelledError, ExportError, TrainingError
 from napari_resonance.progress import never, no_progress
 from napari_resonance.reading import read_scan
 from napari_resonance.training import finetune, options
@@ -287,6 +287,11 @@ def test_an_interrupted_training_keeps_its_own_labels(
     with pytest.raises(CancelledError):
         finetuning.train(replace(fewer, resume=True), no_progress, never)
     assert (folder / finetuning.TABLE).read_text() == kept
+    # What cannot be written is no fault of the program.
+    (folder / finetuning.CHOICES).unlink()
+    (folder / finetuning.CHOICES).mkdir()
+    with pytest.raises(ExportError):
+        finetuning.train(order, no_progress, never)
 
 
 def test_labels_are_saved_and_scans_shown(

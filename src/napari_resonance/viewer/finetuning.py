@@ -140,16 +140,18 @@ def _keep(order: FinetuneOrder, labelled: LabelledSet) -> None:
     ------
     TrainingError
         If another training writes to the folder: its own are kept there.
+    ExportError
+        If they cannot be written.
 
     """
-    from napari_resonance.training.finetune import locked, work_folder
+    from napari_resonance.training.finetune import locked, work_folder, write_json
     from napari_resonance.training.label_writer import write_labels
 
     folder = work_folder(order.out)
     with locked(folder):
         write_labels(folder / TABLE, labelled.cases)
         chosen = {"pretrained": order.pretrained, "options": asdict(order.options)}
-        (folder / CHOICES).write_text(json.dumps(chosen), encoding="utf-8")
+        write_json(folder / CHOICES, chosen)
 
 
 @dataclass(frozen=True, eq=False)
