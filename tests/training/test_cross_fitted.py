@@ -7,12 +7,10 @@ import pytest
 
 from napari_resonance.classifier.calibration import Calibration
 from napari_resonance.training.answers import answers_of
-from napari_resonance.training.cross_fitted import (
-    cross_fitted,
-    parts_by_patient,
-)
+from napari_resonance.training.cross_fitted import cross_fitted
 from napari_resonance.training.judged import calibrated
 from napari_resonance.training.metrics import operating_point, reliability
+from napari_resonance.training.parts import parts_by_patient
 
 
 def _answers(n: int = 120, labels: int = 2, seed: int = 0):

@@ -258,6 +258,10 @@ def test_stopped_and_resumed_it_goes_on(labels, tmp_path):
     with pytest.raises(CancelledError):
         finetune(labels, out, options=QUICK, should_stop=stop)
     assert not out.exists()
+    with pytest.raises(TrainingError, match="was interrupted, and would") as told:
+        finetune(labels, out, options=QUICK)
+    assert "--resume" in told.value.remedy
+    assert is_interrupted(out)
     result = finetune(labels, out, options=QUICK, resume=True)
     assert result.resumed_at > 0
     assert not (tmp_path / "model.training").exists()

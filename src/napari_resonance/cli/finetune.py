@@ -173,7 +173,11 @@ def finetune(  # noqa: PLR0913, PLR0917 - one parameter an option
         bool, typer.Option("--resume", help="Go on with an interrupted training.")
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the model that is there.")
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Replace the model, or the interrupted training, that is there.",
+        ),
     ] = False,
     tensorboard: Annotated[
         Path | None,

@@ -17,12 +17,9 @@ from numpy.typing import NDArray
 from napari_resonance.training.answers import Answers, answers_of
 from napari_resonance.training.judged import calibrated
 from napari_resonance.training.metrics import operating_point
-from napari_resonance.training.parts import parts_by_patient
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
-
-__all__ = ["cross_fitted", "parts_by_patient"]
 
 
 def cross_fitted(

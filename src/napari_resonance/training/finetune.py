@@ -149,7 +149,8 @@ def finetune(  # noqa: PLR0913
     resume
         Go on with an interrupted training.
     overwrite
-        Replace the model that is in the folder already, once the new one is there.
+        Replace the model that is in the folder already, once the new one is there, and
+        an interrupted training at once.
     progress, should_stop
         Told after each step; asked after each step.
     on_epoch, should_finish
@@ -162,7 +163,8 @@ def finetune(  # noqa: PLR0913
         If there is a model in the folder that shall not be replaced, or something else.
     TrainingError
         If the labels do not allow a training, scans leak between the sides of the
-        split, another process writes to the folder, or the loss is not a number.
+        split, an interrupted training would be lost, another process writes to the
+        folder, or the loss is not a number.
     CancelledError
         If `should_stop` said so; go on with `resume`.
 
@@ -183,8 +185,15 @@ def finetune(  # noqa: PLR0913
     )
     began = time.perf_counter()
     # What was begun here had leave to replace the model, if there was one.
-    check_place(target, overwrite=overwrite or (resume and is_interrupted(target)))
+    interrupted = is_interrupted(target)
+    check_place(target, overwrite=overwrite or (resume and interrupted))
     with locked(work):
+        if interrupted and not (resume or overwrite):
+            raise TrainingError(
+                "a training into this folder was interrupted, and would be lost",
+                source=target,
+                remedy="Go on with it (--resume), or begin anew (--overwrite)",
+            )
         result = _finetune(labels, run)
     shutil.rmtree(work, ignore_errors=True)
     return replace(result, seconds=time.perf_counter() - began)

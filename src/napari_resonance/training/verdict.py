@@ -10,10 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_resonance.classifier.calibration import Calibration
-from napari_resonance.training.cross_fitted import (
-    cross_fitted,
-    parts_by_patient,
-)
+from napari_resonance.training.cross_fitted import cross_fitted
 from napari_resonance.training.described import CROSS_FITTED, SAME_ANSWERS, SAME_EPOCH
 from napari_resonance.training.evaluation import (
     LIKELIER,
@@ -24,6 +21,7 @@ from napari_resonance.training.evaluation import (
 from napari_resonance.training.judged import calibrated, statistics_of
 from napari_resonance.training.metrics import operating_point
 from napari_resonance.training.options import Decision
+from napari_resonance.training.parts import parts_by_patient
 from napari_resonance.training.subgroups import groups_of, with_groups
 
 if TYPE_CHECKING:
