@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from os import PathLike
 from typing import Any
 
-from napari_resonance.classifier.catalogue import CATALOGUE, pretrained_entry
+from napari_resonance.classifier.catalogue import (
+    CATALOGUE,
+    Pretrained,
+    pretrained_entry,
+)
 from napari_resonance.classifier.definition import stages
 from napari_resonance.errors import ModelError
 
-_HIDDEN = ("conv1_t_stride", "dilations")
+_HIDDEN = ("conv1_t_stride", "no_max_pool", "dilations")
 
 
 def settings_of(name: str) -> dict[str, Any]:
@@ -53,21 +57,28 @@ def settings_like(
 
     """
     entry = pretrained_entry(name)
-    block, layers = stages(entry.depth)
-    dimensions = definition.get("spatial_dims", 3)
-    own = definition.get("block"), tuple(definition.get("layers") or ())
-    # Images may have become volumes by inflation, never the reverse.
-    if own == (block, layers) and entry.dimensions <= dimensions:
+    if _may_have_begun(entry, definition):
         return settings_of(name)
-    near = [
-        other.name
-        for other in CATALOGUE.values()
-        if stages(other.depth) == own and other.dimensions <= dimensions
-    ]
+    near = [n for n, other in CATALOGUE.items() if _may_have_begun(other, definition)]
+    dimensions, widths = definition.get("spatial_dims", 3), definition["block_inplanes"]
     raise ModelError(
         f"the weights cannot have begun from {name}, a ResNet-{entry.depth} in "
-        f"{entry.dimensions}D: they are of a {dimensions}D network of {own[0]} blocks, "
-        f"{own[1]} in its stages",
+        f"{entry.dimensions}D of widths {entry.widths[0]} to {entry.widths[-1]}: they "
+        f"are of a {dimensions}D network of {definition['block']} blocks, "
+        f"{tuple(definition['layers'])} in its stages, of widths {widths[0]} to "
+        f"{widths[-1]}",
         source=source,
         remedy=f"--like one of {', '.join(near)}" if near else "Leave --like away",
+    )
+
+
+def _may_have_begun(entry: Pretrained, definition: Mapping[str, Any]) -> bool:
+    # Images may have become volumes by inflation, never the reverse.
+    own = definition["block"], tuple(definition["layers"])
+    widths = tuple(definition["block_inplanes"])
+    return (
+        stages(entry.depth) == own
+        # Narrower copies of the large networks are common, of the small ones unknown.
+        and (not entry.is_synthetic or entry.widths == widths)
+        and entry.dimensions <= definition.get("spatial_dims", 3)
     )
