@@ -125,7 +125,7 @@ def test_it_answers_as_it_did(tmp_path: Path, kind: str) -> None:
     with torch.no_grad():
         wanted = network(images)
         found = load_network(bundle).eval()(images)
-    assert wanted.std(dim=0).min() > 1e-3  # the images differ for it
+    assert wanted.std(dim=0).min() > 1e-4  # the images differ for it
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
     logits, features = make_engine(bundle, "cpu").run(images.numpy())
     np.testing.assert_allclose(logits, wanted.numpy(), rtol=0, atol=1e-4)

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from napari_resonance.errors import ModelError
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+    Floats = NDArray[np.float64]
+
 Name = str | Sequence[Any]
 
 ACTIVATIONS = ("relu", "leakyrelu", "gelu", "silu", "tanh")
@@ -48,6 +48,8 @@ class Activation:
         It is the difference of the values divided by that of the numbers, whatever the
         function; the slope itself where the two are the same.
         """
+        import numpy as np
+
         way = end - start
         is_way = np.abs(way) > 1e-9 * (1 + np.abs(start))
         rise = self.value(end) - self.value(start)
@@ -78,6 +80,8 @@ def activation(name: Name) -> Activation:
         If it is not known.
 
     """
+    import numpy as np
+
     kind, slope = _read(name)
     if kind == "leakyrelu":
         return Activation(
