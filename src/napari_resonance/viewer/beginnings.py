@@ -28,8 +28,11 @@ class Beginning:
 
 def automatic() -> Beginning:
     """Return what is chosen until somebody chooses."""
-    about = "A small network: of few patients and small inputs one that has seen drawn"
-    return Beginning(AUTO, "Automatic", f"{about} pictures, else one that is new.")
+    about = (
+        "A small network. Where scans are small and patients few, it has seen drawn "
+        "pictures before."
+    )
+    return Beginning(AUTO, "Automatic", about)
 
 
 def find_beginnings(progress: Progress, should_stop: ShouldStop) -> list[Beginning]:
