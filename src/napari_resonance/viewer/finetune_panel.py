@@ -108,7 +108,6 @@ class FinetunePanel(QWidget):
         # What goes on had leave to replace the model when it was begun.
         if not (resume or self.form.may_replace()):
             return
-        order = self._order(resume=resume)
         self.curves.clear()
         self.result.show_result(None)
         self.tabs.setCurrentIndex(1)
@@ -117,7 +116,7 @@ class FinetunePanel(QWidget):
         self._relay = Relay(self._on_epoch, self)
         work = partial(
             finetuning.train,
-            order,
+            self._order(resume=resume),
             on_epoch=self._relay.send,
             should_finish=self._finish.is_set,
         )
