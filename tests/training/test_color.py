@@ -147,7 +147,9 @@ def test_regions_of_colour_scans_keep_their_colour(tmp_path):
             rows.append(f"{number}.nii.gz,{label},p{number},{side},{x},20,0")
     (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
     options = dataclasses.replace(QUICK, shape=(8, 8))
-    result = finetune(tmp_path / "labels.csv", tmp_path / "m", options=options)
+    result = finetune(
+        tmp_path / "labels.csv", tmp_path / "m", pretrained="none", options=options
+    )
     assert result.bundle.recipe.box
     assert result.bundle.recipe.color
     assert result.metrics["auroc"]["value"] > 0.9
