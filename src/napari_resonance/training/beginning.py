@@ -151,42 +151,52 @@ def start_of(
     if pretrained == AUTO:
         pretrained = usual_start(shape, n_patients)
     entry = CATALOGUE.get(pretrained)
-    synthetic = entry is not None and entry.is_synthetic
     # Images can begin volumes too, but as any large network does.
-    synthetic &= entry is not None and entry.dimensions == recipe.dimensions
+    synthetic = (
+        entry is not None
+        and entry.is_synthetic
+        and entry.dimensions == recipe.dimensions
+    )
+    # Reports and cards travel: folders, which may name people, stay here.
+    shown = Path(pretrained).name if entry is None else pretrained
+    report, state = "", {}
     if pretrained == SCRATCH or synthetic:
-        depth = entry.depth if entry is not None else None
         definition, decision = scratch_definition(
-            recipe, shape, n_labels, options.flip, n_patients, depth
+            recipe,
+            shape,
+            n_labels,
+            options.flip,
+            n_patients,
+            None if entry is None else entry.depth,
         )
         definition = with_head(definition, HEADS[options.head])
-        values, colors = _values(beginning), recipe.color_scales
-        if not synthetic:
-            start = Start(SCRATCH, definition, values=values, colors=colors)
-            return start, {}, _with_head(decision, options)
-        loaded = load_pretrained(pretrained, definition, progress=progress)
-        report = loaded.report.summary()
-        start = Start(pretrained, definition, report, values, True, colors)
-        decision = replace(decision, reason=f"begins as {pretrained}: {report}")
-        return start, _body(loaded.state), _with_head(decision, options)
-    loaded = load_pretrained(
-        pretrained,
-        dimensions=recipe.dimensions,
-        in_channels=recipe.n_channels,
-        n_labels=n_labels,
-        like=options.like,
-        progress=progress,
+        if synthetic:
+            loaded = load_pretrained(pretrained, definition, progress=progress)
+            report, state = loaded.report.summary(), _body(loaded.state)
+            decision = replace(decision, reason=f"begins as {pretrained}: {report}")
+    else:
+        loaded = load_pretrained(
+            pretrained,
+            dimensions=recipe.dimensions,
+            in_channels=recipe.n_channels,
+            n_labels=n_labels,
+            like=options.like,
+            progress=progress,
+        )
+        report, state = loaded.report.summary(), _body(loaded.state)
+        if options.like:
+            report = f"{report}; strides and dilations of {options.like}"
+        decision = Decision("network", f"as {shown}", report)
+        definition = with_head(loaded.definition, HEADS[options.head])
+    start = Start(
+        shown,
+        definition,
+        report,
+        values=_values(beginning),
+        synthetic=synthetic,
+        colors=recipe.color_scales,
     )
-    report = loaded.report.summary()
-    if options.like:
-        report = f"{report}; strides and dilations of {options.like}"
-    # Reports and cards travel: folders, which may name people, stay here.
-    shown = pretrained if pretrained in CATALOGUE else Path(pretrained).name
-    decision = Decision("network", f"as {shown}", report)
-    definition = with_head(loaded.definition, HEADS[options.head])
-    colors = recipe.color_scales
-    start = Start(shown, definition, report, _values(beginning), colors=colors)
-    return start, _body(loaded.state), _with_head(decision, options)
+    return start, state, _with_head(decision, options)
 
 
 def _body(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
