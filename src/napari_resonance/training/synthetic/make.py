@@ -26,8 +26,6 @@ Drawing = Callable[
     [int, int, torch.Generator], tuple[torch.Tensor, torch.Tensor]
 ]  # see lesions.draw_lesions
 
-_SCALED_BY = 2048  # pictures whose factors give the scale of each
-
 
 class Subject(NamedTuple):
     """What is drawn, at which size, and how many at once and in all."""
@@ -45,7 +43,13 @@ SUBJECTS = {
 
 
 def train(
-    name: str, steps: int, batch: int, device: torch.device, tell: Callable[[str], None]
+    name: str,
+    steps: int,
+    batch: int,
+    device: torch.device,
+    tell: Callable[[str], None],
+    *,
+    scaled_by: int = 2048,
 ) -> dict[str, torch.Tensor]:
     """Return the weights of the network of this name, float16, by MONAI's names.
 
@@ -59,13 +63,20 @@ def train(
         Where to draw and to train.
     tell
         Told how far it is.
+    scaled_by
+        Pictures whose factors give the scale of each.
 
     """
     subject = SUBJECTS[name]
     torch.manual_seed(1)
     generator = torch.Generator(device).manual_seed(1)
     network = build_resnet(CATALOGUE[name].definition()).to(device)
-    _, factors = subject.draw(_SCALED_BY, subject.size, generator)
+    factors = torch.cat(
+        [
+            subject.draw(min(batch, scaled_by - first), subject.size, generator)[1]
+            for first in range(0, scaled_by, batch)
+        ]
+    )
     middle, scale = factors.mean(0), factors.std(0) + 1e-3
     optimizer = torch.optim.AdamW(network.parameters(), 3e-3, weight_decay=0.02)
     warm = min(300, max(1, steps // 8))
