@@ -125,6 +125,15 @@ def test_nothing_is_loaded_from_elsewhere(page):
     assert "default-src 'none'" in page
 
 
+def test_what_scans_are_called_is_counted_where_a_model_says_so(page, tmp_path):
+    assert "<th>Called so</th>" not in page
+    called = [one | {"called": "T2w" if one["label"] else None} for one in ROWS]
+    text = write_report(called, RECORD, tmp_path / "r.html").read_text("utf-8")
+    assert "<tr><td>T1w</td><td>3</td><td>0</td></tr>" in text
+    assert "<tr><td>T2w</td><td>1</td><td>4</td></tr>" in text
+    assert json.loads(Page(text).scripts[0])["rows"][0][5] == "T2w"
+
+
 def test_a_report_of_many_rows_says_what_it_leaves_out(tmp_path, monkeypatch):
     monkeypatch.setattr(report, "MOST_ROWS", 3)
     path = write_report(iter(ROWS), RECORD, tmp_path / "r.html")

@@ -1,7 +1,11 @@
 """One answer a study: how several become one, and what is left of the others."""
 
-import pytest
+import csv
 
+import pytest
+from support.scoring import load, load_with_point, write_scan
+
+from napari_resonance import ScoreOptions, score
 from napari_resonance.errors import ScoringError
 from napari_resonance.scoring.studies import columns_of, studies
 
@@ -49,6 +53,7 @@ def test_the_answers_to_a_study_are_joined(way, ill, well, label, scans):
         "probability": max(ill, well),
         "p_ill": ill,
         "p_well": well,
+        "called": None,
         # Scans that disagree make no sure answer.
         "sure": way == "first",
         "scans": scans,
@@ -80,6 +85,25 @@ def test_each_model_answers_for_itself():
     ]
 
 
+@pytest.mark.parametrize(
+    ("way", "threshold", "called"),
+    [
+        # Of the scans, one has .125 and one .75 for the second label, "well".
+        ("max", 0.75, "well"),
+        ("max", 0.76, "ill"),
+        ("mean", 0.4375, "well"),
+        ("mean", 0.44, "ill"),
+        ("first", 0.75, "well"),
+    ],
+)
+def test_a_study_is_called_by_its_joined_probability(way, threshold, called):
+    rows = [one | {"threshold": threshold} for one in ROWS[:3]]
+    (found,) = studies(rows, way)
+    assert found["called"] == called
+    # The likelier label is another question.
+    assert found["label"] == ("well" if way == "first" else "ill")
+
+
 def test_an_unknown_way_is_refused():
     with pytest.raises(ScoringError, match="median"):
         list(studies(ROWS, "median"))
@@ -88,3 +112,18 @@ def test_an_unknown_way_is_refused():
 def test_every_value_has_a_column():
     columns = columns_of(ROWS[0])
     assert all(name in columns for study in studies(ROWS, "max") for name in study)
+
+
+@pytest.mark.parametrize(
+    ("loads", "called"), [(load_with_point, ["bright", "dark"]), (load, ["", ""])]
+)
+def test_the_table_of_studies_has_what_they_are_called(tmp_path, loads, called):
+    # The second label is "bright", from 30 % on, in any scan of the study.
+    for name, mean in (("a/1", 10), ("a/2", 35), ("b/1", 20), ("b/2", 25)):
+        write_scan(tmp_path / "in" / f"{name}.nii", mean)
+    options = ScoreOptions(readers=0, study="max")
+    score(tmp_path / "in", "stub", out=tmp_path / "out", options=options, load=loads)
+    with (tmp_path / "out/studies.csv").open(newline="") as table:
+        rows = list(csv.DictReader(table))
+    assert [row["called"] for row in rows] == called
+    assert [row["label"] for row in rows] == ["dark", "dark"]

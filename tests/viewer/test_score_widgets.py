@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from support.labelled import write_labelled
 from napari_resonance.training.label_writer import write_labels
 from napari_resonance.training.labels import read_labels
 from napari_resonance.viewer.score_model import (
+    CALLED,
     DOUBT,
     MODEL,
     PROBABILITY,
     SCAN,
+    VERDICT,
     ScoreModel,
 )
 from napari_resonance.viewer.score_rows import (
@@ -108,6 +111,25 @@ def test_one_model_needs_no_column(table: ScoreTable, model: ScoreModel) -> None
     assert not table.view.isColumnHidden(MODEL)
 
 
+def test_an_operating_point_has_a_column_a_filter_and_the_say(
+    table: ScoreTable, model: ScoreModel
+) -> None:
+    model.show_rows(ROWS, {})
+    assert table.view.isColumnHidden(CALLED)
+    # The likelier label of two.nii is "cube"; four.nii has none to be called.
+    called = {0: "cube", 1: "none", 3: ""}
+    rows = [replace(row, called=called.get(n, "")) for n, row in enumerate(ROWS)]
+    model.show_rows(rows, {})
+    assert not table.view.isColumnHidden(CALLED)
+    table.view.sortByColumn(CALLED, Qt.SortOrder.DescendingOrder)
+    assert names(table)[:2] == ["two", "one"]
+    table.kinds.setCurrentIndex(table.kinds.findData("otherwise"))
+    assert names(table) == ["two"]
+    model.decide(rows, None)
+    texts = [model.data(model.index(n, VERDICT)) for n in range(4)]
+    assert texts == ["cube", "none", "", "none"]
+
+
 def test_all_words_are_searched_for(table: ScoreTable) -> None:
     table.search.setText("B BLANK")
     assert names(table) == ["three"]
@@ -140,7 +162,7 @@ def test_verdicts(model: ScoreModel, qtbot: Any) -> None:
     assert set(model.verdicts) == {ROWS[0].key, ROWS[1].key}
     model.decide([ROWS[2]], "none")
     model.decide([ROWS[0]], REJECTED)
-    texts = [model.data(model.index(n, 5)) for n in range(4)]
+    texts = [model.data(model.index(n, VERDICT)) for n in range(4)]
     assert texts == ["rejected", "cube", "none", ""]
 
 

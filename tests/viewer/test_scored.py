@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from support.scoring import run, write_scan
+from support.scoring import load_with_point, run, write_scan
 
+from napari_resonance import ScoreOptions, score
 from napari_resonance.progress import never, no_progress
 from napari_resonance.viewer.score_rows import read_verdicts, write_verdicts
 from napari_resonance.viewer.scored import load_scores, save_labels
@@ -16,6 +17,14 @@ def test_a_forced_scoring_is_listed_too(tmp_path: Path) -> None:
     run(tmp_path / "in", tmp_path / "out", force=True)
     (row,) = load_scores(tmp_path / "out", no_progress, never).rows
     assert (row.source, row.label, row.problem) == ("odd.nii", "dark", "")
+
+
+def test_the_window_reads_what_a_scan_is_called(tmp_path: Path) -> None:
+    write_scan(tmp_path / "in" / "scan.nii", 35)
+    out, options = tmp_path / "out", ScoreOptions(readers=0)
+    score(tmp_path / "in", "stub", out=out, options=options, load=load_with_point)
+    (row,) = load_scores(out, no_progress, never).rows
+    assert (row.label, row.called, row.verdict) == ("dark", "bright", "bright")
 
 
 def test_regions_of_a_scan_are_rows_of_their_own(tmp_path: Path) -> None:

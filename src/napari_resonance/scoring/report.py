@@ -34,6 +34,8 @@ class _Model:
 
     name: str
     labels: Counter[str] = field(default_factory=Counter)
+    # At the operating point; empty where the model has none.
+    called: Counter[str] = field(default_factory=Counter)
     states: Counter[str] = field(default_factory=Counter)
     # Probability of the likeliest label, in 20 bins from 0 to 1.
     bins: dict[str, list[int]] = field(
@@ -43,8 +45,17 @@ class _Model:
     def add(self, row: Mapping[str, Any]) -> None:
         state = state_of(row)
         self.labels[row["label"]] += 1
+        if row.get("called"):
+            self.called[row["called"]] += 1
         self.states[state] += 1
         self.bins[state][min(int(row["probability"] * _BINS), _BINS - 1)] += 1
+
+    @property
+    def counts(self) -> list[tuple[str, int, int]]:
+        """How many scans most likely show a label, and how many are called so."""
+        named = dict.fromkeys([*self.labels, *self.called])
+        found = [(name, self.labels[name], self.called[name]) for name in named]
+        return sorted(found, key=lambda counted: -counted[1])
 
     @property
     def tallest(self) -> int:
@@ -155,7 +166,7 @@ class _Found:
         return {"rows": self._kept, "pictures": self._pictures}
 
     def _listed(self, row: Mapping[str, Any]) -> list[Any]:
-        """Return source, model, state, label, probability and remarks."""
+        """Return source, model, state, label, probability, called and remarks."""
         scored = row["status"] == "scored"
         remarks = [
             row.get("error"),
@@ -170,6 +181,7 @@ class _Found:
             _STATE_NAMES[state_of(row)] if scored else row["status"],
             row.get("label") or "",
             row.get("probability") if scored else None,
+            row.get("called") or "",
             " · ".join(str(remark) for remark in remarks if remark),
         ]
 

@@ -39,7 +39,10 @@ def study_of(row: Row) -> str:
 def columns_of(columns: Iterable[str]) -> list[str]:
     """Return the columns of the table of studies, of those of the table of scores."""
     labels = [name for name in columns if name.startswith(_LABEL)]
-    return ["study", "model", "label", "probability", *labels, "sure", "scans", "left"]
+    return [
+        *("study", "model", "label", "probability", *labels),
+        *("called", "sure", "scans", "left"),
+    ]
 
 
 def studies(rows: Iterable[Row], way: str) -> Iterator[dict[str, Any]]:
@@ -60,9 +63,11 @@ def studies(rows: Iterable[Row], way: str) -> Iterator[dict[str, Any]]:
     Yields
     ------
     dict
-        ``study, model, label, probability, p_<label>…``; ``sure`` where all scans that
-        count are and agree; ``scans``, how many count; ``left``, how many scans of the
-        study have no answer.
+        ``study, model, label, probability, p_<label>…``; ``called``, the label at the
+        model's operating point, None without one: the second of two labels where its
+        joined probability reaches the point; ``sure`` where all scans that count are
+        and agree; ``scans``, how many count; ``left``, how many scans of the study
+        have no answer.
 
     Raises
     ------
@@ -99,7 +104,7 @@ def _joined(
     rows: Sequence[Row], way: Callable[[Sequence[float]], float]
 ) -> dict[str, Any]:
     if not rows:
-        return {"label": None, "probability": None, "sure": None}
+        return {"label": None, "probability": None, "called": None, "sure": None}
     names = [
         name
         for name, value in rows[0].items()
@@ -112,5 +117,18 @@ def _joined(
         "label": label,
         "probability": joined[likeliest],
         **joined,
+        "called": _called(joined, rows[0].get("threshold")),
         "sure": all(row["sure"] and row["label"] == label for row in rows),
     }
+
+
+def _called(joined: Mapping[str, float], threshold: float | None) -> str | None:
+    """Return the label at a model's operating point, of joined probabilities.
+
+    With "max" the second label is called where any scan is called so.
+    """
+    if threshold is None:
+        return None
+    first, second = joined
+    called = second if joined[second] >= threshold else first
+    return called.removeprefix(_LABEL)

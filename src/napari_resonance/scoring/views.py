@@ -145,6 +145,8 @@ def rows_of(
         before = first.get((model, content), item.source)
         odd = answer.get("out_of_distribution")
         row = {name: answer.get(name) for name in (*_FIRST, *_LAST)}
+        # No column: with it, the answers of a study can be called as one.
+        row["threshold"] = answer.get("threshold")
         row |= {f"p_{n}": p for n, p in answer.get("probabilities", {}).items()}
 
         def told(text: str, item: Item = item) -> str:

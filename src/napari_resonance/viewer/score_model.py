@@ -17,12 +17,13 @@ from qtpy.QtCore import (
 from napari_resonance.viewer.column_model import ColumnModel
 from napari_resonance.viewer.score_rows import Key, ScoreRow
 
-COLUMNS = ("Scan", "Model", "Label", "Probability", "Doubt", "Verdict")
-SCAN, MODEL, LABEL, PROBABILITY, DOUBT, VERDICT = range(6)
+COLUMNS = ("Scan", "Model", "Label", "Probability", "Called", "Doubt", "Verdict")
+SCAN, MODEL, LABEL, PROBABILITY, CALLED, DOUBT, VERDICT = range(7)
 FILTERS = {
     "all": "All scans",
     "unsure": "Not sure",
     "odd": "Unlike the training data",
+    "otherwise": "Called otherwise",
     "failed": "Failed",
     "open": "Without a verdict",
 }
@@ -31,6 +32,8 @@ _TIPS = (
     "Which model answered",
     "The most probable class",
     "Calibrated probability of the label",
+    "The class at the operating point that the model's sensitivity and specificity are "
+    "of, which need not be the likelier one",
     "From 0, sure, to 1, all classes alike: the doubtful teach a model the most",
     "What you decided: a class, or rejected",
 )
@@ -56,12 +59,12 @@ class ScoreModel(ColumnModel):
         self.endResetModel()
 
     def decide(self, rows: Sequence[ScoreRow], verdict: str | None) -> None:
-        """Decide about scans: a class, `REJECTED`, or None for the model's own label.
+        """Decide about scans: a class, `REJECTED`, or None for what the model says.
 
         Rows without an answer cannot be accepted as they are.
         """
         for row in rows:
-            decided = row.label if verdict is None else verdict
+            decided = row.verdict if verdict is None else verdict
             if decided:
                 self.verdicts[row.key] = decided
         if self.rows:
@@ -88,6 +91,8 @@ class ScoreModel(ColumnModel):
             return f"{row.probability:.3f}" if row.label else ""
         if column == DOUBT:
             return f"{row.doubt:.2f}" if row.label else ""
+        if column == CALLED:
+            return row.called
         if column == VERDICT:
             return self.verdicts.get(row.key, "")
         # Folders often have the name of a patient: the last part has to do.
@@ -132,10 +137,12 @@ class ScoreFilter(QSortFilterProxyModel):
         kept = {
             "unsure": bool(row.label) and not row.sure,
             "odd": row.odd,
+            "otherwise": row.called not in ("", row.label),
             "failed": bool(row.problem) or not row.label,
             "open": not verdict,
         }
-        hay = " ".join((row.source, row.model, row.label, verdict, row.problem))
+        told = (row.source, row.model, row.label, row.called, verdict, row.problem)
+        hay = " ".join(told)
         words = self._text.casefold().split()
         found = all(word in hay.casefold() for word in words)
         return kept.get(self._kind, True) and found

@@ -39,6 +39,8 @@ class ScoreRow:
         Whether it was sure, and whether the scan is unlike its training data.
     problem
         Why there is no answer; empty where there is one.
+    called
+        The label at the model's operating point; empty where it has none.
     files, number
         Where it is read from, and which of the scans in these files it is.
     center_mm
@@ -54,6 +56,7 @@ class ScoreRow:
     sure: bool
     odd: bool
     problem: str
+    called: str = ""
     files: tuple[Path, ...] = ()
     number: int = 0
     center_mm: tuple[float, float, float] | None = None
@@ -67,6 +70,11 @@ class ScoreRow:
     def key(self) -> Key:
         """What tells it from other rows."""
         return (self.source, self.series, self.model, self.region)
+
+    @property
+    def verdict(self) -> str:
+        """What it is where the model is right: the called label, else the likeliest."""
+        return self.called or self.label
 
     @property
     def probability(self) -> float:

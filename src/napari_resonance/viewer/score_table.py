@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 from napari_resonance.viewer.class_names import MOST_KEYS
 from napari_resonance.viewer.probability_delegate import ProbabilityDelegate
 from napari_resonance.viewer.score_model import (
+    CALLED,
     DOUBT,
     FILTERS,
     LABEL,
@@ -31,7 +32,7 @@ from napari_resonance.viewer.score_model import (
 )
 from napari_resonance.viewer.score_rows import Key, ScoreRow
 
-_WIDTHS = {MODEL: 60, LABEL: 56, PROBABILITY: 74, DOUBT: 60, VERDICT: 60}
+_WIDTHS = {MODEL: 60, LABEL: 56, PROBABILITY: 74, CALLED: 56, DOUBT: 60, VERDICT: 60}
 
 
 class ScoreTable(QWidget):
@@ -106,9 +107,11 @@ class ScoreTable(QWidget):
         self.row_clicked.emit(self.filter.row_at(index))
 
     def _on_rows(self) -> None:
-        """Leave out the column that would say the same in every row."""
+        """Leave out columns that would say the same, or nothing, in every row."""
         models = {row.model for row in self.filter.rows}
         self.view.setColumnHidden(MODEL, len(models) < 2)
+        called = any(row.called for row in self.filter.rows)
+        self.view.setColumnHidden(CALLED, not called)
 
     def _filter(self) -> None:
         self.filter.show_only(self.kinds.currentData(), self.search.text())

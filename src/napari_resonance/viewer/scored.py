@@ -100,6 +100,7 @@ def _row(item: Item, model: str, answer: Mapping[str, Any]) -> ScoreRow:
         sure=bool(answer.get("sure")),
         odd=bool(odd.get("flag")),
         problem=answer.get("error") or "",
+        called=answer.get("called") or "",
         files=tuple(map(Path, item.files)),
         number=item.number,
         center_mm=item.center_mm,

@@ -11,7 +11,10 @@ from napari_resonance.viewer.class_names import keys_in_words
 from napari_resonance.viewer.score_rows import REJECTED
 
 NOTHING_CHOSEN = "Choose scans in the table first"
-ACCEPT = "The model is right: its label becomes yours (key 1 to 9: another class)"
+ACCEPT = (
+    "The model is right: its label, or what the scan is called where it has an "
+    "operating point, becomes yours (key 1 to 9: another class)"
+)
 REJECT = "Leave the scan out of the labels (key 0)"
 SAVE = "A table of your verdicts, the doubtful first, for the Fine-tune panel"
 
@@ -20,7 +23,7 @@ class VerdictRow(QWidget):
     """Three verdicts and a button that saves them."""
 
     decided = Signal(object)
-    """A class, `REJECTED`, or None for the model's own label."""
+    """A class, `REJECTED`, or None for what the model says."""
 
     save_wanted = Signal()
 
