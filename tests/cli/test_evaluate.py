@@ -9,7 +9,7 @@ import shutil
 import nibabel
 import numpy as np
 import pytest
-from support.bundles import spot_bundle
+from support.bundles import spot_bundle, tiny_bundle
 
 from napari_resonance import evaluate
 from napari_resonance.errors import CancelledError, TrainingError
@@ -162,6 +162,28 @@ def test_a_rival_that_knew_the_scans_is_found_out(resonance, spots, bundle, tmp_
     report = (tmp_path / "other" / REPORT).read_text("utf-8")
     assert "tiny (first) <b>was trained on some of them</b>" in report
     assert "tiny (second) keeps no record" in report
+
+
+def test_numbers_are_the_labels_however_a_table_or_a_model_spells_them(
+    resonance, spots, tmp_path
+):
+    for name, numbers in (("whole", ("0", "1")), ("decimal", ("1.0", "0.0"))):
+        tiny_bundle(tmp_path / name, labels=numbers, modality=())
+    rows = [(name, f"{n % 2}.0", *rest) for n, (name, _, *rest) in enumerate(spots[1])]
+    path = spots[0] / "numbers.csv"
+    write(path, ("path", "label", "patient", "site"), rows)
+    ran = resonance(
+        "evaluate", path, "-m", tmp_path / "whole", "--compare", tmp_path / "decimal",
+        "--out", tmp_path / "out", "--json",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert ran.document["labels"] == ["0", "1"]
+    assert sum(map(sum, ran.document["confusion"])) == 8
+    assert "Note: labels that are whole numbers: '0.0' as '0', '1.0' as '1'." in ran.err
+    # The same network, whose first output is called 1.0: each is wrong where the other
+    # is right.
+    compared = ran.document["comparison"]["mcnemar"]
+    assert compared["only_first"] + compared["only_second"] == 8
 
 
 def test_models_of_other_labels_are_not_compared(spots, bundle, embedded):

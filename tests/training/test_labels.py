@@ -151,13 +151,65 @@ def test_cases_to_judge_with_need_no_second_patient(write_labels):
     assert len(found.cases) == 1
 
 
-def test_one_number_written_in_two_ways_is_told(write_labels):
-    files = [f"{n}.nii" for n in range(6)]
-    names = ("0", "1", "1.0")
-    rows = [f"{file},{names[n % 3]},p{n}" for n, file in enumerate(files)]
-    found = read_labels(write_labels("path,label,patient\n" + "\n".join(rows), *files))
-    (warning,) = found.warnings
-    assert "'1' and '1.0'" in warning
+def numbered(write_labels, *names):
+    """Write a table of a dozen scans that have these labels in turn."""
+    rows = [f"{n}.nii,{names[n % len(names)]},p{n}" for n in range(12)]
+    files = [f"{n}.nii" for n in range(12)]
+    return write_labels("path,label,patient\n" + "\n".join(rows), *files)
+
+
+def test_a_whole_number_written_in_two_ways_is_one_class(write_labels):
+    found = read_labels(numbered(write_labels, "0", "1", "1.0"))
+    assert found.labels == ("0", "1")
+    assert [case.label for case in found.cases] == ["0", "1", "1"] * 4
+    assert found.warnings == ("labels that are whole numbers: '1.0' as '1'",)
+
+
+def test_a_scan_is_not_in_conflict_with_the_same_number(write_labels):
+    path = numbered(write_labels, "0", "1")
+    path.write_text(f"{path.read_text()}\n1.nii,1.0,p1\n")
+    assert len(read_labels(path).cases) == 12
+
+
+@pytest.mark.parametrize(
+    ("names", "warned"),
+    [
+        (("0.0", "1.0"), 0),  # spelled in one way: as it is written
+        (("1", "1.50", "1.5"), 1),
+        (("1", "01.0", "01"), 1),  # a code
+        (("1.0", "1e0"), 1),
+    ],
+)
+def test_other_numbers_stay_as_they_are_written(write_labels, names, warned):
+    found = read_labels(numbered(write_labels, *names))
+    assert found.labels == tuple(sorted(names))
+    assert sum("different classes" in text for text in found.warnings) == warned
+
+
+@pytest.mark.parametrize(
+    ("names", "labels", "cases"),
+    [
+        (("0.0", "1.0"), ("0", "1"), ("0", "1")),
+        (("0", "1"), ("0.0", "1.0"), ("0.0", "1.0")),
+        (("1", "1.0"), ("1.0", "1"), ("1", "1.0")),  # a model that really has both
+    ],
+)
+def test_numbers_are_labels_of_a_model_however_they_are_written(
+    write_labels, names, labels, cases
+):
+    path = numbered(write_labels, *names)
+    found = read_labels(path, labels=labels, patients_per_class=0)
+    assert found.labels == labels
+    assert tuple(case.label for case in found.cases[:2]) == cases
+
+
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [("1.00", ("1", "1.0")), ("1.5", ("1", "2")), ("01.0", ("1", "2"))],
+)
+def test_numbers_that_are_not_a_models_are_refused(write_labels, name, labels):
+    with pytest.raises(TrainingError, match=f"unknown labels, '{name}'"):
+        read_labels(numbered(write_labels, name), labels=labels, patients_per_class=0)
 
 
 def test_labels_that_differ_in_case_only_are_told(write_labels):

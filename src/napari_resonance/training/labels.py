@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from napari_resonance.errors import TrainingError
 from napari_resonance.reading.outline import Outline
 from napari_resonance.training.cases import Case, LabelledSet, listed
 from napari_resonance.training.label_folders import cases_in_folders, files_of_series
+from napari_resonance.training.label_numbers import known_as, merged, told
 from napari_resonance.training.label_table import Row, read_table
 from napari_resonance.training.patients import with_patients
 
@@ -39,7 +41,8 @@ def read_labels(
         SeriesInstanceUID) says which of several is meant. Or a folder: with a
         ``labels.csv``, or with a folder for each class.
     labels
-        The classes in their order; sorted by name if None. Others are refused.
+        The classes in their order; sorted by name if None. Others are refused, but
+        whole numbers may be spelled otherwise (``1.0`` for ``1``).
     patients_per_class
         How many patients each class needs; 0 for cases that nothing is trained on.
 
@@ -103,12 +106,13 @@ def checked(
         As `read_labels`.
 
     """
-    cases, odd = _without_repeats(found.cases, source)
+    cases, renamed = _with_one_spelling(found.cases, labels)
+    cases, odd = _without_repeats(cases, source)
     _check_sides(cases, source)
     classes = _classes(cases, labels, source)
     if patients_per_class:
         _check_classes(cases, classes, patients_per_class, source)
-    warnings = (*found.warnings, *odd, *_alike(classes))
+    warnings = (*found.warnings, *renamed, *odd, *_alike(classes))
     return LabelledSet(tuple(cases), classes, found.patient_from, warnings)
 
 
@@ -165,6 +169,15 @@ def _cases(rows: Sequence[Row], source: Path) -> list[Case]:
             remedy="Paths are relative to the file with the labels",
         )
     return cases
+
+
+def _with_one_spelling(
+    cases: Sequence[Case], labels: Sequence[str] | None
+) -> tuple[list[Case], list[str]]:
+    """Return cases whose labels are one class where they are one whole number."""
+    names = dict.fromkeys(case.label for case in cases)
+    spelled = merged(names) if labels is None else known_as(names, labels)
+    return [replace(c, label=spelled[c.label]) for c in cases], told(spelled)
 
 
 def _existing(root: Path, text: str) -> Path:
@@ -300,7 +313,7 @@ def _alike(classes: Sequence[str]) -> list[str]:
     plain: dict[str, list[str]] = defaultdict(list)
     for name in classes:
         text = name.casefold().replace(" ", "")
-        # Spreadsheets write a column of numbers as 1 in one row and 1.0 in another.
+        # What `merged` leaves: 01 and 1, or 1.50 and 1.5.
         # Codes have up to 18 digits, which float does not tell apart.
         with suppress(InvalidOperation):
             text = str(Decimal(text).normalize())

@@ -27,6 +27,7 @@ from napari_resonance.training.evaluation import (
     evaluate_answers,
 )
 from napari_resonance.training.fingerprints import fingerprint_of
+from napari_resonance.training.label_numbers import known_as
 from napari_resonance.training.labels import read_labels
 from napari_resonance.training.metrics import operating_point
 from napari_resonance.training.one_case import scans_of
@@ -95,7 +96,9 @@ def evaluate(  # noqa: PLR0913
     began = time.perf_counter()
     classifier = load_classifier(model, device)
     other = None if compare is None else load_classifier(compare, device)
-    if other is not None and set(other.labels) != set(classifier.labels):
+    if other is not None and sorted(_same(other, classifier)) != sorted(
+        classifier.labels
+    ):
         raise TrainingError(
             "the two models do not have the same labels: "
             f"{', '.join(classifier.labels)}, and {', '.join(other.labels)}",
@@ -112,6 +115,12 @@ def evaluate(  # noqa: PLR0913
     details = _details(trial, labelled, labels)
     evaluation = replace(evaluation, details={**evaluation.details, **details})
     return _recorded(evaluation, trial, folder, began)
+
+
+def _same(other: Classifier, classifier: Classifier) -> list[str]:
+    """Return the labels of another classifier as this one spells them."""
+    known = known_as(other.labels, classifier.labels)
+    return [known[label] for label in other.labels]
 
 
 def _sides(labelled: LabelledSet) -> tuple[str, ...]:
@@ -227,9 +236,14 @@ def _compared(trial: _Trial, judged: NDArray[np.int64]) -> dict[str, Any] | None
     if trial.other is None:
         return None
     names = trial.classifier.labels
+    spelled = _same(trial.other, trial.classifier)
+    theirs = dict(zip(spelled, trial.other.labels, strict=True))
     both = [
-        np.array([[p.probabilities[n] for n in names] for p in answers])[judged]
-        for answers in (trial.predictions, trial.others)
+        np.array([[p.probabilities[n] for n in of] for p in answers])[judged]
+        for answers, of in (
+            (trial.predictions, names),
+            (trial.others, [theirs[n] for n in names]),
+        )
     ]
     cases = [trial.cases[n] for n in judged]
     first, second = trial.classifier.card.name, trial.other.card.name
