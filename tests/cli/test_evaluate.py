@@ -105,6 +105,45 @@ def test_a_wrong_label_fails_with_a_sentence(resonance, spots, bundle, tmp_path)
     assert "8 scans have unknown labels, 'lesion';" in ran.document["error"]["message"]
 
 
+def test_nothing_is_written_over_a_model_or_what_is_not_an_evaluation(
+    resonance, spots, bundle, tmp_path
+):
+    def refused(out, message, *more):
+        before = {p: p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}
+        ran = resonance("evaluate", spots[0], "-m", bundle, "--out", out, *more)
+        assert ran.code == 1
+        assert message in ran.err.replace("\n", " ")
+        after = {p: p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}
+        assert after == before
+
+    model = shutil.copytree(bundle, tmp_path / "model")
+    refused(model, "this is the folder of a model: tiny, of ", "--overwrite")
+    refused(spots[0], "there is something else at the place", "--overwrite")
+    out = tmp_path / "out"
+    evaluate(spots[0], bundle, out=out)
+    refused(out, "there is an evaluation here already")
+    (out / REPORT).unlink()
+    arguments = ("evaluate", spots[0], "-m", bundle, "--out", out)
+    assert resonance(*arguments, "--overwrite").code == 0
+    assert (out / REPORT).is_file()
+
+
+@pytest.mark.parametrize(
+    ("command", "more"),
+    [("classify", ()), ("explain", ()), ("score", ("--dry-run",)), ("score", ())],
+)
+def test_results_are_not_written_into_a_model(
+    resonance, spots, bundle, tmp_path, command, more
+):
+    model = shutil.copytree(bundle, tmp_path / "model")
+    scan = spots[0] / "scan0.nii.gz"
+    ran = resonance(command, scan, "-m", bundle, "--out", model, *more)
+    assert ran.code == 1
+    assert "this is the folder of a model" in ran.err
+    there = [sorted(p.name for p in folder.iterdir()) for folder in (model, bundle)]
+    assert there[0] == there[1]
+
+
 def test_out_has_to_be_given(resonance, spots, bundle):
     assert resonance("evaluate", spots[0], "-m", bundle, "--json").code == 2
 

@@ -144,7 +144,7 @@ def test_what_is_said_of_a_scan_is_what_the_report_counted(labels, made, tmp_pat
     of_none = [called == "none" for truth, called in said if truth == "none"]
     assert made.metrics["sensitivity"]["value"] == pytest.approx(np.mean(of_none))
     # Another set, whose validation cases would choose otherwise, is judged alike.
-    found = evaluate(labels, made.bundle.path, out=tmp_path, device="cpu")
+    found = evaluate(labels, made.bundle.path, out=tmp_path / "out", device="cpu")
     assert found.operating_point["from"] == "the model"
     assert found.operating_point["threshold"] == least
     assert found.metrics["specificity"] == made.metrics["specificity"]
@@ -152,8 +152,10 @@ def test_what_is_said_of_a_scan_is_what_the_report_counted(labels, made, tmp_pat
 
 
 def test_an_evaluation_says_who_the_answers_are_of(labels, made, tmp_path):
-    found = evaluate(labels, made.bundle.path, out=tmp_path, device="cpu")
-    rows = [r for r in answers_of(tmp_path / "answers.csv") if r["split"] == "test"]
+    found = evaluate(labels, made.bundle.path, out=tmp_path / "out", device="cpu")
+    rows = [
+        r for r in answers_of(tmp_path / "out" / "answers.csv") if r["split"] == "test"
+    ]
     assert len({row["patient"] for row in rows}) == found.n_patients == 4
     called = [row["called"] == row["truth"] for row in rows]
     figures = found.metrics

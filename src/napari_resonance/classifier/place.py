@@ -49,6 +49,23 @@ def check_place(target: Path, *, overwrite: bool) -> None:
     )
 
 
+def refuse_model(folder: Path) -> None:
+    """Refuse the folder of a model as the place of results.
+
+    Raises
+    ------
+    ModelError
+        If it is one; it is told by its name and date.
+
+    """
+    if is_model(folder):
+        raise ModelError(
+            f"this is the folder of a model: {described(folder)}",
+            source=folder,
+            remedy="Choose another folder for results",
+        )
+
+
 def described(model: Path) -> str:
     """Return the name of the model in a folder, and when it was written."""
     from napari_resonance.classifier.bundle_checks import entry, own_entry, read_json

@@ -119,8 +119,10 @@ class Job:
         from napari_resonance.cli.scans import scans_at
 
         if self.out is not None:
+            from napari_resonance.classifier.place import refuse_model
             from napari_resonance.export.atomic import writable_folder
 
+            refuse_model(self.out)
             writable_folder(self.out)
         for path in paths:
             skipped: list[tuple[str, str]] = []

@@ -35,12 +35,14 @@ def demo(
 
     Needs no network and no display. Where there is a display, napari opens.
     """
+    from napari_resonance.classifier.place import refuse_model
     from napari_resonance.classifier.predict import load_classifier
     from napari_resonance.export.atomic import writable_folder
     from napari_resonance.reading import read_scan
     from napari_resonance.saliency.question import ExplainOptions
     from napari_resonance.samples import sample_path
 
+    refuse_model(out)
     writable_folder(out)
     classifier = load_classifier(DEFAULT_MODEL)
     scan = read_scan(sample_path(_SAMPLE))

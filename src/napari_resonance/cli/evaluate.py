@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_resonance.training.evaluation import Evaluation
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913, PLR0917 - one parameter an option
     labels: Annotated[
         Path,
         typer.Argument(
@@ -33,6 +33,9 @@ def evaluate(
         str | None,
         typer.Option(metavar="M2", help="Another model, asked about the same scans."),
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an evaluation that is there.")
+    ] = False,
     device: Annotated[Device, typer.Option(help="Where to run.")] = Device.auto,
     as_json: Json = False,
 ) -> Report:
@@ -47,6 +50,7 @@ def evaluate(
             labels,
             model,
             out=out,
+            overwrite=overwrite,
             compare=compare,
             device=device.value,
             progress=progress(""),

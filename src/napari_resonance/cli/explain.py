@@ -94,6 +94,7 @@ def explain(  # noqa: PLR0913, PLR0917 - one parameter an option
     as_json: Json = False,
 ) -> Report:
     """Map where the network looked in a scan, and write map and picture."""
+    from napari_resonance.classifier.place import refuse_model
     from napari_resonance.classifier.predict import load_classifier
     from napari_resonance.cli.scans import code_of
     from napari_resonance.export.atomic import writable_folder
@@ -113,6 +114,7 @@ def explain(  # noqa: PLR0913, PLR0917 - one parameter an option
         point(box, "--box"),
         force,
     )
+    refuse_model(out)
     writable_folder(out)
     classifier = load_classifier(model, device.value)
     try:

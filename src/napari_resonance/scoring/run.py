@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 
+from napari_resonance.classifier.place import refuse_model
 from napari_resonance.classifier.predict import load_classifier
 from napari_resonance.errors import ReadError, ScoringError
 from napari_resonance.export.atomic import writable_folder
@@ -81,7 +82,7 @@ def score(  # noqa: PLR0913 - the contract of the Python interface
     ReadError
         If an input does not exist, holds no scan, or vanishes meanwhile.
     ModelError
-        If a model cannot be loaded.
+        If a model cannot be loaded, or the folder is that of one.
     ExportError
         If the folder or the journal cannot be written.
     CancelledError
@@ -89,6 +90,7 @@ def score(  # noqa: PLR0913 - the contract of the Python interface
 
     """
     options = options or ScoreOptions()
+    refuse_model(Path(out))
     folder = writable_folder(out)
     names = (model,) if isinstance(model, str) else tuple(model)
     with _locked(folder), _opened(folder) as journal:
@@ -193,6 +195,7 @@ def forecast(
     """
     options = options or ScoreOptions()
     names = (model,) if isinstance(model, str) else tuple(model)
+    refuse_model(Path(out))
     inputs, folder = inputs_of(_listed(studies)), Path(out)
     paths = _paths(inputs)
     plan = chosen(_some(find(paths, folder), paths), options.series, inputs)

@@ -15,7 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_resonance.classifier.files import file_sha256
-from napari_resonance.errors import CancelledError, ResonanceError, TrainingError
+from napari_resonance.classifier.place import refuse_model
+from napari_resonance.errors import (
+    CancelledError,
+    ExportError,
+    ResonanceError,
+    TrainingError,
+)
 from napari_resonance.export.atomic import replacing, writable_folder
 from napari_resonance.progress import Progress, ShouldStop, never, no_progress
 from napari_resonance.training.answer_table import write_answers
@@ -48,6 +54,7 @@ def evaluate(  # noqa: PLR0913
     model: str | PathLike[str],
     *,
     out: str | PathLike[str] | None = None,
+    overwrite: bool = False,
     compare: str | PathLike[str] | None = None,
     device: str = "auto",
     progress: Progress = no_progress,
@@ -66,6 +73,8 @@ def evaluate(  # noqa: PLR0913
     out
         Folder for ``report.html``, ``evaluation.json`` and ``answers.csv``; nothing is
         written if None.
+    overwrite
+        Replace the evaluation that is in the folder already.
     compare
         Another classifier with the same labels, asked about the same cases.
     device
@@ -84,9 +93,10 @@ def evaluate(  # noqa: PLR0913
         If the labels cannot be used, are not the classifier's, or no case could be
         judged.
     ModelError
-        If a classifier cannot be read.
+        If a classifier cannot be read, or `out` is the folder of one.
     ExportError
-        If `out` cannot be written to.
+        If there is an evaluation in `out` that shall not be replaced, or something
+        else, or it cannot be written to.
     CancelledError
         If `should_stop` said so.
 
@@ -94,6 +104,8 @@ def evaluate(  # noqa: PLR0913
     from napari_resonance.classifier.predict import load_classifier
 
     began = time.perf_counter()
+    if out is not None:
+        _check_place(Path(out), overwrite=overwrite)
     classifier = load_classifier(model, device)
     other = None if compare is None else load_classifier(compare, device)
     if other is not None and sorted(_same(other, classifier)) != sorted(
@@ -115,6 +127,26 @@ def evaluate(  # noqa: PLR0913
     details = _details(trial, labelled, labels)
     evaluation = replace(evaluation, details={**evaluation.details, **details})
     return _recorded(evaluation, trial, folder, began)
+
+
+def _check_place(folder: Path, *, overwrite: bool) -> None:
+    """Refuse a folder that holds anything but an evaluation that may be replaced."""
+    refuse_model(folder)
+    if (folder / RECORD).is_file():
+        if overwrite:
+            return
+        raise ExportError(
+            "there is an evaluation here already",
+            source=folder,
+            remedy="Choose another folder, or replace it with --overwrite "
+            "(overwrite=True in Python)",
+        )
+    if folder.is_dir() and any(folder.iterdir()):
+        raise ExportError(
+            "there is something else at the place of the evaluation",
+            source=folder,
+            remedy="Choose a new folder",
+        )
 
 
 def _same(other: Classifier, classifier: Classifier) -> list[str]:
@@ -310,6 +342,10 @@ def _recorded(
     evaluation = replace(evaluation, details=details)
     if folder is None:
         return evaluation
+    # First what an evaluation is known by, so that one that was ended can be replaced.
+    with replacing(folder / RECORD) as draft:
+        text = json.dumps(evaluation.to_json(), indent=2, allow_nan=False)
+        draft.write_text(text + "\n", encoding="utf-8")
     card = trial.classifier.card
     write_report(
         folder / REPORT,
@@ -321,9 +357,6 @@ def _recorded(
         left_out=details["left_out"],
         comparison=details["comparison"],
     )
-    with replacing(folder / RECORD) as draft:
-        text = json.dumps(evaluation.to_json(), indent=2, allow_nan=False)
-        draft.write_text(text + "\n", encoding="utf-8")
     _write_answers(trial, evaluation, folder / TABLE)
     return evaluation
 
