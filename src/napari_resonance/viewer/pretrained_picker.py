@@ -21,6 +21,7 @@ from napari_resonance.viewer.dialogs import ask_file
 from napari_resonance.viewer.fold import plain_label
 from napari_resonance.viewer.forms import add_field, narrow_box, new_form
 from napari_resonance.viewer.option_help import help_of
+from napari_resonance.viewer.remedies import MADE_FROM, UNKNOWN
 
 _YOURS = "Weights of your own. Their licence is for you to know."
 _HELP = (
@@ -53,7 +54,7 @@ class PretrainedPicker(QWidget):
         self.browse.clicked.connect(self._choose_file)
         self.like_box = narrow_box()
         self.like_box.setToolTip(help_of(FinetuneOptions, "like"))
-        self.like_box.addItem("Not known", "")
+        self.like_box.addItem(UNKNOWN, "")
         for name in CATALOGUE:
             self.like_box.addItem(name, name)
         self.about = plain_label()
@@ -64,7 +65,7 @@ class PretrainedPicker(QWidget):
         self._form = form = new_form(self)
         add_field(form, "Begin with", row)
         self.box.setAccessibleName("Begin with")
-        add_field(form, "Made from", self.like_box)
+        add_field(form, MADE_FROM, self.like_box)
         add_field(form, "", self.about)
         self.set_choices([automatic()])
 

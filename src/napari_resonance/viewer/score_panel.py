@@ -28,6 +28,7 @@ from napari_resonance.viewer.job_runner import JobRunner
 from napari_resonance.viewer.message import Message
 from napari_resonance.viewer.model_list import ModelList
 from napari_resonance.viewer.pace import Pace, duration
+from napari_resonance.viewer.remedies import RETRY
 from napari_resonance.viewer.run_row import RunRow
 from napari_resonance.viewer.score_review import ScoreReview
 from napari_resonance.viewer.score_rows import ScoreRow
@@ -66,7 +67,7 @@ class ScorePanel(QWidget):
         self.out = FolderLine("Results", "Where table and journal go", new=True)
         self.models = ModelList()
         self.search = self.models.search
-        self.retry_box = QCheckBox("Try again what failed")
+        self.retry_box = QCheckBox(RETRY)
         self.retry_box.setToolTip("Score once more the scans that failed before")
         self.dry_button = QPushButton("Dry run")
         self.message = Message()

@@ -15,6 +15,7 @@ from napari_resonance.progress import Progress, ShouldStop
 from napari_resonance.saliency.question import ExplainOptions
 from napari_resonance.viewer.classification import Classified, ClassifyOptions, classify
 from napari_resonance.viewer.pace import duration
+from napari_resonance.viewer.remedies import in_window
 from napari_resonance.viewer.score_rows import (
     Key,
     ScoreRow,
@@ -99,7 +100,7 @@ def _row(item: Item, model: str, answer: Mapping[str, Any]) -> ScoreRow:
         probabilities=answer.get("probabilities") or {},
         sure=bool(answer.get("sure")),
         odd=bool(odd.get("flag")),
-        problem=answer.get("error") or "",
+        problem=in_window(answer.get("error") or ""),
         called=answer.get("called") or "",
         files=tuple(map(Path, item.files)),
         number=item.number,

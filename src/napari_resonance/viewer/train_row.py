@@ -6,6 +6,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QPushButton, QVBoxLayout, QWidget
 
 from napari_resonance.viewer.pace import Pace, duration
+from napari_resonance.viewer.remedies import GO_ON
 from napari_resonance.viewer.run_row import RunRow
 
 TRAIN = "Train on the labelled scans, and judge the model by patients it has not seen"
@@ -25,7 +26,7 @@ class TrainRow(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._pace = Pace()
-        self.resume_box = QCheckBox("Go on with the interrupted training")
+        self.resume_box = QCheckBox(GO_ON)
         self.resume_box.setToolTip("From its last whole epoch; else it begins anew")
         self.resume_box.setChecked(True)
         self.run_row = RunRow("Train", TRAIN)

@@ -14,6 +14,7 @@ from qtpy.QtCore import QObject, Qt, Signal
 
 from napari_resonance.errors import CancelledError, ResonanceError
 from napari_resonance.progress import Progress, ShouldStop
+from napari_resonance.viewer.remedies import in_window
 
 Work = Callable[[Progress, ShouldStop], Any]
 """What a job runs: it reports progress, asks whether to stop, returns its result."""
@@ -118,7 +119,7 @@ def sentence_of(error: BaseException) -> str:
     Errors that are not ours are faults of the program; they are logged in full.
     """
     if isinstance(error, ResonanceError):
-        return f"{error}".rstrip(".") + "."
+        return in_window(f"{error}").rstrip(".") + "."
     _LOG.error("work in the background failed", exc_info=error)
     if isinstance(error, MemoryError):
         return "There is not enough memory for this. Close other scans and try again."
