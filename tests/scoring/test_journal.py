@@ -110,6 +110,16 @@ def test_a_plan_takes_the_place_of_the_one_before_and_results_stay(journal, tmp_
     assert state(journal) == (SCORED, 1)
 
 
+def test_models_of_one_name_are_told_apart_and_the_last_has_the_name(journal):
+    for sha256 in ("abcdefghij", "0123456789", "other"):
+        journal.keep_model(sha256, sha256 if sha256 == "other" else "m", ("a", "b"))
+    names = {sha: name for sha, (name, _) in journal.models().items()}
+    assert names == {"abcdefghij": "m (abcdefgh)", "0123456789": "m", "other": "other"}
+    journal.keep_model("abcdefghij", "m", ("a", "b"))
+    names = {sha: name for sha, (name, _) in journal.models().items()}
+    assert names == {"0123456789": "m (01234567)", "abcdefghij": "m", "other": "other"}
+
+
 def test_a_file_that_is_no_journal_is_named(tmp_path):
     (tmp_path / "journal.sqlite").write_bytes(b"something else " * 100)
     with pytest.raises(ExportError, match="the journal cannot be used"):

@@ -127,3 +127,15 @@ def test_the_table_of_studies_has_what_they_are_called(tmp_path, loads, called):
         rows = list(csv.DictReader(table))
     assert [row["called"] for row in rows] == called
     assert [row["label"] for row in rows] == ["dark", "dark"]
+
+
+def test_a_model_that_was_trained_anew_does_not_answer_with_the_old_one(tmp_path):
+    write_scan(tmp_path / "in/a/1.nii", 35)
+    options = ScoreOptions(readers=0, study="mean")
+    for loads in (load, load_with_point):
+        score(tmp_path / "in", "m", out=tmp_path / "out", options=options, load=loads)
+    with (tmp_path / "out/studies.csv").open(newline="") as table:
+        rows = list(csv.DictReader(table))
+    found = {row["model"]: (row["called"], row["scans"]) for row in rows}
+    # The hash of the first is its name.
+    assert found == {"m (m)": ("", "1"), "m": ("bright", "1")}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from support.scoring import load_with_point, run, write_scan
 
 from napari_resonance import ScoreOptions, score
+from napari_resonance.errors import ModelError
 from napari_resonance.progress import never, no_progress
 from napari_resonance.viewer.score_rows import read_verdicts, write_verdicts
-from napari_resonance.viewer.scored import load_scores, save_labels
+from napari_resonance.viewer.scored import explain, load_scores, save_labels
 
 
 def test_a_forced_scoring_is_listed_too(tmp_path: Path) -> None:
@@ -25,6 +27,14 @@ def test_the_window_reads_what_a_scan_is_called(tmp_path: Path) -> None:
     score(tmp_path / "in", "stub", out=out, options=options, load=load_with_point)
     (row,) = load_scores(out, no_progress, never).rows
     assert (row.label, row.called, row.verdict) == ("dark", "bright", "bright")
+
+
+def test_a_map_is_of_the_model_that_answered(tmp_path: Path, bundle: Path) -> None:
+    write_scan(tmp_path / "in" / "scan.nii", 35)
+    run(tmp_path / "in", tmp_path / "out")
+    (row,) = load_scores(tmp_path / "out", no_progress, never).rows
+    with pytest.raises(ModelError, match="replaced since it answered"):
+        explain(row, bundle, no_progress, never)
 
 
 def test_regions_of_a_scan_are_rows_of_their_own(tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ CREATE TABLE IF NOT EXISTS results (
 ) WITHOUT ROWID;
 """
 
+_SHORT = 8  # characters of a hash that tell models of one name apart
+
 BEGUN, SCORED, FAILED, SKIPPED = "begun", "scored", "failed", "skipped"
 
 
@@ -129,9 +131,21 @@ class Journal:
             base.execute("REPLACE INTO models VALUES (?, ?, ?)", row)
 
     def models(self) -> dict[str, tuple[str, tuple[str, ...]]]:
-        """Return name and labels of each model by its hash."""
-        rows = self._base.execute("SELECT sha256, name, labels FROM models")
-        return {sha: (name, tuple(json.loads(labels))) for sha, name, labels in rows}
+        """Return name and labels of each model by its hash; no two have one name.
+
+        Of several, as where a model was trained anew, the one that was kept last has
+        the name, and the others a part of their hash behind it.
+        """
+        query = "SELECT sha256, name, labels FROM models ORDER BY rowid"
+        rows = self._base.execute(query).fetchall()
+        last = {name: sha for sha, name, _ in rows}
+        return {
+            sha: (
+                name if last[name] == sha else f"{name} ({sha[:_SHORT]})",
+                tuple(json.loads(labels)),
+            )
+            for sha, name, labels in rows
+        }
 
     def keep_plan(self, plan: Plan) -> None:
         """Put a plan in the place of the one before; results stay."""

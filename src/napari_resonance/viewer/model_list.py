@@ -116,9 +116,10 @@ class ModelList(QWidget):
         """Read the model in a folder and tick it; other lists offer it as well."""
         self.search.run(lambda *_: read_model(folder), self._on_model)
 
-    def named(self, name: str) -> Bundle | None:
-        """Return the model of this name, the latest if there are several."""
-        found = [model for model in self.models if model.card.name == name]
+    def answering(self, name: str, sha256: str) -> Bundle | None:
+        """Return the model of this hash, or else the latest of this name."""
+        same = [model for model in self.models if model.sha256 == sha256]
+        found = same or [model for model in self.models if model.card.name == name]
         return found[-1] if found else None
 
     def _items(self) -> list[QListWidgetItem]:

@@ -45,7 +45,10 @@ GO_ON, NEW_ONES = "Go on", "Score new scans"
 NO_STUDIES = "Choose a folder of studies."
 NO_OUT = "Choose a folder for the results."
 NO_MODEL = "Tick a model."
-UNKNOWN_MODEL = "List the model that answered (Import…) to see its map."
+UNKNOWN_MODEL = (
+    "List the model that answered (Import…) to see its map; of one that was replaced "
+    "since there is none."
+)
 
 _WIDTH = 360
 _LOOK_MS = 5000
@@ -145,7 +148,7 @@ class ScorePanel(QWidget):
         DockEnd(self, self._look.stop, *(r.abandon for r in runners))
 
     def _show(self, row: ScoreRow) -> None:
-        model = self.models.named(row.model)
+        model = self.models.answering(row.model, row.model_sha256)
         if model is None:
             self.message.show_error(UNKNOWN_MODEL)
         elif row.problem:

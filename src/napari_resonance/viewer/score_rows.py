@@ -39,6 +39,8 @@ class ScoreRow:
         Whether it was sure, and whether the scan is unlike its training data.
     problem
         Why there is no answer; empty where there is one.
+    model_sha256
+        Hash of the model as it was when it answered; empty where that is not known.
     called
         The label at the model's operating point; empty where it has none.
     files, number
@@ -57,6 +59,7 @@ class ScoreRow:
     odd: bool
     problem: str
     called: str = ""
+    model_sha256: str = ""
     files: tuple[Path, ...] = ()
     number: int = 0
     center_mm: tuple[float, float, float] | None = None

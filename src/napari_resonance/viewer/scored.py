@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_resonance.errors import ReadError
+from napari_resonance.errors import ModelError, ReadError
 from napari_resonance.export.wording import counted
 from napari_resonance.progress import Progress, ShouldStop
 from napari_resonance.saliency.question import ExplainOptions
@@ -85,12 +85,12 @@ def load_scores(out: Path, progress: Progress, should_stop: ShouldStop) -> Score
 def _rows(journal: Journal, options: str) -> list[ScoreRow]:
     names = {sha: name for sha, (name, _) in journal.models().items()}
     return [
-        _row(item, names.get(model, model), answer)
+        _row(item, names.get(model, model), model, answer)
         for item, model, _, answer, _ in journal.rows(options, with_files=True)
     ]
 
 
-def _row(item: Item, model: str, answer: Mapping[str, Any]) -> ScoreRow:
+def _row(item: Item, model: str, sha256: str, answer: Mapping[str, Any]) -> ScoreRow:
     odd = answer.get("out_of_distribution") or {}
     return ScoreRow(
         source=item.source,
@@ -102,6 +102,7 @@ def _row(item: Item, model: str, answer: Mapping[str, Any]) -> ScoreRow:
         odd=bool(odd.get("flag")),
         problem=in_window(answer.get("error") or ""),
         called=answer.get("called") or "",
+        model_sha256=sha256,
         files=tuple(map(Path, item.files)),
         number=item.number,
         center_mm=item.center_mm,
@@ -258,9 +259,18 @@ def explain(
     Raises
     ------
     ResonanceError
-        If the scan is not there any more, or fails again.
+        If the scan is not there any more, or fails again, or the model is another one
+        than that which answered.
 
     """
+    from napari_resonance.classifier.bundle import load_bundle
+
+    if row.model_sha256 not in ("", load_bundle(model).sha256):
+        raise ModelError(
+            "the model was replaced since it answered",
+            source=model,
+            remedy="Score the folder again",
+        )
     options = ClassifyOptions(
         scan=lambda: scan_of(row),
         scan_is_new=True,
