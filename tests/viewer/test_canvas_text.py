@@ -86,6 +86,22 @@ def test_the_map_is_named_with_the_answer() -> None:
     assert text.splitlines() == said
 
 
+def test_what_a_scan_is_called_is_said_where_it_is_not_the_likelier_label() -> None:
+    scan, _ = phantom()
+    for threshold, said in (
+        (0.5, ["a  60.0 %", "unsure"]),
+        (0.4, ["a  60.0 %", "called b", "unsure"]),
+    ):
+        answer = prediction(
+            probability=0.6,
+            probabilities={"a": 0.6, "b": 0.4},
+            sure=False,
+            threshold=threshold,
+        )
+        text = answer_text(LayerRecord(scan, scan.affine, prediction=answer))
+        assert text.splitlines() == said
+
+
 def test_no_map_is_named_that_is_not_there(viewer: Any) -> None:
     scan, mm = phantom()
     (layer,) = add_scans(viewer, [scan_layer(scan)])

@@ -123,11 +123,30 @@ def test_an_operating_point_has_a_column_a_filter_and_the_say(
     assert not table.view.isColumnHidden(CALLED)
     table.view.sortByColumn(CALLED, Qt.SortOrder.DescendingOrder)
     assert names(table)[:2] == ["two", "one"]
+    tip = model.data(model.index(1, CALLED), Qt.ItemDataRole.ToolTipRole)
+    assert tip == "a/two.nii\ncube, called none\nNot sure"
     table.kinds.setCurrentIndex(table.kinds.findData("otherwise"))
     assert names(table) == ["two"]
     model.decide(rows, None)
     texts = [model.data(model.index(n, VERDICT)) for n in range(4)]
     assert texts == ["cube", "none", "", "none"]
+
+
+def test_names_stay_readable_beside_all_other_columns(
+    table: ScoreTable, model: ScoreModel
+) -> None:
+    table.resize(330, 400)
+    table.show()
+    rows = [*ROWS, scored("a/x\ny.nii", 0.5, model="other", called="cube")]
+    model.show_rows(rows, {})
+    assert table.view.columnWidth(SCAN) >= 70
+    # Of two labels, doubt says nothing that the probability does not.
+    assert table.view.isColumnHidden(DOUBT)
+    assert model.data(model.index(4, SCAN)) == "x y.nii"
+    table.resize(900, 400)
+    assert table.view.columnWidth(SCAN) > 300
+    model.show_rows(ROWS, {})
+    assert not table.view.isColumnHidden(DOUBT)
 
 
 def test_all_words_are_searched_for(table: ScoreTable) -> None:

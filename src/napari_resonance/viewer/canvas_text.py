@@ -124,6 +124,9 @@ def answer_text(record: LayerRecord | None, *, has_map: bool = True) -> str:
         f"{prediction.label}  {percent(prediction.probability)}",
         certainty(prediction),
     ]
+    if prediction.called not in (None, prediction.label):
+        # Or else who looks at the scan alone takes the likelier label for the answer.
+        lines.insert(1, f"called {prediction.called}")
     if prediction.saliency is not None and has_map:
         lines.append(title_of(prediction.saliency))
         # What the numbers of the legend beside it count.

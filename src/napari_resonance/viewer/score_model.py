@@ -81,7 +81,11 @@ class ScoreModel(ColumnModel):
         if role == Qt.ItemDataRole.DisplayRole:
             return self._text(row, column)
         if role == Qt.ItemDataRole.ToolTipRole:
-            return "\n".join(filter(None, (row.source, row.problem, _state(row))))
+            called = f"called {row.called}" if row.called else ""
+            # Columns are often too narrow for the names of classes.
+            answer = ", ".join(filter(None, (row.label, called)))
+            told = (row.source, answer, row.problem, _state(row))
+            return "\n".join(filter(None, told))
         return None
 
     def _text(self, row: ScoreRow, column: int) -> str:
@@ -96,7 +100,7 @@ class ScoreModel(ColumnModel):
         if column == VERDICT:
             return self.verdicts.get(row.key, "")
         # Folders often have the name of a patient: the last part has to do.
-        name = PurePosixPath(row.source).name
+        name = " ".join(PurePosixPath(row.source).name.split())
         shown = f"{name} ({row.region})" if row.region else name
         return row.model if column == MODEL else shown
 

@@ -32,7 +32,8 @@ from napari_resonance.viewer.score_model import (
 )
 from napari_resonance.viewer.score_rows import Key, ScoreRow
 
-_WIDTHS = {MODEL: 60, LABEL: 56, PROBABILITY: 74, CALLED: 56, DOUBT: 60, VERDICT: 60}
+_WIDTHS = {MODEL: 60, LABEL: 60, PROBABILITY: 66, CALLED: 60, DOUBT: 48, VERDICT: 60}
+_LEAST = 72  # of the names of scans, which get what the others leave
 
 
 class ScoreTable(QWidget):
@@ -107,11 +108,15 @@ class ScoreTable(QWidget):
         self.row_clicked.emit(self.filter.row_at(index))
 
     def _on_rows(self) -> None:
-        """Leave out columns that would say the same, or nothing, in every row."""
+        """Leave out columns that would say nothing more in any row."""
         models = {row.model for row in self.filter.rows}
         self.view.setColumnHidden(MODEL, len(models) < 2)
         called = any(row.called for row in self.filter.rows)
         self.view.setColumnHidden(CALLED, not called)
+        # Of two labels, the doubt is the probability once more.
+        told = called and all(len(row.probabilities) < 3 for row in self.filter.rows)
+        self.view.setColumnHidden(DOUBT, told)
+        self.view.fit_names()
 
     def _filter(self) -> None:
         self.filter.show_only(self.kinds.currentData(), self.search.text())
@@ -122,9 +127,10 @@ class ScoreTable(QWidget):
             return
         rows.hide()
         columns.setHighlightSections(False)
-        columns.setSectionResizeMode(SCAN, QHeaderView.ResizeMode.Stretch)
+        columns.setSectionResizeMode(SCAN, QHeaderView.ResizeMode.Fixed)
         for column, width in _WIDTHS.items():
             self.view.setColumnWidth(column, width)
+        columns.sectionResized.connect(lambda *_: self.view.fit_names())
 
 
 class _View(QTableView):
@@ -137,6 +143,18 @@ class _View(QTableView):
         self.setWordWrap(False)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+
+    def fit_names(self) -> None:
+        """Give the names of the scans what the other columns leave, and a little."""
+        viewport = self.viewport()
+        others = sum(map(self.columnWidth, range(SCAN + 1, VERDICT + 1)))
+        if viewport is not None:
+            self.setColumnWidth(SCAN, max(_LEAST, viewport.width() - others))
+
+    def resizeEvent(self, event: Any) -> None:  # noqa: N802  (Qt's name)
+        """Keep the columns as wide as the table."""
+        super().resizeEvent(event)
+        self.fit_names()
 
     def keyPressEvent(self, event: Any) -> None:  # noqa: N802  (Qt's name)
         """Take digits for verdicts; Enter shows the scan."""
