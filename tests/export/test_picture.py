@@ -13,7 +13,7 @@ from support.phantoms import NAMES, color_phantom, phantom, time_phantom
 from support.results import prediction, saliency_at, strange
 
 from napari_resonance.errors import ExportError
-from napari_resonance.export import legend, picture
+from napari_resonance.export import legend, picture, scripts
 from napari_resonance.export.overlay import Overlay, blended
 from napari_resonance.export.picture import write_picture
 from napari_resonance.export.planes import center_of
@@ -182,6 +182,25 @@ def test_labels_are_plain_text_and_long_lists_are_cut(tmp_path, said):
     write_picture(scan, result, tmp_path / "a.png")
     assert "$x_$ {y}" in said
     assert "and 4 more labels" in said
+
+
+@pytest.mark.parametrize("label", ["悪性", "ภาวะปกติ", "सौम्य", "größer als 3 cm"])
+def test_labels_of_any_script_make_no_fuss(tmp_path, label, recwarn, caplog):
+    scan, _ = phantom("straight")
+    answer = prediction(label=label, probabilities={label: 0.9, "b": 0.1})
+    write_picture(scan, answer, tmp_path / "p.png")
+    assert not recwarn.list
+    assert not caplog.messages
+
+
+def test_letters_that_the_usual_font_lacks_are_drawn_where_the_system_has_them():
+    from matplotlib.font_manager import fontManager
+
+    assert scripts.fonts_for("größer, ≤ 3 – Ж α") == [scripts.FONT]
+    there = {entry.name for entry in fontManager.ttflist}
+    found = scripts.fonts_for("悪性")
+    assert found[0] == scripts.FONT
+    assert set(found) <= there
 
 
 def test_long_labels_are_told_apart_and_stay_in_the_picture(tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_resonance.export.overlay import Overlay, blended
+from napari_resonance.export.scripts import fonts_for
 from napari_resonance.export.wording import (
     RESEARCH_USE,
     certainty,
@@ -61,7 +62,7 @@ def say(axes: Axes, x: float, y: float, text: str, **style: Any) -> None:
     edge = style.pop("edge", False)
     plain: dict[str, Any] = {
         "color": TEXT,
-        "fontfamily": "DejaVu Sans",
+        "fontfamily": fonts_for(text),
         "va": "top",
         "parse_math": False,  # a label may hold dollar signs
         "usetex": False,
@@ -89,7 +90,7 @@ def _say_within(
 
     def wide(words: str, size: int) -> float:
         drawn = axes.text(
-            0, 0, words, family="DejaVu Sans", size=size, parse_math=False, **style
+            0, 0, words, family=fonts_for(words), size=size, parse_math=False, **style
         )
         extent = drawn.get_window_extent().width
         drawn.remove()

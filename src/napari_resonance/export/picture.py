@@ -23,6 +23,7 @@ from napari_resonance.export.planes import (
     sample_saliency,
     sample_scan,
 )
+from napari_resonance.export.scripts import any_script
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,6 +53,7 @@ class _Box:
     height: int
 
 
+@any_script()
 def write_picture(
     scan: Scan, prediction: Prediction, path: str | PathLike[str]
 ) -> None:

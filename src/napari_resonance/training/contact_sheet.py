@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_resonance.export.atomic import replacing
+from napari_resonance.export.scripts import any_script, fonts_for
 from napari_resonance.training.augment import Augmentation, generator
-from napari_resonance.training.report_figures import any_script, short_label
+from napari_resonance.training.report_figures import short_label
 from napari_resonance.training.samples import Samples
 
 _CASES = 6
@@ -43,7 +44,7 @@ def write_contact_sheet(
             place.set_axis_off()
             if column == 0:
                 name = short_label(labels[samples.targets[row]])
-                place.set_title(name, fontsize=8)
+                place.set_title(name, fontsize=8, fontfamily=fonts_for(name))
             elif n == 0:
                 place.set_title(f"augmented {column}", fontsize=8)
     with replacing(path) as draft, any_script():

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from napari_resonance.export.scripts import any_script
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,15 +77,6 @@ def _both(truth: Any) -> bool:
 
 def _entry(title: str, caption: str, svg: str) -> dict[str, str]:
     return {"title": title, "caption": caption, "svg": svg}
-
-
-@contextmanager
-def any_script() -> Iterator[None]:
-    """Say nothing of signs that matplotlib's font does not have."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        warnings.filterwarnings("ignore", "Matplotlib currently does not support")
-        yield
 
 
 def _svg(figure: Figure) -> str:
