@@ -144,6 +144,20 @@ def test_results_are_not_written_into_a_model(
     assert there[0] == there[1]
 
 
+def test_a_scoring_does_not_replace_the_report_of_an_evaluation(
+    resonance, spots, bundle, tmp_path
+):
+    evaluate(spots[0], bundle, out=tmp_path / "out")
+    before = (tmp_path / "out" / REPORT).read_bytes()
+    for more in ((), ("--dry-run",)):
+        ran = resonance(
+            "score", spots[0], "-m", bundle, "--out", tmp_path / "out", *more
+        )
+        assert ran.code == 1
+        assert "there is a report of something else here" in ran.err
+    assert (tmp_path / "out" / REPORT).read_bytes() == before
+
+
 def test_out_has_to_be_given(resonance, spots, bundle):
     assert resonance("evaluate", spots[0], "-m", bundle, "--json").code == 2
 

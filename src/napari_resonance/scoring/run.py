@@ -27,6 +27,7 @@ from napari_resonance.scoring.options import Load, ScoreOptions, Scorer
 from napari_resonance.scoring.plan import Item, Plan, find, root_of, stamp_of
 from napari_resonance.scoring.preparing import Ended, Job, prepared
 from napari_resonance.scoring.reader import Models
+from napari_resonance.scoring.report import REPORT
 from napari_resonance.scoring.summary import Forecast, Summary
 from napari_resonance.scoring.work import Work
 
@@ -77,8 +78,8 @@ def score(  # noqa: PLR0913 - the contract of the Python interface
     Raises
     ------
     ScoringError
-        If another run writes to the folder, the readers cannot start, or the scheduler
-        does not answer.
+        If another run writes to the folder, what others wrote is there, the readers
+        cannot start, or the scheduler does not answer.
     ReadError
         If an input does not exist, holds no scan, or vanishes meanwhile.
     ModelError
@@ -90,7 +91,7 @@ def score(  # noqa: PLR0913 - the contract of the Python interface
 
     """
     options = options or ScoreOptions()
-    refuse_model(Path(out))
+    _check_place(Path(out))
     folder = writable_folder(out)
     names = (model,) if isinstance(model, str) else tuple(model)
     with _locked(folder), _opened(folder) as journal:
@@ -195,7 +196,7 @@ def forecast(
     """
     options = options or ScoreOptions()
     names = (model,) if isinstance(model, str) else tuple(model)
-    refuse_model(Path(out))
+    _check_place(Path(out))
     inputs, folder = inputs_of(_listed(studies)), Path(out)
     paths = _paths(inputs)
     plan = chosen(_some(find(paths, folder), paths), options.series, inputs)
@@ -246,6 +247,18 @@ def _measured(
     ended = list(prepared(job, scorers))
     assert all(isinstance(e, Ended) for e in ended)  # noqa: S101
     return time.perf_counter() - started
+
+
+def _check_place(folder: Path) -> None:
+    """Refuse a folder in which a scoring would replace what others wrote."""
+    refuse_model(folder)
+    ours = any((folder / name).exists() for name in (FILE_NAME, views.TABLE))
+    if not ours and (folder / REPORT).exists():
+        raise ScoringError(
+            "there is a report of something else here, which would be replaced",
+            source=folder / REPORT,
+            remedy="Choose another folder",
+        )
 
 
 def _with_journal(out: str | PathLike[str]) -> Path:
