@@ -13,6 +13,7 @@ from qtpy.QtGui import QImage, QPainter
 from qtpy.QtWidgets import QStyleOptionViewItem
 from support.labelled import write_labelled
 
+from napari_resonance.errors import TrainingError
 from napari_resonance.training.label_writer import write_labels
 from napari_resonance.training.labels import read_labels
 from napari_resonance.viewer.score_model import (
@@ -182,7 +183,7 @@ def test_verdicts(model: ScoreModel, qtbot: Any) -> None:
     model.decide([ROWS[2]], "none")
     model.decide([ROWS[0]], REJECTED)
     texts = [model.data(model.index(n, VERDICT)) for n in range(4)]
-    assert texts == ["rejected", "cube", "none", ""]
+    assert texts == [REJECTED, "cube", "none", ""]
 
 
 def test_probabilities_are_bars(table: ScoreTable, qtbot: Any) -> None:
@@ -244,3 +245,26 @@ def test_verdicts_outlive_the_window_and_become_labels(tmp_path: Path) -> None:
         ("studies/scan02.nii.gz", "cube"),
     ]
     assert len(read_labels(written, patients_per_class=0).cases) == 3
+
+
+def test_a_class_may_be_called_rejected(tmp_path: Path) -> None:
+    table = write_labelled(tmp_path / "studies", 2)
+    files = [(table.parent / f"scan0{n}.nii.gz",) for n in range(2)]
+    rows = [scored(f[0].name, 0.4, files=f) for f in files]
+    verdicts = {rows[0].key: "rejected", rows[1].key: REJECTED}
+    write_verdicts(tmp_path, verdicts)
+    labels = ("rejected", "accepted")
+    assert read_verdicts(tmp_path, labels) == verdicts
+    assert [case.label for case in cases_of(rows, verdicts)] == ["rejected"]
+    # Where no class is called so, an earlier version rejected the scan.
+    assert set(read_verdicts(tmp_path, ("cube", "none")).values()) == {REJECTED}
+
+
+def test_two_verdicts_about_one_scan_are_told(tmp_path: Path) -> None:
+    file = (tmp_path / "one.nii",)
+    rows = [scored("one.nii", 0.4, files=file, model=name) for name in ("m", "n")]
+    verdicts = dict(zip((row.key for row in rows), ("cube", "none"), strict=True))
+    with pytest.raises(TrainingError, match=r"one\.nii has two verdicts: 'cube' and"):
+        cases_of(rows, verdicts)
+    verdicts[rows[1].key] = "cube"
+    assert len(cases_of(rows, verdicts)) == 1

@@ -8,13 +8,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from napari_resonance.errors import TrainingError
 from napari_resonance.export.atomic import replacing
 from napari_resonance.training.cases import Case
 
 VERDICTS = "verdicts.csv"
 """File of a folder of scores."""
 
-REJECTED = "rejected"
+REJECTED = "(rejected)"
+"""The verdict that a scan is left out, which no class is called."""
+_ONCE = "rejected"  # so earlier versions called it, and so a class may be called
 _KEY = ("source", "series", "model", "region")
 
 Key = tuple[str, str, str, str]
@@ -96,16 +99,28 @@ class ScoreRow:
         return entropy / math.log(len(self.probabilities))
 
 
-def read_verdicts(folder: Path) -> dict[Key, str]:
-    """Return what was decided before: a label, or `REJECTED`, by `ScoreRow.key`."""
+def read_verdicts(folder: Path, labels: Iterable[str] = ()) -> dict[Key, str]:
+    """Return what was decided before: a label, or `REJECTED`, by `ScoreRow.key`.
+
+    Parameters
+    ----------
+    folder
+        Of the scores.
+    labels
+        The classes that scans can have.
+
+    """
     try:
         with (folder / VERDICTS).open(newline="", encoding="utf-8") as stream:
             rows = list(csv.DictReader(stream))
     except FileNotFoundError:
         return {}
+    was = REJECTED if _ONCE not in labels else _ONCE
     # Tables of earlier versions have no column for the region.
     return {
-        (r["source"], r["series"], r["model"], r.get("region") or ""): r["verdict"]
+        (r["source"], r["series"], r["model"], r.get("region") or ""): (
+            was if r["verdict"] == _ONCE else r["verdict"]
+        )
         for r in rows
     }
 
@@ -140,6 +155,11 @@ def cases_of(rows: Iterable[ScoreRow], verdicts: Mapping[Key, str]) -> list[Case
     verdicts
         By `ScoreRow.key`.
 
+    Raises
+    ------
+    TrainingError
+        If one of them was given two classes, where several models answered.
+
     """
     cases: dict[tuple[str, str, str], Case] = {}
     for row in rows:
@@ -156,5 +176,10 @@ def cases_of(rows: Iterable[ScoreRow], verdicts: Mapping[Key, str]) -> list[Case
                 source=f"{row.source} {row.region}".rstrip(),
                 series=series,
             )
-            cases.setdefault((row.source, row.series, row.region), case)
+            same = cases.setdefault((row.source, row.series, row.region), case)
+            if same.label != label:
+                raise TrainingError(
+                    f"{case.source} has two verdicts: {same.label!r} and {label!r}",
+                    remedy="Decide on one in the rows of all models",
+                )
     return list(cases.values())

@@ -79,7 +79,8 @@ def load_scores(out: Path, progress: Progress, should_stop: ShouldStop) -> Score
         rows = _rows(journal, options.sha256)
     finally:
         journal.close()
-    return Scores(out, rows, read_verdicts(out))
+    labels = {name for row in rows for name in row.probabilities}
+    return Scores(out, rows, read_verdicts(out, labels))
 
 
 def _rows(journal: Journal, options: str) -> list[ScoreRow]:
