@@ -12,7 +12,7 @@ import pytest
 import napari_resonance
 from napari_resonance.errors import ModelError, TrainingError
 from napari_resonance.training.callbacks import stopped
-from napari_resonance.viewer.remedies import GO_ON, RETRY, in_window
+from napari_resonance.viewer.remedies import ANYWAY, GO_ON, RETRY, in_window
 from napari_resonance.viewer.worker import sentence_of
 
 PACKAGE = Path(napari_resonance.__file__).parent
@@ -66,6 +66,8 @@ def test_there_are_such_texts() -> None:
 def test_what_a_panel_has_a_widget_for_is_told_by_its_name() -> None:
     assert f"'{GO_ON}'" in sentence_of(stopped())
     assert in_window("Try again with --retry-failed.") == f"Try again with '{RETRY}'."
+    unfit = "The scan is flat. Choose another model, or force the classification."
+    assert f"tick '{ANYWAY}' in the Classify panel." in in_window(unfit)
     leaky = TrainingError(
         "x",
         remedy="Leave them out; if they are no copies, "

@@ -10,6 +10,7 @@ import re
 
 GO_ON = "Go on with the interrupted training"
 RETRY = "Try again what failed"
+ANYWAY = "Classify it all the same"
 MADE_FROM = "Made from"
 UNKNOWN = "Not known"
 
@@ -30,6 +31,7 @@ _WORDS = (
     (r"Give it in RAS\+ mm: .* --center x,y,z", "Click a place or draw a box"),
     (r"Train one: resonance finetune .*", "Begin with it in the Fine-tune panel"),
     (r"train a new one: resonance finetune .*", "train a new one that begins with it"),
+    (r"force the classification", f"tick '{ANYWAY}' in the Classify panel"),
     (r"Use it: resonance classify .*", "Choose it in the Classify panel"),
     (r"with 'resonance inspect'", "in the Series panel"),
 )

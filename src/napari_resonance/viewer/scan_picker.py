@@ -16,6 +16,7 @@ from napari_resonance.viewer.forms import add_field, narrow_box, new_form
 from napari_resonance.viewer.naming import facts_line
 from napari_resonance.viewer.plain import MODALITIES, ORIENTATIONS, PlainAnswers
 from napari_resonance.viewer.records import record_of
+from napari_resonance.viewer.remedies import ANYWAY
 
 _UNKNOWN = "Not known"
 _CHOOSE = "The scan to classify; choosing one shows it"
@@ -53,7 +54,7 @@ class ScanPicker(QWidget):
         self.facts.setWordWrap(True)
         self.why_not = plain_label()
         self.why_not.setWordWrap(True)
-        self.anyway = QCheckBox("Classify it all the same")
+        self.anyway = QCheckBox(ANYWAY)
         self.anyway.setToolTip("The answer carries a warning")
         self.anyway.toggled.connect(lambda: self.picked.emit(self.layer))
         choice, self._plain = new_form(), QWidget()
