@@ -9,7 +9,7 @@ import pytest
 from support.results import prediction, strange
 
 from napari_resonance.errors import ExportError
-from napari_resonance.export.table import write_predictions, write_records
+from napari_resonance.export.table import write_predictions, write_records, write_rows
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -61,6 +61,14 @@ def test_text_is_never_a_formula(tmp_path, start):
     risky = prediction(source=f'{start}HYPERLINK("http://x")')
     write_predictions([risky], tmp_path / "results.csv")
     assert rows_of(tmp_path / "results.csv")[0]["source"].startswith(f"'{start}")
+
+
+@pytest.mark.parametrize(
+    ("label", "written"), [("-1", "-1"), ("-1.5", "-1.5"), ("-1+2", "'-1+2")]
+)
+def test_a_class_that_is_a_number_stays_one(tmp_path, label, written):
+    write_rows(["label"], [{"label": label}], tmp_path / "t.csv")
+    assert (tmp_path / "t.csv").read_text().splitlines()[1] == written
 
 
 def test_numbers_stay_numbers_and_nan_is_empty(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 # A spreadsheet takes a cell that begins so for a formula and runs it (OWASP, "CSV
 # Injection"); a file name is under the control of whoever made the file.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+# What it shows as it is written: a class may be called -1.
+_NUMBER = re.compile(r"-[0-9]+(?:\.[0-9]+)?")
 
 _FIRST = ("source", "model", "label", "probability")
 # What the operating point says, where the model has one.
@@ -189,4 +192,5 @@ def _cell(value: object) -> str:
         return f"{value:.6g}"
     parts = value if isinstance(value, list | tuple) else [value]
     text = "; ".join(str(part) for part in parts)
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+    runs = text.startswith(_FORMULA_STARTS) and not _NUMBER.fullmatch(text)
+    return f"'{text}" if runs else text
