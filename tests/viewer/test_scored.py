@@ -8,9 +8,14 @@ import pytest
 from support.scoring import load_with_point, run, write_scan
 
 from napari_resonance import ScoreOptions, score
-from napari_resonance.errors import ModelError
+from napari_resonance.errors import ModelError, TrainingError
 from napari_resonance.progress import never, no_progress
-from napari_resonance.viewer.score_rows import read_verdicts, write_verdicts
+from napari_resonance.viewer.score_rows import (
+    REJECTED,
+    cases_of,
+    read_verdicts,
+    write_verdicts,
+)
 from napari_resonance.viewer.scored import explain, load_scores, save_labels
 
 
@@ -57,4 +62,20 @@ def test_regions_of_a_scan_are_rows_of_their_own(tmp_path: Path) -> None:
 
 def test_verdicts_of_an_earlier_version_are_read(tmp_path: Path) -> None:
     (tmp_path / "verdicts.csv").write_text("source,series,model,verdict\na,1,m,dark\n")
-    assert read_verdicts(tmp_path) == {("a", "1", "m", ""): "dark"}
+    assert read_verdicts(tmp_path) == {("a", "1", "m", "", ""): "dark"}
+
+
+def test_echoes_of_one_series_are_rows_of_their_own(
+    tmp_path: Path, shared_data: Path
+) -> None:
+    run(shared_data / "dicom_reference/dual_echo/dicom", tmp_path / "out", force=True)
+    one, two = load_scores(tmp_path / "out", no_progress, never).rows
+    assert (one.source, one.series) == (two.source, two.series)
+    assert one.key != two.key
+    verdicts = {one.key: "dark"}
+    write_verdicts(tmp_path, verdicts)
+    assert read_verdicts(tmp_path) == verdicts
+    # The table has a column for the series, and none for the echo.
+    with pytest.raises(TrainingError, match="several scans of its series"):
+        cases_of([one, two], verdicts)
+    assert cases_of([one, two], {one.key: REJECTED}) == []

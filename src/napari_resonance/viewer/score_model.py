@@ -101,7 +101,8 @@ class ScoreModel(ColumnModel):
             return self.verdicts.get(row.key, "")
         # Folders often have the name of a patient: the last part has to do.
         name = " ".join(PurePosixPath(row.source).name.split())
-        shown = f"{name} ({row.region})" if row.region else name
+        more = ", ".join(filter(None, (row.region, row.part)))
+        shown = f"{name} ({more})" if more else name
         return row.model if column == MODEL else shown
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_resonance.errors import TrainingError
@@ -18,10 +19,10 @@ VERDICTS = "verdicts.csv"
 REJECTED = "(rejected)"
 """The verdict that a scan is left out, which no class is called."""
 _ONCE = "rejected"  # so earlier versions called it, and so a class may be called
-_KEY = ("source", "series", "model", "region")
+_KEY = ("source", "series", "model", "region", "part")
 
-Key = tuple[str, str, str, str]
-"""Source, series, model and region of a row, of which no two rows have the same."""
+Key = tuple[str, str, str, str, str]
+"""Source, series, model, region and part of a row; no two rows have the same."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +43,9 @@ class ScoreRow:
         Whether it was sure, and whether the scan is unlike its training data.
     problem
         Why there is no answer; empty where there is one.
+    part
+        What tells it from the other scans of its series, such as another echo; empty
+        where there are none.
     model_sha256
         Hash of the model as it was when it answered; empty where that is not known.
     called
@@ -63,6 +67,7 @@ class ScoreRow:
     problem: str
     called: str = ""
     model_sha256: str = ""
+    part: str = ""
     files: tuple[Path, ...] = ()
     number: int = 0
     center_mm: tuple[float, float, float] | None = None
@@ -75,7 +80,7 @@ class ScoreRow:
     @property
     def key(self) -> Key:
         """What tells it from other rows."""
-        return (self.source, self.series, self.model, self.region)
+        return (self.source, self.series, self.model, self.region, self.part)
 
     @property
     def verdict(self) -> str:
@@ -116,13 +121,28 @@ def read_verdicts(folder: Path, labels: Iterable[str] = ()) -> dict[Key, str]:
     except FileNotFoundError:
         return {}
     was = REJECTED if _ONCE not in labels else _ONCE
-    # Tables of earlier versions have no column for the region.
+    # Tables of earlier versions have no columns for region and part.
     return {
-        (r["source"], r["series"], r["model"], r.get("region") or ""): (
-            was if r["verdict"] == _ONCE else r["verdict"]
-        )
+        (
+            r["source"],
+            r["series"],
+            r["model"],
+            r.get("region") or "",
+            r.get("part") or "",
+        ): (was if r["verdict"] == _ONCE else r["verdict"])
         for r in rows
     }
+
+
+def told_apart(rows: Sequence[ScoreRow]) -> list[ScoreRow]:
+    """Return rows of which no two have one key, by the names of their files."""
+    times = Counter(row.key for row in rows)
+    return [replace(r, part=_part(r)) if times[r.key] > 1 else r for r in rows]
+
+
+def _part(row: ScoreRow) -> str:
+    names = [row.files[0].name] if row.files else []
+    return " ".join([*names, *([str(row.number)] if row.number else [])])
 
 
 def write_verdicts(folder: Path, verdicts: Mapping[Key, str]) -> None:
@@ -158,13 +178,20 @@ def cases_of(rows: Iterable[ScoreRow], verdicts: Mapping[Key, str]) -> list[Case
     Raises
     ------
     TrainingError
-        If one of them was given two classes, where several models answered.
+        If one of them was given two classes, where several models answered, or is one
+        of several scans of a series.
 
     """
     cases: dict[tuple[str, str, str], Case] = {}
     for row in rows:
         label = verdicts.get(row.key, REJECTED)
         if label != REJECTED:
+            if row.part:
+                raise TrainingError(
+                    f"{row.source} ({row.part}) is one of several scans of its series, "
+                    "which a table of labels does not tell apart",
+                    remedy="Reject it, or put its files into a folder of their own",
+                )
             several = len(row.files) > 1
             place = row.files[0].parent if several else row.files[0]
             series = row.series if several else ""

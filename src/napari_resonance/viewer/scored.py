@@ -21,6 +21,7 @@ from napari_resonance.viewer.score_rows import (
     ScoreRow,
     cases_of,
     read_verdicts,
+    told_apart,
     write_verdicts,
 )
 
@@ -85,10 +86,11 @@ def load_scores(out: Path, progress: Progress, should_stop: ShouldStop) -> Score
 
 def _rows(journal: Journal, options: str) -> list[ScoreRow]:
     names = {sha: name for sha, (name, _) in journal.models().items()}
-    return [
+    found = [
         _row(item, names.get(model, model), model, answer)
         for item, model, _, answer, _ in journal.rows(options, with_files=True)
     ]
+    return told_apart(found)
 
 
 def _row(item: Item, model: str, sha256: str, answer: Mapping[str, Any]) -> ScoreRow:
