@@ -10,13 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
+from sklearn.datasets import load_sample_image
+from support.labelled import save_color
 
 from napari_resonance.preprocessing import Recipe
 from napari_resonance.reading import read_scan
 from napari_resonance.samples import sample_path
 from napari_resonance.scan import Scan
 from napari_resonance.training.cases import Case, LabelledSet
-from napari_resonance.training.fingerprints import fingerprint, fingerprint_of
+from napari_resonance.training.fingerprints import (
+    fingerprint,
+    fingerprints_of,
+    stacked,
+)
 from napari_resonance.training.labels import read_labels
 from napari_resonance.training.leaks import LIKENESS, copies, find_leaks
 from napari_resonance.training.prepared import PreparedSet, prepare_cases
@@ -127,7 +133,7 @@ def test_what_shows_nothing_resembles_nothing(values):
 
 def test_colour_and_single_voxels_have_fingerprints_too():
     colour = np.random.default_rng(0).integers(0, 255, (30, 40, 1, 3), np.uint8)
-    found = fingerprint_of(Scan(colour, np.eye(4), color=True))
+    found, _ = fingerprints_of([Scan(colour, np.eye(4), color=True)])
     assert found[0] == 2
     spot = np.zeros((20, 20, 20), np.float32)
     spot[3, 4, 5] = 1
@@ -258,7 +264,7 @@ def test_heads_of_different_patients_are_no_copies(shared_data):
     rows = [row for row in rows if row["label"] != "FLAIR"]
     prints = np.stack(
         [
-            fingerprint_of(read_scan(shared_data / "mr_sequence" / r["path"]))
+            fingerprints_of([read_scan(shared_data / "mr_sequence" / r["path"])])[0]
             for r in rows
         ]
     )
@@ -288,3 +294,138 @@ def test_the_repeated_pictures_of_an_ultrasound_set_are_found(shared_data):
     assert any(np.array_equal(plain[a], plain[b]) for a, b, _ in found)
     for a, b, _ in found:
         assert np.corrcoef(plain[a], plain[b])[0, 1] > 0.9
+
+
+def photograph(name):
+    return load_sample_image(name)[::2, ::2, None].astype(np.float32)
+
+
+def in_color(colors):
+    voxels = np.rint(np.asarray(colors).clip(0, 255)).astype(np.uint8)
+    return Scan(voxels, np.eye(4), color=True)
+
+
+# How other programs make one grey of three colours.
+GREYS = {
+    "BT.601": (0.299, 0.587, 0.114),
+    "mean": (1 / 3, 1 / 3, 1 / 3),
+    "BT.709": (0.2126, 0.7152, 0.0722),
+}
+RECOLORED = {
+    "red and blue exchanged": lambda v: v[..., ::-1],
+    "channels in another order": lambda v: v[..., (1, 2, 0)],
+    "mirrored": lambda v: v[::-1],
+    "a tint": lambda v: v * (1, 0.9, 0.8),
+    "less colour": lambda v: 0.5 * v + 0.5 * v.mean(axis=-1, keepdims=True),
+}
+
+
+def likeness_of_cases(one, other):
+    found = copies(stacked([fingerprints_of(one), fingerprints_of(other)]), [0], [1])
+    return found[0][2] if found else 0.0
+
+
+@pytest.mark.parametrize("name", ["china.jpg", "flower.jpg"])
+def test_copies_of_photographs_are_found_however_they_are_coloured(name):
+    colors = photograph(name)
+    for kind, change in RECOLORED.items():
+        found = likeness_of_cases([in_color(colors)], [in_color(change(colors))])
+        assert found > LIKENESS, kind
+
+
+@pytest.mark.parametrize(
+    ("name", "grey"),
+    [(n, g) for n in ("china.jpg", "flower.jpg") for g in GREYS if g != "BT.709"]
+    + [("china.jpg", "BT.709")],
+)
+def test_a_photograph_saved_as_grey_is_a_copy(name, grey):
+    colors = photograph(name)
+    weighted = np.rint(colors @ np.array(GREYS[grey], np.float32)).astype(np.uint8)
+    one, other = in_color(colors), Scan(weighted, np.eye(4))
+    assert likeness_of_cases([one], [other]) > LIKENESS
+    assert likeness_of_cases([other], [one]) > LIKENESS
+    thrice = in_color(np.repeat(weighted[..., None], 3, axis=-1))
+    assert likeness_of_cases([one], [thrice]) > LIKENESS
+
+
+def hues_of_one_mean(seed):
+    """A picture of blobs that differ from what is around them by their hue alone."""
+    random = np.random.default_rng(seed)
+    pattern = ndimage.gaussian_filter(random.normal(size=(64, 64)), 4)
+    blobs = np.clip(pattern / pattern.std() - 0.5, 0, 1)[:, :, None, None]
+    red, green = np.array([150, 60, 60.0]), np.array([50, 160, 60.0])
+    return red * blobs + green * (1 - blobs)
+
+
+def test_pictures_that_differ_by_their_hue_alone_are_told_apart():
+    one, other = hues_of_one_mean(0), hues_of_one_mean(1)
+    assert np.ptp(one.mean(axis=-1)) < 1e-9
+    assert likeness_of_cases([in_color(one)], [in_color(other)]) == 0
+    for kind, change in RECOLORED.items():
+        if kind != "a tint":  # which gives them a brightness
+            found = likeness_of_cases([in_color(one)], [in_color(change(one))])
+            assert found > LIKENESS, kind
+    assert likeness_of_cases([in_color(one)], [in_color(one * 0.9)]) > 0.95
+
+
+def test_colours_of_one_brightness_are_no_copies():
+    """Their luma is the same picture; what they show is not."""
+    luma = np.array(GREYS["BT.601"])
+    grey = ndimage.gaussian_filter(
+        np.random.default_rng(3).normal(size=(64, 64, 1, 1)), (5, 5, 0, 0)
+    )
+    pictures = []
+    for seed in (0, 1):
+        colors = 1.5 * hues_of_one_mean(seed)
+        wanted = 110 + 20 * grey / np.abs(grey).max()
+        pictures.append(colors + (wanted - (colors @ luma)[..., None]))
+    assert likeness_of_cases(*[[in_color(p)] for p in pictures]) == 0
+
+
+@pytest.mark.parametrize("order", [(1, 0), (2, 0, 1)])
+def test_channels_in_another_order_are_a_copy(order):
+    scans = [Scan(blobs(n).astype(np.float32), np.eye(4)) for n in range(3)]
+    scans = scans[: len(order)]
+    again = [scans[n] for n in order]
+    assert likeness_of_cases(scans, again) > 0.99
+    # Scans of one case may be as alike as they like.
+    strangers = [Scan(blobs(n).astype(np.float32), np.eye(4)) for n in (7, 8, 9)]
+    prints = stacked([fingerprints_of(c) for c in (scans, [scans[0]] * 3, strangers)])
+    assert [pair[:2] for pair in copies(prints, [0], [1, 2])] == [(0, 1)]
+
+
+def test_one_scan_as_the_second_channel_of_two_patients_is_a_leak(tmp_path):
+    for n in range(9):
+        scan_file(tmp_path / f"a{n}.nii.gz", blobs(n))
+        scan_file(tmp_path / f"b{n}.nii.gz", blobs(20 + n))
+    mirrored = np.asarray(nib.load(tmp_path / "b0.nii.gz").dataobj)[::-1]
+    scan_file(tmp_path / "b8.nii.gz", eight_bits(mirrored))
+    rows = [f"a{n}.nii.gz,b{n}.nii.gz,{'xy'[n % 2]},{n}" for n in range(9)]
+    rows[7] = rows[7].replace("b7", "b1")  # the very same file
+    table = tmp_path / "labels.csv"
+    table.write_text("\n".join(["path,channel_2,label,patient", *rows]))
+    recipe = Recipe(3, RECIPE.steps, ("one", "two"))
+    prepared = prepare_cases(read_labels(table), recipe)
+    assert prepared.fingerprints.shape == (9, 2, 4097)
+    leaks = find_leaks(prepared, Split((0, 1, 2, 3), (4, 5, 6), (7, 8)))
+    assert sorted(leak.cases for leak in leaks) == [(0, 8), (1, 7)]
+    assert {leak.kind for leak in leaks} == {"pixels"}
+
+
+def test_a_set_of_colours_tells_its_copies(tmp_path):
+    """Read from disk, with the second look: grey, exchanged channels, hue alone."""
+    pictures = [hues_of_one_mean(n) for n in range(6)]
+    random = np.random.default_rng(0)
+    pictures = [p + random.normal(0, 3, p.shape) for p in pictures]
+    pictures += [photograph("china.jpg"), photograph("flower.jpg")]
+    pictures += [pictures[6][::-1, ..., ::-1], pictures[0][..., ::-1]]
+    for n, picture in enumerate(pictures):
+        save_color(in_color(picture).voxels, tmp_path / f"{n}.nii.gz")
+    grey = np.rint(pictures[7] @ np.array(GREYS["BT.601"])).astype(np.uint8)
+    scan_file(tmp_path / "10.nii.gz", grey)
+    rows = [f"{n}.nii.gz,{'xy'[n % 2]},{n}" for n in range(11)]
+    (tmp_path / "labels.csv").write_text("\n".join(["path,label,patient", *rows]))
+    recipe = Recipe(2, (("resample_shape", {"shape": [8, 8, None]}),))
+    prepared = prepare_cases(read_labels(tmp_path), recipe)
+    leaks = find_leaks(prepared, Split(tuple(range(8)), (), (8, 9, 10)))
+    assert sorted(leak.cases for leak in leaks) == [(0, 9), (6, 8), (7, 10)]

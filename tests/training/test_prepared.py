@@ -244,14 +244,14 @@ def test_regions_of_one_scan_are_read_once(tmp_path, monkeypatch):
         {"dimensions": 3, "steps": [{"step": "box", "shape": [8, 8, 6]}]}
     )
     read, looked_at = [], []
-    fingerprint_of = one_case.fingerprint_of
+    fingerprints_of = one_case.fingerprints_of
     monkeypatch.setattr(
         one_case, "read_scan", lambda path: read.append(path.name) or read_scan(path)
     )
     monkeypatch.setattr(
         one_case,
-        "fingerprint_of",
-        lambda scan: looked_at.append(scan) or fingerprint_of(scan),
+        "fingerprints_of",
+        lambda scans: looked_at.append(scans) or fingerprints_of(scans),
     )
     prepared = prepare_cases(read_labels(tmp_path), recipe, workers=1)
     assert [name for name in read if name != "broken.nii"] == ["p0.nii", "p1.nii"]

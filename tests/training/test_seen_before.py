@@ -5,11 +5,14 @@ from __future__ import annotations
 import nibabel
 import numpy as np
 import pytest
+from sklearn.datasets import load_sample_image
 
 from napari_resonance.errors import ModelError
+from napari_resonance.preprocessing.channels import brightness
 from napari_resonance.reading import read_scan
 from napari_resonance.samples import sample_path
-from napari_resonance.training.fingerprints import fingerprint, fingerprint_of
+from napari_resonance.scan import Scan
+from napari_resonance.training.fingerprints import fingerprint, fingerprints_of, stacked
 from napari_resonance.training.seen_before import (
     FINGERPRINTS,
     read_fingerprints,
@@ -23,7 +26,7 @@ from .conftest import blobs
 @pytest.fixture(scope="module")
 def shown():
     """Return the fingerprints of six patients' scans, the first a real head."""
-    head = fingerprint_of(read_scan(sample_path("icbm-t1")))
+    (head,) = fingerprints_of([read_scan(sample_path("icbm-t1"))])
     return np.stack([head, *(fingerprint(blobs(n)) for n in range(5))])
 
 
@@ -42,7 +45,7 @@ def test_a_mirrored_copy_under_another_name_is_told(bundle, shown, tmp_path):
     mirrored = scan.values()[::-1] / 3 + 7
     file = tmp_path / "other.nii.gz"
     nibabel.save(nibabel.Nifti1Image(mirrored.astype(np.float32), np.eye(4)), file)
-    prints = [fingerprint_of(read_scan(file)), shown[5]]
+    prints = [fingerprints_of([read_scan(file)]), shown[5]]
     (found,) = seen_before(bundle, ["other.nii.gz", "stranger.nii.gz"], prints)
     assert found["kind"] == "pixels"
     assert found["first"] == "other.nii.gz"
@@ -83,3 +86,16 @@ def test_a_damaged_record_is_named(bundle, shown, damage):
     (bundle / FINGERPRINTS).write_bytes(damage)
     with pytest.raises(ModelError, match="damaged"):
         seen_before(bundle, ["a"], [shown[0]])
+
+
+def test_each_channel_and_colours_turned_grey_are_recognised(tmp_path, shown):
+    """The record of a model tells nothing of cases: only that a picture was seen."""
+    photograph = load_sample_image("china.jpg")[::4, ::4, None]
+    colour = fingerprints_of([Scan(photograph, np.eye(4), color=True)])
+    two_channels = stacked([shown[:2], colour, shown[2:3]])
+    write_fingerprints(tmp_path, two_channels)
+    assert len(read_fingerprints(tmp_path)) == 5
+    grey = brightness(photograph.astype(np.float32))
+    asked = [fingerprint(grey), shown[1], shown[4]]
+    found = seen_before(tmp_path, ["grey.png", "t2.nii.gz", "other.nii.gz"], asked)
+    assert [leak["first"] for leak in found] == ["grey.png", "t2.nii.gz"]

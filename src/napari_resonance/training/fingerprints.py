@@ -3,16 +3,20 @@
 A scan is laid on a small grid that hangs on its own content (centre and spread of what
 is bright), so that margins, spacing and a lost affine do not matter. What is smooth is
 taken away, for that is what two patients have in common. Two fingerprints are compared
-in all the ways in which axes can be exchanged and mirrored.
+in all the ways in which axes can be exchanged and mirrored. Each scan of a case has its
+own; of colour there are two: one that does not change with the order of red, green and
+blue, and one of its brightness, as it is saved in grey.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from itertools import permutations, product
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_resonance.preprocessing.channels import brightness
 from napari_resonance.scan import Scan
 
 LENGTH = 4096
@@ -30,17 +34,105 @@ _DARK, _BRIGHT = 2.0, 99.5
 _FLOOR = 0.12
 # Voxels along an axis that are looked at; more are averaged.
 _LARGEST = 96
+# Added to the dimensions of what is the brightness of colours.
+_BRIGHTNESS = 10
+# Share of the variance of the colours below which their mean shows nothing of them.
+_FLAT = 0.05
+_SAMPLED = 50_000  # pixels that tell so
 
 
-def fingerprint_of(scan: Scan) -> NDArray[np.int8]:
-    """Return the fingerprint of a scan's first volume, see `fingerprint`."""
-    return fingerprint(picture_of(scan))
+def fingerprints_of(scans: Sequence[Scan]) -> NDArray[np.int8]:
+    """Return the fingerprints of a case's scans, of time series of the first volume.
+
+    Returns
+    -------
+    ndarray
+        int8 ``(r, 4097)``: see `fingerprint`, one for each of `pictures_of`.
+
+    """
+    prints = []
+    for picture, is_brightness in pictures_of(scans):
+        found = fingerprint(picture)
+        # Of what shows nothing the dimensions stay 0.
+        found[0] += _BRIGHTNESS * (is_brightness and found[0] > 0)
+        prints.append(found)
+    return np.stack(prints)
 
 
-def picture_of(scan: Scan) -> NDArray[np.float32]:
-    """Return the values ``(i, j, k)`` of a scan's first volume, colours averaged."""
-    values = scan.values()
-    return values.mean(axis=3) if scan.color else values
+def pictures_of(
+    scans: Sequence[Scan],
+) -> Iterator[tuple[NDArray[np.float32], bool]]:
+    """Yield what is compared of a case: values ``(i, j, k)``, and if it is brightness.
+
+    One picture of each grey scan. Two of a colour scan: across its channels, and its
+    brightness, which is compared with pictures of other kinds only: two colour scans
+    may be as bright everywhere, and show different things.
+    """
+    for scan in scans:
+        values = scan.values()
+        if scan.color:
+            yield _across(values), False
+            yield brightness(values), True
+        else:
+            yield values, False
+
+
+def _across(colors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the mean of the channels, or, where that is flat, how they differ most.
+
+    Neither changes with the order in which a program stores the channels.
+    """
+    step = max(1, colors.size // (3 * _SAMPLED))
+    sample = colors.reshape(-1, 3)[::step].astype(np.float64)
+    sample = sample[np.isfinite(sample).all(axis=1)]
+    mean: NDArray[np.float32] = colors.mean(axis=3)
+    if len(sample) < 2:
+        return mean
+    spread, directions = np.linalg.eigh(np.cov(sample.T))
+    if sample.mean(axis=1).var() >= _FLAT * spread.sum() / 3:
+        return mean
+    direction = directions[:, -1]
+    along = (sample - sample.mean(axis=0)) @ direction
+    # Which end is bright: the rarer one, for what is looked for is smaller than the
+    # rest. It has to be said, for the direction has no sign.
+    sign = 1 if (along**3).sum() >= 0 else -1
+    result: NDArray[np.float32] = colors @ (sign * direction).astype(np.float32)
+    return result
+
+
+def dimensions_of(fingerprints: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Return 2 or 3 for each of ``(r, 4097)``, 0 where nothing is shown."""
+    result: NDArray[np.int8] = fingerprints[:, 0] % _BRIGHTNESS
+    return result
+
+
+def are_brightness(fingerprints: NDArray[np.int8]) -> NDArray[np.bool_]:
+    """Tell which of ``(r, 4097)`` are of the brightness of colours."""
+    result: NDArray[np.bool_] = fingerprints[:, 0] >= _BRIGHTNESS
+    return result
+
+
+def stacked(prints: Sequence[NDArray[np.int8]]) -> NDArray[np.int8]:
+    """Return the fingerprints of many cases as one array.
+
+    Parameters
+    ----------
+    prints
+        int8 ``(r, 4097)`` or ``(4097,)`` of each case.
+
+    Returns
+    -------
+    ndarray
+        int8 ``(n, R, 4097)`` with the largest r; zeros, which resemble nothing, where a
+        case has fewer.
+
+    """
+    rows = [np.atleast_2d(p) for p in prints]
+    most = max((len(r) for r in rows), default=1)
+    result = np.zeros((len(rows), most, LENGTH + 1), np.int8)
+    for n, row in enumerate(rows):
+        result[n, : len(row)] = row
+    return result
 
 
 def fingerprint(values: NDArray[np.float32]) -> NDArray[np.int8]:

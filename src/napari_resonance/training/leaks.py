@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_resonance.errors import ResonanceError
 from napari_resonance.training.cases import SIDES, Case
-from napari_resonance.training.fingerprints import LENGTH, picture_of, turned
-from napari_resonance.training.one_case import scans_of
+from napari_resonance.training.fingerprints import (
+    LENGTH,
+    are_brightness,
+    dimensions_of,
+    pictures_of,
+    turned,
+)
+from napari_resonance.training.one_case import scans_of, scans_together
 from napari_resonance.training.second_look import TEXTURE, texture_in_common
 from napari_resonance.training.splits import Split
 
@@ -77,7 +83,8 @@ def find_leaks(prepared: PreparedSet, split: Split) -> list[Leak]:
     -------
     list of Leak
         One for each patient and study on two sides, and one for each pair of copies;
-        copies that are mirrored, turned about, or saved in another way are found too.
+        copies that are mirrored, turned about, or saved in another way are found too,
+        and such of any of a case's scans.
 
     """
     leaks: list[Leak] = []
@@ -86,8 +93,8 @@ def find_leaks(prepared: PreparedSet, split: Split) -> list[Leak]:
         other: Sequence[int] = getattr(split, second)
         leaks += _shared(prepared, "patient", (first, one), (second, other))
         leaks += _shared(prepared, "study", (first, one), (second, other))
-        alike = copies(prepared.fingerprints, one, other)
-        for a, b, likeness in _confirmed(prepared.labelled.cases, alike):
+        alike = _alike_cases(prepared.fingerprints, one, other)
+        for a, b, likeness, _ in _confirmed(prepared.labelled.cases, alike):
             cases = prepared.labelled.cases[a], prepared.labelled.cases[b]
             labels = ""
             if cases[0].label != cases[1].label:
@@ -100,9 +107,16 @@ def find_leaks(prepared: PreparedSet, split: Split) -> list[Leak]:
     return leaks
 
 
-def _confirmed(
-    cases: Sequence[Case], alike: Sequence[tuple[int, int, float]]
-) -> list[tuple[int, int, float]]:
+class _Alike(NamedTuple):
+    """Two cases, their likeness, and which of their pictures have it."""
+
+    one: int
+    other: int
+    likeness: float
+    pictures: tuple[int, int]
+
+
+def _confirmed(cases: Sequence[Case], alike: Sequence[_Alike]) -> list[_Alike]:
     """Return the pairs that a second look takes for one scan, too.
 
     The likeliest are looked at first. Where many in a row turn out to be different,
@@ -110,13 +124,13 @@ def _confirmed(
     """
     found, different = [], 0
     pictures = _Pictures(cases)
-    for a, b, likeness in sorted(alike, key=lambda pair: -pair[2]):
+    for pair in sorted(alike, key=lambda pair: -pair.likeness):
         # Regions of one scan share its picture; that is told by the patient.
-        if cases[a].paths[0] == cases[b].paths[0]:
+        if scans_together(cases[pair.one]) == scans_together(cases[pair.other]):
             continue
-        texture = pictures.texture_in_common(a, b)
+        texture = pictures.texture_in_common(pair)
         if texture is None or texture >= TEXTURE:
-            found.append((a, b, likeness))
+            found.append(pair)
             different = 0
             continue
         different += 1
@@ -126,31 +140,32 @@ def _confirmed(
 
 
 class _Pictures:
-    """Scans at full resolution, the last few kept."""
+    """Scans at full resolution, those of the last few cases kept."""
 
     def __init__(self, cases: Sequence[Case]) -> None:
         self.cases = cases
-        self._kept: dict[int, NDArray[np.float32] | None] = {}
+        self._kept: dict[int, list[NDArray[np.float32]]] = {}
 
-    def texture_in_common(self, a: int, b: int) -> float | None:
+    def texture_in_common(self, pair: _Alike) -> float | None:
         """Return what `second_look` says, None where a scan cannot be read again."""
-        one, other = self._values(a), self._values(b)
-        if one is None or other is None:
+        one, other = self._values(pair.one), self._values(pair.other)
+        if not one or not other:
             return None
-        return texture_in_common(one, other)
+        a, b = pair.pictures
+        return texture_in_common(one[a], other[b])
 
-    def _values(self, case: int) -> NDArray[np.float32] | None:
+    def _values(self, case: int) -> list[NDArray[np.float32]]:
         if case not in self._kept:
             while len(self._kept) >= _KEPT:
                 self._kept.pop(next(iter(self._kept)))
             self._kept[case] = self._read(case)
         return self._kept[case]
 
-    def _read(self, case: int) -> NDArray[np.float32] | None:
+    def _read(self, case: int) -> list[NDArray[np.float32]]:
         try:
-            return picture_of(scans_of(self.cases[case])[0])
+            return [picture for picture, _ in pictures_of(scans_of(self.cases[case]))]
         except ResonanceError:
-            return None
+            return []
 
 
 def _shared(
@@ -191,55 +206,85 @@ def copies(
     Parameters
     ----------
     fingerprints
-        int8 ``(n, 4097)`` of the whole set, which tells how alike its scans are.
+        int8 ``(n, r, 4097)``, or ``(n, 4097)`` of one picture each, of the whole set,
+        which tells how alike its scans are.
     one, other
         Indices of the groups.
 
     Returns
     -------
     list of tuple
-        Index in `one`, index in `other`, correlation in their best position; in the
-        order of the indices.
+        Index in `one`, index in `other`, correlation of their likest pictures in their
+        best position; in the order of the indices.
 
     """
-    found = []
+    return [pair[:3] for pair in _alike_cases(fingerprints, one, other)]
+
+
+def _alike_cases(
+    fingerprints: NDArray[np.int8], one: Sequence[int], other: Sequence[int]
+) -> list[_Alike]:
+    """Return the pairs of `copies`, and by which of their pictures they are."""
+    n_pictures = 1 if fingerprints.ndim == 2 else fingerprints.shape[1]
+    rows = fingerprints.reshape(-1, LENGTH + 1)
+    cases = np.arange(len(rows)) // n_pictures
+    best: dict[tuple[int, int], _Alike] = {}
     for dimensions in (2, 3):
-        here = np.flatnonzero(fingerprints[:, 0] == dimensions)
-        pictures = _normed(fingerprints[here, 1:].astype(np.float32))
-        a, b = (np.flatnonzero(np.isin(here, group)) for group in (one, other))
+        here = np.flatnonzero(dimensions_of(rows) == dimensions)
+        prints = _Rows(
+            _normed(rows[here, 1:].astype(np.float32)),
+            cases[here],
+            are_brightness(rows[here]),
+            dimensions,
+        )
+        a, b = (np.flatnonzero(np.isin(prints.cases, group)) for group in (one, other))
         # Turning is dearer than comparing: the smaller group is turned.
         if len(a) >= len(b):
-            pairs = _alike(pictures, a, b, dimensions)
+            pairs = _alike(prints, a, b)
         else:
-            pairs = [(i, j, v) for j, i, v in _alike(pictures, b, a, dimensions)]
-        found += [(int(here[i]), int(here[j]), v) for i, j, v in pairs]
-    return sorted(found)
+            pairs = [(i, j, v) for j, i, v in _alike(prints, b, a)]
+        for i, j, likeness in pairs:
+            places = int(here[i]), int(here[j])
+            key = places[0] // n_pictures, places[1] // n_pictures
+            if key not in best or best[key].likeness < likeness:
+                pictures = places[0] % n_pictures, places[1] % n_pictures
+                best[key] = _Alike(*key, likeness, pictures)
+    return sorted(best.values())
+
+
+class _Rows(NamedTuple):
+    """Fingerprints ``(n, 4096)`` of length 1, whose they are, and what of."""
+
+    pictures: NDArray[np.float32]
+    cases: NDArray[np.int64]
+    brightness: NDArray[np.bool_]
+    dimensions: int
 
 
 def _alike(
-    pictures: NDArray[np.float32],
-    one: NDArray[np.int64],
-    other: NDArray[np.int64],
-    dimensions: int,
+    prints: _Rows, one: NDArray[np.int64], other: NDArray[np.int64]
 ) -> list[tuple[int, int, float]]:
-    """Return pairs of copies, of pictures ``(n, 4096)`` of length 1."""
+    """Return pairs of copies, as places among the fingerprints."""
     random = np.random.default_rng(0)
     directions = random.standard_normal((LENGTH, _DIRECTIONS), dtype=np.float32)
+    pictures = prints.pictures
     rough = _normed(pictures @ directions)
     result = []
     for start in range(0, len(other), _ROWS):
         chosen = other[start : start + _ROWS]
-        views = turned(pictures[chosen], dimensions)
+        views = turned(pictures[chosen], prints.dimensions)
         best = np.full((len(pictures), len(chosen)), -1, np.float32)
         at = np.zeros(best.shape, np.uint8)
         for n, view in enumerate(views):
             near = rough @ _normed(view @ directions).T
             at[near > best] = n
             np.maximum(best, near, out=best)
-        best[chosen, np.arange(len(chosen))] = -1
+        best[prints.cases[:, None] == prints.cases[chosen]] = -1
         limit = _limits(best)
         for row, j in np.argwhere(best[one] > limit - _ROUGHNESS):
             i = one[row]
+            if prints.brightness[i] and prints.brightness[chosen[j]]:
+                continue
             likeness = float(pictures[i] @ views[at[i, j]][j])
             if likeness >= limit[j]:
                 result.append((int(i), int(chosen[j]), likeness))
@@ -249,7 +294,7 @@ def _alike(
 def _limits(likeness: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return from which likeness on columns have a copy among the rows.
 
-    The rows are all scans of the set; -1 stands where both are the same one. Where
+    The rows are all scans of the set; -1 stands where both are of the same case. Where
     all scans are much alike (phantoms, masks, one protocol), a copy has to be nearer
     than half as far as the nearest tenth of them.
     """

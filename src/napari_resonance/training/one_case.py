@@ -15,7 +15,7 @@ from napari_resonance.preprocessing import NetworkInput, Recipe
 from napari_resonance.reading import read_scan, read_scans
 from napari_resonance.scan import Scan
 from napari_resonance.training.cases import Case
-from napari_resonance.training.fingerprints import fingerprint_of
+from napari_resonance.training.fingerprints import fingerprints_of
 from napari_resonance.training.patients import hashed
 from napari_resonance.training.subgroups import facts_of
 
@@ -29,7 +29,7 @@ class OneCase:
 
     array: NDArray[np.float32]
     affine: NDArray[np.float64]
-    fingerprint: NDArray[np.int8]
+    fingerprints: NDArray[np.int8]
     study: str
     facts: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -49,8 +49,8 @@ class _Scans:
         self.all = scans_of(case)
 
     @cached_property
-    def fingerprint(self) -> NDArray[np.int8]:
-        return fingerprint_of(self.all[0])
+    def fingerprints(self) -> NDArray[np.int8]:
+        return fingerprints_of(self.all)
 
 
 def scans_together(case: Case) -> tuple[object, ...]:
@@ -91,7 +91,7 @@ def _prepared(case: Case, read: _Scans, recipe: Recipe) -> OneCase | LeftOut:
         return OneCase(
             array,
             affine,
-            read.fingerprint,
+            read.fingerprints,
             hashed(scans[0].study),
             facts_of(scans[0], case),
             prepared.warnings,

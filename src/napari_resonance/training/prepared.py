@@ -52,7 +52,7 @@ class PreparedSet:
     targets
         int64 ``(n,)``: place of the label among ``labelled.labels``.
     fingerprints
-        int8 ``(n, 4097)``: what copies are recognised by.
+        int8 ``(n, r, 4097)``: what copies are recognised by, see `fingerprints`.
     studies
         Hash of the StudyInstanceUID, or empty.
     left_out

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from napari_resonance.errors import TrainingError
 from napari_resonance.preprocessing import Recipe
 from napari_resonance.training.cases import Case, LabelledSet
-from napari_resonance.training.fingerprints import LENGTH
+from napari_resonance.training.fingerprints import stacked
 from napari_resonance.training.one_case import LeftOut, OneCase
 
-_FORMAT = 2  # Raised where what is stored, or how it is made, changes.
+_FORMAT = 3  # Raised where what is stored, or how it is made, changes.
 _INPUTS, _ARRAYS, _FACTS = "inputs.float32", "arrays.npz", "facts.json"
 
 
@@ -158,7 +158,7 @@ class Store:
                 self._stream = (self.draft / _INPUTS).open("wb")
             self._stream.write(np.ascontiguousarray(result.array, "<f4").tobytes())
         self._affines.append(result.affine)
-        self._fingerprints.append(result.fingerprint)
+        self._fingerprints.append(result.fingerprints)
         self._facts["kept"].append(n)
         self._facts["studies"].append(result.study)
         self._facts["facts"].append(dict(result.facts))
@@ -168,7 +168,7 @@ class Store:
         """Return all that was taken; where there is a folder, it appears now."""
         n = len(self._affines)
         affines = np.array(self._affines, np.float64).reshape(n, 4, 4)
-        fingerprints = np.array(self._fingerprints, np.int8).reshape(n, LENGTH + 1)
+        fingerprints = stacked(self._fingerprints)
         shape = [n, *(self.shape or ())]
         # What nothing is left of is not worth keeping.
         if self.place is None or self.draft is None or n == 0:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from napari_resonance.classifier.sharing import FINGERPRINTS
 from napari_resonance.errors import ModelError
 from napari_resonance.export.atomic import replacing
-from napari_resonance.training.fingerprints import LENGTH
+from napari_resonance.training.fingerprints import LENGTH, stacked
 from napari_resonance.training.leaks import copies
 
 SPLIT = "training/split.json"
@@ -36,17 +36,21 @@ def write_fingerprints(bundle: Path, trained_on: Fingerprints) -> None:
     bundle
         Folder of the classifier.
     trained_on
-        int8 ``(n, 4097)``, of training and validation.
+        int8 ``(n, r, 4097)`` or ``(n, 4097)``, of training and validation.
 
     """
     from safetensors.numpy import save
 
+    rows = trained_on.reshape(-1, LENGTH + 1)
+    shown = np.ascontiguousarray(rows[rows[:, 0] > 0])
     with replacing(bundle / FINGERPRINTS) as draft:
-        draft.write_bytes(save({"fingerprints": np.ascontiguousarray(trained_on)}))
+        draft.write_bytes(save({"fingerprints": shown}))
 
 
 def read_fingerprints(bundle: Path) -> Fingerprints | None:
-    """Return what `write_fingerprints` wrote, None where nothing was.
+    """Return int8 ``(m, 4097)`` that `write_fingerprints` wrote, None without.
+
+    Of a case there may be several, and none where nothing is shown.
 
     Raises
     ------
@@ -83,7 +87,7 @@ def seen_before(
     sources
         What the cases are called.
     shown
-        Fingerprint int8 ``(4097,)`` of each case; empty where none were made.
+        Fingerprints int8 ``(r, 4097)`` of each case; empty where none were made.
 
     Returns
     -------
@@ -100,9 +104,9 @@ def seen_before(
     if known is None or not len(known) or not len(shown):
         return [_same_name(s) for s in sources if s in (names or ())]
     # Names alone tell nothing else: every hospital has a "001/t1.nii.gz".
-    blank = (s for s, f in zip(sources, shown, strict=True) if not f[1:].any())
+    blank = (s for s, f in zip(sources, shown, strict=True) if not f.any())
     found = [_same_name(s) for s in blank if s in (names or ())]
-    together = np.concatenate([known, np.stack(shown)])
+    together = stacked([*known, *shown])
     rows = range(len(known), len(together))
     best: dict[int, float] = {}
     for _, n, likeness in copies(together, range(len(known)), rows):

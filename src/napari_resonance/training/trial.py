@@ -32,7 +32,7 @@ from napari_resonance.training.evaluation import (
     Evaluation,
     evaluate_answers,
 )
-from napari_resonance.training.fingerprints import fingerprint_of
+from napari_resonance.training.fingerprints import fingerprints_of
 from napari_resonance.training.label_numbers import known_as
 from napari_resonance.training.labels import read_labels
 from napari_resonance.training.metrics import operating_point
@@ -205,7 +205,7 @@ class _Trial:
         self.predictions.append(answers[0])
         self.others += answers[1:]
         self.facts.append(with_groups(facts_of(scans[0], case), case))
-        self.fingerprints.append(fingerprint_of(scans[0]))
+        self.fingerprints.append(fingerprints_of(scans))
         self.progress(done + 1, self.total, "classifying")
 
     def _fail(self, case: Case, why: str) -> None:
