@@ -9,9 +9,9 @@ import pytest
 from support.phantoms import NAMES, color_phantom, phantom, time_phantom
 from support.results import saliency_at
 
+from napari_resonance.display import display_range
 from napari_resonance.export.planes import (
     center_of,
-    display_range,
     inside,
     planes_through,
     sample_saliency,

@@ -1,8 +1,10 @@
 """Colour that is the signal: kept where all scans show it, and what depends on it."""
 
+import csv
 import dataclasses
 import json
 
+import nibabel
 import numpy as np
 import pytest
 import torch
@@ -15,11 +17,13 @@ from napari_resonance.classifier.predict import load_classifier
 from napari_resonance.errors import TrainingError
 from napari_resonance.preprocessing.intensity import imagenet_scales
 from napari_resonance.reading import read_scan
+from napari_resonance.scoring.run import score
 from napari_resonance.training.augment import Augmentation, generator
 from napari_resonance.training.beginning import choose_recipe
 from napari_resonance.training.color import color_decision, is_colored
 from napari_resonance.training.finetune import FinetuneOptions, finetune
 from napari_resonance.training.labels import read_labels
+from napari_resonance.training.prepared import prepare_cases
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
@@ -169,6 +173,35 @@ def test_one_grey_scan_among_colours_is_told_and_reduces_all(tmp_path):
     assert "1 of 8 scans that were looked at are grey" in reason
     keep = dataclasses.replace(QUICK, color="keep")
     assert choose_recipe(read_labels(str(labels)), "none", keep).recipe.color
+
+
+def test_a_deep_grey_scan_among_colours_is_seen_alike_by_all(tmp_path):
+    """The same input, with the same note, in training, classifying and scoring."""
+    labels = write_colored(tmp_path / "mixed", 8)
+    random = np.random.default_rng(0)
+    grey = random.integers(1000, 3000, (24, 20, 1)).astype(np.int16)
+    nibabel.save(
+        nibabel.Nifti1Image(grey, np.diag([2, 2, 2, 1])),
+        labels.parent / "scan00.nii.gz",
+    )
+    options = dataclasses.replace(QUICK, color="keep", epochs=1)
+    result = finetune(labels, tmp_path / "m", pretrained="none", options=options)
+    recipe = result.bundle.recipe
+    assert recipe.steps[-1] == ("ct_window", {"low": 0, "high": 255})
+    prepared = prepare_cases(read_labels(labels), recipe)
+    scan = read_scan(labels.parent / "scan00.nii.gz")
+    np.testing.assert_array_equal(recipe.apply(scan).array[0], prepared.inputs[0])
+    assert 0.4 < prepared.inputs[0].mean() < 0.6
+    note = "were taken as those of a picture of 8 bits"
+    assert any(note in w for w in prepared.labelled.warnings)
+    answer = result.classifier.classify(scan)
+    assert any(note in w for w in answer.warnings)
+    score(labels.parent, str(result.bundle.path), out=tmp_path / "scores")
+    with (tmp_path / "scores" / "scores.csv").open(encoding="utf-8") as stream:
+        rows = {row["source"]: row for row in csv.DictReader(stream)}
+    assert note in rows["scan00.nii.gz"]["warnings"]
+    scored = float(rows["scan00.nii.gz"]["p_red"])
+    assert scored == pytest.approx(answer.probabilities["red"], abs=1e-4)
 
 
 def test_grey_scans_have_no_colour_to_decide_about(tmp_path):

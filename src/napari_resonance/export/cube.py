@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_resonance.display import display_range
 from napari_resonance.export.overlay import Overlay, grey_levels
 from napari_resonance.export.planes import (
     BODY_PLANES,
     STORED_PLANES,
     Plane,
-    display_range,
     frame_of,
     letters_of,
     sample_saliency,

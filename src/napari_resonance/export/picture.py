@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_resonance.display import display_range
 from napari_resonance.export import legend
 from napari_resonance.export.atomic import replacing
 from napari_resonance.export.overlay import Overlay, blended, grey_levels
 from napari_resonance.export.planes import (
     Plane,
     center_of,
-    display_range,
     inside,
     planes_through,
     sample_saliency,

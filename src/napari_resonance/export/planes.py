@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -259,33 +259,3 @@ def _covers(
     index = to_index(affine, to_world(grid.affine, pixels))
     within = (index >= -0.5 - 1e-6) & (index <= np.array(shape) - 0.5 + 1e-6)
     return np.asarray(within.all(axis=-1), np.bool_)
-
-
-def display_range(scan: Scan, values: Sequence[NDArray[Any]]) -> tuple[float, float]:
-    """Return the values drawn black and white.
-
-    The window the file asks for (PS3.3 C.11.2.1.2) where it meets the values, -160 to
-    240 HU for a CT without one, else the 0.5th to 99.5th percentile.
-    """
-    shown = np.concatenate([v[np.isfinite(v)].ravel() for v in values])
-    if not shown.size:
-        return 0.0, 1.0
-    low, high = (float(v) for v in np.percentile(shown, (0.5, 99.5)))
-    window = _stored_window(scan)
-    if window is not None and window[0] < high and window[1] > low:
-        return window
-    if scan.modality == "CT":
-        return -160.0, 240.0
-    return low, high if high > low else low + 1.0
-
-
-def _stored_window(scan: Scan) -> tuple[float, float] | None:
-    center, width = (_first(scan.meta.get(f"window_{n}")) for n in ("center", "width"))
-    if center is None or width is None or not width > 0:
-        return None
-    return center - width / 2, center + width / 2
-
-
-def _first(value: Any) -> float | None:
-    numbers = np.atleast_1d(np.asarray(value if value is not None else [], np.float64))
-    return float(numbers[0]) if numbers.size and np.isfinite(numbers[0]) else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,9 +107,9 @@ def _finite(
 ) -> tuple[NDArray[np.float32], list[str]]:
     warnings: list[str] = []
     values = _turned(scan.values(time), turn)
-    if scan.color and color:
+    if scan.color:
         values = _of_eight_bits(values, scan)
-    elif scan.color:
+    if scan.color and not color:
         values = brightness(values)
         warnings.append("colour was turned into brightness")
     # A mask of every scan would take a quarter of its memory.
@@ -264,6 +265,26 @@ def overlap(grid: Grid, other: Grid) -> float:
     found: FloatArray = to_index(other.affine, to_world(grid.affine, index))
     inside = (found >= -0.5) & (found <= np.array(other.shape) - 0.5)
     return float(inside.all(axis=1).mean())
+
+
+def one_volume(volumes: Sequence[Prepared], names: Sequence[str]) -> Prepared:
+    """Return the channels as one volume ``(x, y, z[, channel])``."""
+    first = volumes[0]
+    if len(volumes) == 1:
+        return first
+    warnings = list(first.warnings)
+    for volume, name in zip(volumes, names, strict=True):
+        warnings += volume.warnings
+        if not np.ptp(volume.values, axis=(0, 1, 2)).any():
+            warnings.append(f"{name} is the same everywhere in what the network sees")
+    for (a, one), (b, other) in combinations(zip(names, volumes, strict=True), 2):
+        if np.array_equal(one.values, other.values):
+            warnings.append(f"{a} and {b} are the same image")
+    channels = [
+        v.values if v.values.ndim == 4 else v.values[..., None] for v in volumes
+    ]
+    values = np.concatenate(channels, axis=3)
+    return replace(first, values=values, warnings=tuple(dict.fromkeys(warnings)))
 
 
 def background(

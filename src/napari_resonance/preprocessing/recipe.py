@@ -7,7 +7,6 @@ import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -18,11 +17,13 @@ from napari_resonance.geometry import FloatArray, Grid, to_index
 from napari_resonance.preprocessing import grid, intensity, region
 from napari_resonance.preprocessing.channels import (
     keeps_stored,
+    one_volume,
     start_volumes,
     stored_volume,
     valued,
 )
 from napari_resonance.preprocessing.grid import Prepared
+from napari_resonance.preprocessing.pictures import WHITE, as_pictures
 from napari_resonance.scan import Scan
 
 COLOR = "color"
@@ -157,6 +158,19 @@ class Recipe:
         return any(name == COLOR for name, _ in self.steps)
 
     @property
+    def of_pictures(self) -> bool:
+        """Whether the network looks at images as pictures of 8 bits, 0 to 255.
+
+        In grey they are told by their two dimensions: volumes of HU may have that
+        window, too.
+        """
+        whole = any(
+            name == "ct_window" and (a["low"], a["high"]) == (0, WHITE)
+            for name, a in self.steps
+        )
+        return whole and (self.color or self.dimensions == 2)
+
+    @property
     def is_imagenet(self) -> bool:
         """Whether the network is given the statistics of ImageNet's photographs."""
         return any(name == "uint8_imagenet" for name, _ in self.steps)
@@ -252,9 +266,12 @@ class Recipe:
             not wanted or outside the scan, or a step cannot be applied.
 
         """
-        cases = self._scans(scans)
-        center = self._center(cases[0], center_mm)
         names = self.channels or ("the scan",)
+        cases, notes = self._scans(scans), tuple[str, ...]()
+        if self.of_pictures:
+            named = self.channels or ("",)
+            cases, notes = as_pictures(cases, named, time, color=self.color)
+        center = self._center(cases[0], center_mm)
         steps: Sequence[region.Step] = self.steps
         if center is None:
             volumes, steps = self._begin(cases, names, time)
@@ -262,7 +279,9 @@ class Recipe:
             volumes, steps = region.begin(cases, names, steps, center, time)
         for name, arguments in steps:
             volumes = _applied(volumes, name, arguments)
-        return _network_input(_one_volume(volumes, names), self.dimensions)
+        volume = one_volume(volumes, names)
+        volume = volume.with_values(volume.values, *notes)
+        return _network_input(volume, self.dimensions)
 
     def _scans(self, scans: Scan | Sequence[Scan]) -> Sequence[Scan]:
         given = [scans] if isinstance(scans, Scan) else list(scans)
@@ -333,26 +352,6 @@ def _applied(
     start = np.rint(to_index(volumes[0].affine, first.affine[:3, 3])).astype(int)
     shape = first.grid.shape
     return [first, *(grid.box(v, start.tolist(), shape) for v in volumes[1:])]
-
-
-def _one_volume(volumes: Sequence[Prepared], names: Sequence[str]) -> Prepared:
-    """Return the channels as one volume ``(x, y, z[, channel])``."""
-    first = volumes[0]
-    if len(volumes) == 1:
-        return first
-    warnings = list(first.warnings)
-    for volume, name in zip(volumes, names, strict=True):
-        warnings += volume.warnings
-        if not np.ptp(volume.values, axis=(0, 1, 2)).any():
-            warnings.append(f"{name} is the same everywhere in what the network sees")
-    for (a, one), (b, other) in combinations(zip(names, volumes, strict=True), 2):
-        if np.array_equal(one.values, other.values):
-            warnings.append(f"{a} and {b} are the same image")
-    channels = [
-        v.values if v.values.ndim == 4 else v.values[..., None] for v in volumes
-    ]
-    values = np.concatenate(channels, axis=3)
-    return replace(first, values=values, warnings=tuple(dict.fromkeys(warnings)))
 
 
 def _check_step(name: str, arguments: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ from napari_resonance.classifier.place import is_model
 from napari_resonance.classifier.pretrained import check_like, load_pretrained
 from napari_resonance.errors import TrainingError
 from napari_resonance.preprocessing import Recipe
+from napari_resonance.preprocessing.pictures import WHITE
 from napari_resonance.progress import Progress
 from napari_resonance.training.cases import LabelledSet
 from napari_resonance.training.color import as_before
@@ -27,7 +28,7 @@ from napari_resonance.training.options import (
     FinetuneOptions,
 )
 from napari_resonance.training.plan import Start, scratch_definition, usual_start
-from napari_resonance.training.survey import WHITE, Survey, automatic_recipe, survey
+from napari_resonance.training.survey import Survey, automatic_recipe, survey
 
 if TYPE_CHECKING:
     import torch

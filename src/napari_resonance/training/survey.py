@@ -13,6 +13,7 @@ from napari_resonance.errors import PreprocessingError, ResonanceError, Training
 from napari_resonance.geometry import spacing_of
 from napari_resonance.preprocessing import Recipe
 from napari_resonance.preprocessing.channels import brightness
+from napari_resonance.preprocessing.pictures import WHITE
 from napari_resonance.reading import read_scan
 from napari_resonance.training.cases import Case
 from napari_resonance.training.color import color_decision, is_colored
@@ -21,8 +22,6 @@ from napari_resonance.training.options import PRESETS, Decision, FinetuneOptions
 _LOOKED_AT = 24
 _KEPT_UP_TO = 64  # voxels along an axis that need not be made fewer
 _BOX_MM = 40.0
-WHITE = 255
-"""Of a picture of 8 bits."""
 
 
 @dataclass(frozen=True)
@@ -249,8 +248,11 @@ def _kept(
 
 def _of_colors(found: Survey, dimensions: int) -> tuple[str, dict[str, Any], Decision]:
     """Return the scale of colours, the same for red, green and blue."""
-    if found.values.min() < 0 or found.values.max() > WHITE + 0.01:
+    if not found.in_color and (
+        found.values.min() < 0 or found.values.max() > WHITE + 0.01
+    ):
         return _intensity(found, dimensions)  # grey scans that are taken for colour
+    # Of grey scans among colours the display is shown, see `pictures`.
     why = "colours are pictures, made to be looked at as they are"
     decision = Decision("intensity", f"0 to {WHITE}", why)
     return "ct_window", {"low": 0, "high": WHITE}, decision

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_resonance.display import display_range, is_inverted
 from napari_resonance.errors import GeometryError
-from napari_resonance.export.planes import display_range
 from napari_resonance.export.wording import title_of
 from napari_resonance.geometry import FloatArray, Grid, resample, unshear
 from napari_resonance.scan import Scan
@@ -64,7 +64,7 @@ def scan_layer(scan: Scan) -> LayerData:
         span = _span(sampled)
         windows = windows_of(scan.modality, scan.meta, sampled)
         settings["contrast_limits"] = display_range(scan, [sampled])
-        settings["colormap"] = "gray_r" if _is_inverted(scan) else "gray"
+        settings["colormap"] = "gray_r" if is_inverted(scan) else "gray"
     record = LayerRecord(scan, affine, value_range=span, windows=windows)
     return data, settings | _place_settings(data, record, frame), "image"
 
@@ -225,7 +225,3 @@ def _span(values: NDArray[np.float32]) -> tuple[float, float] | None:
     if not finite.size or finite.min() == finite.max():
         return None
     return float(finite.min()), float(finite.max())
-
-
-def _is_inverted(scan: Scan) -> bool:
-    return scan.meta.get("photometric_interpretation") == "MONOCHROME1"

@@ -66,9 +66,9 @@ def make_thumbnails(
 
 def picture_of(scan: Scan) -> NDArray[np.uint8]:
     """Return the middle slice of a scan as uint8 RGB, drawn upright."""
+    from napari_resonance.display import display_range
     from napari_resonance.export.planes import (
         center_of,
-        display_range,
         planes_through,
         sample_scan,
     )
