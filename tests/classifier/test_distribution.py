@@ -5,11 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from napari_resonance.classifier.bundle_checks import read_statistics
 from napari_resonance.classifier.distribution import (
     DESCRIPTORS,
     TrainingStatistics,
     describe,
     fit_statistics,
+    measure,
 )
 from napari_resonance.errors import ModelError
 from napari_resonance.geometry import Grid
@@ -162,3 +164,121 @@ def test_features_without_any_spread_make_statistics(kind):
     assert np.isfinite(statistics.whitening).all()
     assert statistics.distance(features[0]) < 1e-6
     assert statistics.distance(features[0] + 1e5) > 10
+
+
+def photograph(seed):
+    """An input of three channels: a texture, redder than it is green or blue."""
+    random = np.random.default_rng(seed)
+    texture = random.uniform(0.3, 1, (24, 20)).cumsum(axis=0) / 24
+    tints = np.array([0.9, 0.55, 0.3]) + random.uniform(-0.05, 0.05, 3)
+    array = tints[:, None, None] * texture + random.normal(0, 0.01, (3, 24, 20))
+    return NetworkInput(
+        np.clip(array, 0, 1)[None].astype(np.float32), Grid((24, 20, 1), np.eye(4))
+    )
+
+
+COLORS = ("red", "green", "blue")
+PICTURE = Scan(np.ones((20, 24, 1, 3), np.uint8), np.eye(4), color=True)
+
+
+@pytest.fixture
+def of_colors(statistics):
+    found = np.stack([measure(photograph(n).array) for n in range(30)])
+    low, high = found.min(axis=0), found.max(axis=0)
+    extra = 0.5 * (high - low) + 0.05
+    return replace(statistics, lowest=low - extra, highest=high + extra)
+
+
+def assessed(statistics, change):
+    given = photograph(99)
+    array = given.array.copy()
+    array[0] = change(array[0])
+    return statistics.assess(
+        10 * np.eye(8)[0], replace(given, array=array), PICTURE, COLORS
+    )
+
+
+def one_channel(n, change):
+    def changed(array):
+        array[n] = change(array[n])
+        return array
+
+    return changed
+
+
+def noise(values):
+    random = np.random.default_rng(5)
+    return random.uniform(size=values.shape).astype(np.float32)
+
+
+def test_pictures_like_the_training_pictures_are_not_flagged(of_colors):
+    odd = assessed(of_colors, lambda array: array)
+    assert (odd.flag, odd.why) == (False, "")
+    assert odd.score < 1
+
+
+@pytest.mark.parametrize("channel", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (noise, "it looks like noise"),
+        (np.zeros_like, "too little of it is bright"),
+        (lambda values: 1 - values, "do not go together"),
+    ],
+)
+def test_each_channel_is_looked_at(of_colors, channel, change, words):
+    odd = assessed(of_colors, one_channel(channel, change))
+    assert odd.flag
+    assert odd.score > 1
+    (mentioned,) = [why for why in odd.why.split("; ") if words in why]
+    # What is said of the scan holds of all its channels.
+    named = COLORS[channel] if "(" in mentioned else words
+    assert named in mentioned
+
+
+@pytest.mark.parametrize("order", [(2, 1, 0), (1, 2, 0)])
+def test_channels_in_another_order_are_told_by_their_levels(of_colors, order):
+    odd = assessed(of_colors, lambda array: array[list(order)])
+    assert odd.flag
+    assert "darker" in odd.why
+
+
+def test_what_holds_of_all_channels_is_said_of_the_scan(of_colors):
+    odd = assessed(of_colors, lambda array: np.maximum(0, array - 0.9))
+    assert "too little of it is bright" in odd.why.split("; ")
+
+
+def test_models_that_looked_at_the_first_channel_go_on_to(of_colors, tmp_path):
+    """Their limits say so, and their scores stay what they were."""
+    low, high = of_colors.lowest[0, :4], of_colors.highest[0, :4]
+    old = replace(of_colors, lowest=low, highest=high)
+    old.save(tmp_path / "old.safetensors")
+    old = TrainingStatistics.from_file(tmp_path / "old.safetensors")
+    assert not assessed(old, one_channel(1, noise)).flag
+    assert "it looks like noise" in assessed(old, one_channel(0, noise)).why
+
+
+def test_limits_of_channels_survive_the_disk(of_colors, tmp_path):
+    of_colors.save(tmp_path / "s.safetensors")
+    again = TrainingStatistics.from_file(tmp_path / "s.safetensors")
+    np.testing.assert_array_equal(again.highest, of_colors.highest)
+    replace(of_colors, highest=of_colors.highest[:2]).save(tmp_path / "s.safetensors")
+    with pytest.raises(ModelError, match="do not fit together"):
+        TrainingStatistics.from_file(tmp_path / "s.safetensors")
+
+
+def test_limits_of_other_channels_are_refused(of_colors, tmp_path):
+    path = tmp_path / "s.safetensors"
+    of_colors.save(path)
+    assert read_statistics(path, (3, 8), 3) is not None
+    with pytest.raises(ModelError, match="not those of this network"):
+        read_statistics(path, (3, 8), 2)
+
+
+def test_one_channel_is_measured_as_before(head):
+    given = network_input(head).array
+    np.testing.assert_array_equal(measure(given), describe(given))
+    twice = np.concatenate([given, given], axis=1)
+    assert measure(twice).shape == (2, 6)
+    np.testing.assert_allclose(measure(twice)[:, :4], np.tile(describe(given), (2, 1)))
+    assert np.isfinite(measure(0 * twice)).all()

@@ -17,6 +17,7 @@ from napari_resonance.classifier.predict import load_classifier
 from napari_resonance.errors import TrainingError
 from napari_resonance.preprocessing.intensity import imagenet_scales
 from napari_resonance.reading import read_scan
+from napari_resonance.scan import Scan
 from napari_resonance.scoring.run import score
 from napari_resonance.training.augment import Augmentation, generator
 from napari_resonance.training.beginning import choose_recipe
@@ -71,6 +72,26 @@ def test_the_model_tells_new_colours_apart(in_color, tmp_path):
         assert answer.label == label
         assert answer.warnings == ()
         assert answer.saliency.values.shape[2] == 1
+
+
+@pytest.mark.parametrize("channel", [0, 1, 2])
+def test_a_channel_that_is_lost_or_noise_is_not_like_the_training_scans(
+    in_color, channel
+):
+    classifier = load_classifier(in_color.bundle.path, "cpu")
+    assert classifier.bundle.statistics.lowest.shape == (3, 6)
+    voxels = colored("red", 100)
+    assert not odd_of(classifier, voxels).flag
+    lost = voxels.copy()
+    lost[..., channel] = 0
+    odd = odd_of(classifier, lost)
+    assert odd.flag
+    assert ("red", "green", "blue")[channel] in odd.why
+
+
+def odd_of(classifier, voxels):
+    scan = Scan(voxels, np.diag([2.0, 2, 2, 1]), color=True)
+    return classifier.classify(scan).out_of_distribution
 
 
 def test_what_is_stored_says_what_the_channels_are(in_color):

@@ -208,7 +208,7 @@ def _bundle(
         network_def=network_def,
         recipe=recipe,
         calibration=calibration,
-        statistics=read_statistics(path / STATISTICS, shape),
+        statistics=read_statistics(path / STATISTICS, shape, recipe.n_channels),
         weights_path=weights,
         weights_sha256=sha256,
         converted=entry({"openvino": {}, **own}, "openvino"),

@@ -174,11 +174,31 @@ def head_shape(weights: Path) -> tuple[int, int]:
     return labels, features * len(heads)
 
 
-def read_statistics(path: Path, shape: tuple[int, int]) -> TrainingStatistics | None:
-    """Return the statistics of a network whose last layer has this shape, if any."""
+def read_statistics(
+    path: Path, shape: tuple[int, int], channels: int
+) -> TrainingStatistics | None:
+    """Return the statistics of a network, if there are any.
+
+    Parameters
+    ----------
+    path
+        The file.
+    shape
+        Of the network's last layer.
+    channels
+        Of its input.
+
+    Raises
+    ------
+    ModelError
+        If they are damaged, or those of another network.
+
+    """
     if not path.is_file():
         return None
     statistics = TrainingStatistics.from_file(path)
-    if statistics.means.shape[-1] != shape[1]:
+    other = statistics.means.shape[-1] != shape[1]
+    other |= statistics.lowest.ndim == 2 and len(statistics.lowest) != channels
+    if other:
         raise ModelError("the training statistics are not those of this network")
     return statistics

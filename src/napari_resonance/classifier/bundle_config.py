@@ -214,7 +214,9 @@ def _data_format(
         "dtype": "float32",
         "value_range": [],
         "is_patch_data": False,
-        "channel_def": _channel_names(channels, recipe),
+        "channel_def": dict(
+            zip(map(str, range(channels)), channel_names(channels, recipe), strict=True)
+        ),
     }
     prediction = {
         "type": "probabilities",
@@ -229,12 +231,12 @@ def _data_format(
     return {"inputs": {"image": image}, "outputs": {"pred": prediction}}
 
 
-def _channel_names(n_channels: int, recipe: Recipe) -> dict[str, str]:
+def channel_names(n_channels: int, recipe: Recipe) -> tuple[str, ...]:
+    """Return what the input channels of a network are called: scans, colours."""
     each = max(1, n_channels // recipe.n_scans)
     parts = ("red", "green", "blue") if recipe.color else ("",) * each
     scans = recipe.channels or (("",) if recipe.color else ("image",))
-    names = [f"{scan} {part}".strip() for scan in scans for part in parts]
-    return {str(n): name for n, name in enumerate(names)}
+    return tuple(f"{scan} {part}".strip() for scan in scans for part in parts)
 
 
 def _installed(package: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,15 @@ DESCRIPTORS = {
     "symmetry": ("its left and right halves do not match, as a head's do", ""),
     "coverage": ("it covers too little of the head", ""),
 }
+# And of each of several channels.
+CHANNEL_DESCRIPTORS = {
+    **DESCRIPTORS,
+    "level": ("it is darker than in the training scans", "it is unusually bright"),
+    "agreement": (
+        "its channels do not go together as in the training scans",
+        "its channels are more alike than in the training scans",
+    ),
+}
 _UNLIKE = "its contrast is unlike that of the training scans"
 
 
@@ -42,8 +51,9 @@ class TrainingStatistics:
     limit
         Distance beyond which a scan is flagged.
     lowest, highest
-        ``(D,)`` limits of the descriptors of the network's input, in the order of
-        `DESCRIPTORS`.
+        Limits of what `measure` finds in the network's input: ``(C, 6)`` where that has
+        several channels. ``(4,)`` are those of one channel, and of models that were
+        made when the first channel alone was looked at.
 
     """
 
@@ -59,7 +69,11 @@ class TrainingStatistics:
         return float(np.linalg.norm(difference @ self.whitening, axis=1).min())
 
     def assess(
-        self, features: ArrayLike, network_input: NetworkInput, scan: Scan
+        self,
+        features: ArrayLike,
+        network_input: NetworkInput,
+        scan: Scan,
+        channels: Sequence[str] = (),
     ) -> OutOfDistribution:
         """Tell how unlike the training scans a scan is, and in which respect.
 
@@ -71,6 +85,8 @@ class TrainingStatistics:
             What the network was given.
         scan
             Where it came from; its header may say that it is no such scan.
+        channels
+            What the channels of the input are called.
 
         """
         score = self.distance(features) / self.limit
@@ -78,19 +94,28 @@ class TrainingStatistics:
         is_volume = network_input.array.ndim == 5
         if is_volume and not scan.oriented:
             reasons.append("its orientation is not known")
-        values = describe(network_input.array)
-        for value, low, high, (below, above) in zip(
-            values, self.lowest, self.highest, DESCRIPTORS.values(), strict=True
-        ):
-            if value < low and below:
-                reasons.append(below)
-            if value > high and above:
-                reasons.append(above)
+        reasons += self._outside(network_input.array, channels)
         if score > 1:
             reasons.append(_UNLIKE)
         # A reason from header or input flags the scan whatever the features say.
         score = max(score, 1.0 + 1e-6) if reasons else score
         return OutOfDistribution(score, bool(reasons), "; ".join(reasons))
+
+    def _outside(
+        self, array: NDArray[np.float32], channels: Sequence[str]
+    ) -> list[str]:
+        """Say what of an input lies beyond the limits, and in which channels."""
+        measured = describe(array) if self.lowest.ndim == 1 else measure(array)
+        values, low, high = map(np.atleast_2d, (measured, self.lowest, self.highest))
+        reasons = []
+        for n, texts in enumerate(
+            list(CHANNEL_DESCRIPTORS.values())[: values.shape[1]]
+        ):
+            sides = values[:, n] < low[:, n], values[:, n] > high[:, n]
+            for found, text in zip(sides, texts, strict=True):
+                if text and found.any():
+                    reasons.append(text + _of_channels(found, channels))
+        return reasons
 
     def save(self, path: Path) -> None:
         """Write the statistics as safetensors."""
@@ -130,10 +155,15 @@ class TrainingStatistics:
 
 def _fit_together(values: Mapping[str, FloatArray]) -> bool:
     means = values["means"]
+    limits: tuple[int, ...] = values["lowest"].shape
+    several = len(limits) == 2 and limits[0] > 1
+    wanted: tuple[int, ...] = (len(DESCRIPTORS),)
+    if several:
+        wanted = limits[0], len(CHANNEL_DESCRIPTORS)
     shapes = {
         "whitening": (means.shape[-1],) * 2 if means.ndim == 2 else (),
-        "lowest": (len(DESCRIPTORS),),
-        "highest": (len(DESCRIPTORS),),
+        "lowest": wanted,
+        "highest": wanted,
     }
     finite = all(bool(np.isfinite(v).all()) for v in values.values())
     right = all(values[n].shape == shape for n, shape in shapes.items())
@@ -141,6 +171,16 @@ def _fit_together(values: Mapping[str, FloatArray]) -> bool:
 
 
 _ARRAYS = ("means", "whitening", "lowest", "highest")
+
+
+def _of_channels(found: NDArray[np.bool_], names: Sequence[str]) -> str:
+    """Return the names of some of the channels, nothing where it is all of them."""
+    chosen = np.flatnonzero(found)
+    if len(chosen) == len(found):
+        return ""
+    known = [*names] if len(set(names)) == len(found) else []
+    texts = [known[n] if known else f"channel {n + 1}" for n in chosen.tolist()]
+    return f" ({' and '.join(texts)})"
 
 
 def _header_reasons(scan: Scan) -> list[str]:
@@ -164,8 +204,38 @@ def _is_diffusion(meta: Mapping[str, Any], b_value: object) -> bool:
     return weighted or bool(kinds & {"DIFFUSION", "ADC", "TRACEW", "FA"})
 
 
+def measure(array: NDArray[np.float32]) -> FloatArray:
+    """Return what tells whether a `NetworkInput.array` is like the training inputs.
+
+    Returns
+    -------
+    ndarray
+        ``(4,)``, see `describe`; where there are several channels ``(C, 6)``: these of
+        each channel, its mean, and its correlation with the mean of the others.
+
+    """
+    n = array.shape[1]
+    if n == 1:
+        return describe(array)
+    channels = np.moveaxis(array, 1, 0).reshape(n, -1).astype(np.float64)
+    total = channels.sum(axis=0)
+    rows = []
+    for number, values in enumerate(channels):
+        agreement = _correlation(values, total - values)
+        own = describe(array[:, number : number + 1])
+        rows.append([*own, float(values.mean()), agreement])
+    return np.array(rows)
+
+
+def _correlation(one: FloatArray, other: FloatArray) -> float:
+    """Return Pearson's correlation, 0 where one of them is the same everywhere."""
+    if not one.std() > 1e-9 or not other.std() > 1e-9:
+        return 0.0
+    return float(np.corrcoef(one, other)[0, 1])
+
+
 def describe(array: NDArray[np.float32]) -> FloatArray:
-    """Return the descriptors of a `NetworkInput.array`, in the order of `DESCRIPTORS`.
+    """Return the descriptors of an input's first channel, as in `DESCRIPTORS`.
 
     The share of the box that is foreground, the mean difference between neighbouring
     foreground voxels, the correlation of the left half with the mirrored right half,
@@ -207,7 +277,7 @@ def fit_statistics(
     limit
         Distance beyond which a scan is flagged, chosen on held-out patients.
     descriptor_range
-        Lowest and highest allowed descriptors.
+        Lowest and highest allowed of what `measure` finds.
 
     """
     from sklearn.covariance import LedoitWolf

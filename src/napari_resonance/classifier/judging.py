@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from napari_resonance.classifier.bundle import Bundle
+from napari_resonance.classifier.bundle_config import channel_names
 from napari_resonance.classifier.prediction import Prediction
 from napari_resonance.classifier.stages import Answer, PreparedCase
 from napari_resonance.scan import source_of
@@ -43,7 +44,9 @@ def judged(bundle: Bundle, case: PreparedCase, answer: Answer) -> Prediction:
     best = int(probabilities.argmax())
     odd = None
     if bundle.statistics is not None:
-        odd = bundle.statistics.assess(answer.pooled, case.network_input, case.scan)
+        seen = case.network_input
+        names = channel_names(seen.array.shape[1], bundle.recipe)
+        odd = bundle.statistics.assess(answer.pooled, seen, case.scan, names)
     is_odd = odd is not None and odd.flag
     slices = None
     if len(answer.logits) > 1:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from napari_resonance.classifier.calibration import Calibration, fit_temperature
 from napari_resonance.classifier.distribution import (
     TrainingStatistics,
-    describe,
     fit_statistics,
+    measure,
 )
 from napari_resonance.export.wording import counted
 from napari_resonance.training.parts import parts_by_patient
@@ -118,12 +118,12 @@ def statistics_of(
     inputs = [
         training.images(shown[n : n + 1], "cpu").numpy() for n in range(len(shown))
     ]
-    measured = np.stack([describe(array) for array in inputs])
+    measured = np.stack([measure(array) for array in inputs])
     lowest, highest = measured.min(axis=0), measured.max(axis=0)
     extra = 0.5 * (highest - lowest) + 0.05
     lowest, highest = lowest - extra, highest + extra
     # What else is measured holds of heads: symmetry, and how far they fill the box.
-    lowest[2:] = -1.0
+    lowest[..., 2:4] = -1.0
     statistics = fit_statistics(features, training.targets, 1.0, (lowest, highest))
     if len(held_out):
         distances = np.array([statistics.distance(f) for f in held_out])
