@@ -1,4 +1,4 @@
-"""From which value a scan is drawn black, and from which white."""
+"""Which values of a scan are drawn black and white, in grey and in colour."""
 
 from __future__ import annotations
 
@@ -35,6 +35,17 @@ def stored_window(scan: Scan) -> tuple[float, float] | None:
     if center is None or width is None or not width > 0:
         return None
     return center - width / 2, center + width / 2
+
+
+def full_color(scan: Scan) -> float:
+    """Return the value of full red, green or blue of a colour scan; black is 0.
+
+    Of a file with more than 8 bits a colour what its bits can hold, else 255.
+    """
+    stored = scan.voxels.dtype
+    if stored.kind != "u" or stored.itemsize == 1:
+        return 255.0
+    return 2.0 ** int(scan.meta.get("bits_stored") or 8 * stored.itemsize) - 1
 
 
 def is_inverted(scan: Scan) -> bool:

@@ -14,7 +14,7 @@ from support.results import prediction, saliency_at, strange
 
 from napari_resonance.errors import ExportError
 from napari_resonance.export import legend, picture, scripts
-from napari_resonance.export.overlay import Overlay, blended
+from napari_resonance.export.overlay import Overlay, blended, grey_levels
 from napari_resonance.export.picture import write_picture
 from napari_resonance.export.planes import center_of
 from napari_resonance.export.wording import METHOD_NAMES
@@ -321,3 +321,13 @@ def test_a_map_says_how_far_it_can_be_believed(tmp_path, said):
         everything
     )
     assert "The map is not better" in said
+
+
+def test_a_dim_plane_of_deep_colours_is_drawn_dim():
+    """White is what the bits can hold, not the brightest value that is there."""
+    voxels = np.full((9, 8, 1, 3), 400, np.uint16)
+    scan = Scan(voxels, np.eye(4), color=True, meta={"bits_stored": 12})
+    covered = np.ones((8, 9), bool)
+    values = np.asarray(voxels[:, :, 0], np.float32).transpose(1, 0, 2)
+    drawn = grey_levels(values, covered, scan, (0, 1))
+    np.testing.assert_allclose(drawn, 400 / 4095, atol=1e-6)

@@ -77,28 +77,36 @@ def spot_bundle(
     dimensions: int = 3,
     shape: tuple[int, int, int] = (41, 65, 49),
     modality: tuple[str, ...] = (),
+    channels: tuple[str, ...] = (),
+    color: bool = False,
+    seen: int = 0,
 ) -> Path:
     """Save a network whose weights are set so that "spot" means something bright.
 
     Its Grad-CAM for "spot" peaks at the cell nearest to a spot that is far brighter
     than the rest of the scan; there is nothing for "nothing". A volume is brought onto
-    `shape` voxels; a 2D network keeps the number of slices.
+    `shape` voxels; a 2D network keeps the number of slices. Of several `channels`, or
+    of `color`, it looks at input channel `seen` alone.
     """
     from napari_resonance.classifier.network import build_network
 
     labels = ("spot", "nothing")
     definition = tiny_definition(dimensions, len(labels))
+    definition["n_input_channels"] = max(1, len(channels)) * (3 if color else 1)
     wanted = list(shape) if dimensions == 3 else [*shape[:2], None]
     steps = [
         {"step": "orient", "code": "RAS"},
         {"step": "resample_shape", "shape": wanted},
         {"step": "zscore"},
     ]
+    if color:
+        steps = [{"step": "color"}, *steps]
+    data = {"dimensions": dimensions, "steps": steps, "channels": list(channels)}
     save_bundle(
         folder,
-        network=_spot_finder(build_network(definition)),
+        network=_spot_finder(build_network(definition), seen),
         network_def=definition,
-        recipe=Recipe.from_json({"dimensions": dimensions, "steps": steps}),
+        recipe=Recipe.from_json(data),
         calibration=Calibration(),
         card=tiny_card(labels, dimensions, modality),
     )
@@ -152,14 +160,14 @@ def _settled(network: Any) -> Any:
     return network.eval()
 
 
-def _spot_finder(network: Any) -> Any:
-    """Let channel 0 be what exceeds 5 standard deviations, pooled by tents."""
+def _spot_finder(network: Any, seen: int = 0) -> Any:
+    """Let channel 0 be what of one input exceeds 5 deviations, pooled by tents."""
     import torch
 
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.zero_()
-        _copy(network.conv1.weight)
+        _copy(network.conv1.weight, seen)
         network.bn1.weight.fill_(1)
         network.bn1.bias.fill_(-5)
         for layer in (network.layer1, network.layer2, network.layer3, network.layer4):
@@ -175,8 +183,8 @@ def _spot_finder(network: Any) -> Any:
     return network.eval()
 
 
-def _copy(weight: Any) -> None:
-    weight[0, 0][(1,) * (weight.ndim - 2)] = 1
+def _copy(weight: Any, channel: int = 0) -> None:
+    weight[0, channel][(1,) * (weight.ndim - 2)] = 1
 
 
 def _tent(weight: Any) -> None:

@@ -8,11 +8,14 @@ import nibabel
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
+from sklearn.datasets import load_sample_image
 from support.bundles import tiny_bundle
 from support.labelled import colored, save_color, write_colored, write_labelled
 from support.networks import settled, torchvision
 
 from napari_resonance.classifier.bundle import load_bundle
+from napari_resonance.classifier.network import build_resnet
 from napari_resonance.classifier.predict import load_classifier
 from napari_resonance.errors import TrainingError
 from napari_resonance.preprocessing.intensity import imagenet_scales
@@ -120,6 +123,35 @@ def test_hues_are_told_apart_from_weights_of_photographs(labels, tmp_path, unfre
     given = result.bundle.recipe.apply(scan).array
     black = [b for b, _ in imagenet_scales()]
     np.testing.assert_allclose(given[0, :, 0, 0], black, atol=1e-6)  # its dark edge
+
+
+def test_a_photograph_has_the_features_that_it_had_where_the_weights_came_from(
+    labels, tmp_path
+):
+    """Red, green and blue in that order, with ImageNet's statistics, rows as rows."""
+    torch.manual_seed(0)
+    before = settled(torchvision(18)).eval()
+    torch.save(before.state_dict(), tmp_path / "resnet18.pth")
+    options = dataclasses.replace(QUICK, epochs=1, unfreeze="head", shape=(64, 48))
+    result = finetune(
+        labels,
+        tmp_path / "m",
+        pretrained=tmp_path / "resnet18.pth",
+        options=options,
+    )
+    photograph = load_sample_image("china.jpg")[100:148, 200:264]
+    voxels = photograph.transpose(1, 0, 2)[:, :, None]
+    scan = Scan(voxels, np.eye(4), color=True, oriented=False)
+    mean, std = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])
+    by_hand = ((photograph / 255 - mean) / std).transpose(2, 0, 1)[None]
+    given = result.bundle.recipe.apply(scan).array
+    np.testing.assert_allclose(given, by_hand, atol=1e-5)
+    network = build_resnet(result.bundle.network_def)
+    network.load_state_dict(load_file(result.bundle.weights_path))
+    with torch.no_grad():
+        cells = network.eval().logits_and_features(torch.from_numpy(given))[1]
+        expected = before.features(torch.from_numpy(by_hand.astype(np.float32)))
+    torch.testing.assert_close(cells, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_networks_of_drawn_pictures_learn_colour(labels, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support.answers import map_with_peak_at, prediction
@@ -180,6 +182,19 @@ def test_resampling_keeps_the_millimetre() -> None:
         record(settings).affine[:3, :3], record(scan_layer(view)[1]).affine[:3, :3]
     )
     assert settings["name"].endswith("resampled")
+
+
+@pytest.mark.parametrize("meta", [{}, {"bits_stored": 12}])
+def test_colour_of_more_bits_is_as_bright_as_that_of_eight(
+    meta: dict[str, int],
+) -> None:
+    scan, _ = color_phantom()
+    white = 2 ** meta.get("bits_stored", 16) - 1
+    wide = np.rint(np.asarray(scan.voxels) / 255 * white).astype(np.uint16)
+    deep = replace(scan, voxels=wide, meta=meta)
+    one, other = (scan_layer(s)[0] for s in (scan, deep))
+    assert other.dtype == np.uint8
+    np.testing.assert_array_equal(one, other)
 
 
 def test_colour_is_not_resampled() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -216,3 +217,12 @@ def test_pictures_stand_upright_in_true_proportions() -> None:
     assert pixels.shape[1] / pixels.shape[0] == pytest.approx(width / height, abs=0.05)
     assert picture_of(color_phantom()[0]).shape[2] == 3
     assert picture_of(time_phantom()[0]).max() > 100
+
+
+def test_colours_of_more_bits_have_the_picture_of_eight() -> None:
+    scan, _ = color_phantom()
+    wide = np.asarray(scan.voxels).astype(np.uint16) * 257
+    deep = replace(scan, voxels=wide)
+    one, other = picture_of(scan).astype(int), picture_of(deep).astype(int)
+    assert 20 < one.mean() < 200
+    assert np.abs(one - other).max() <= 1

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_resonance.display import full_color, is_inverted
+
 if TYPE_CHECKING:
     from napari_resonance.classifier.prediction import Saliency
     from napari_resonance.scan import Scan
@@ -95,12 +97,11 @@ def grey_levels(
 ) -> NDArray[np.float32]:
     """Return RGB ``(rows, columns, 3)`` of a plane; MONOCHROME1 is shown inverted."""
     if scan.color:
-        white = 255 if scan.voxels.dtype == np.uint8 else float(values.max() or 1)
-        image = np.clip(values / white, 0, 1)
+        image = np.clip(np.nan_to_num(values) / full_color(scan), 0, 1)
     else:
         low, high = limits
         grey = np.clip((np.nan_to_num(values) - low) / (high - low), 0, 1)
-        if scan.meta.get("photometric_interpretation") == "MONOCHROME1":
+        if is_inverted(scan):
             grey = 1 - grey
         image = np.repeat(grey[..., None], 3, axis=-1)
     return np.where(covered[..., None], image, _BEYOND).astype(np.float32)

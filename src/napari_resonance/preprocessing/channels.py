@@ -14,6 +14,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_resonance.display import full_color
 from napari_resonance.errors import PreprocessingError
 from napari_resonance.geometry import (
     FloatArray,
@@ -128,11 +129,8 @@ def _finite(
 
 def _of_eight_bits(colors: NDArray[np.float32], scan: Scan) -> NDArray[np.float32]:
     """Return colours from 0 to 255, however many bits the file has for them."""
-    kind, n_bytes = scan.voxels.dtype.kind, scan.voxels.dtype.itemsize
-    if kind != "u" or n_bytes == 1:
-        return colors
-    white = 2.0 ** int(scan.meta.get("bits_stored") or 8 * n_bytes) - 1
-    return colors * np.float32(255 / white)
+    white = full_color(scan)
+    return colors if white == 255 else colors * np.float32(255 / white)
 
 
 def brightness(colors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 # Points on the way from the baseline (Gauss-Legendre), and noisy copies.
 _STEPS = 32
 _SAMPLES = 24
-_NOISE = 0.15  # of the input's range, as Smilkov et al. recommend
+_NOISE = 0.15  # of a channel's range, as Smilkov et al. recommend
+_LEAST_RANGE = np.float32(1e-6)  # of a channel that is the same everywhere
 # Volumes that are differentiated at once.
 _AT_ONCE = 4
 
@@ -73,28 +74,32 @@ def integrated_gradients(question: Question) -> Evidence:
 def smoothgrad(question: Question) -> Evidence:
     """Return SmoothGrad (Smilkov et al. 2017) × (input - baseline), by captum.
 
-    The mean gradient of copies with noise of 15 % of the input's range; the noise is
-    the same each time.
+    The mean gradient of copies with noise of 15 % of the range of each channel; the
+    noise is the same each time.
     """
     import torch
     from captum.attr import NoiseTunnel, Saliency
 
     score = _Score(question, runs=_SAMPLES)
-    tunnel = NoiseTunnel(Saliency(score))
-    deviation = _NOISE * float(np.ptp(question.array))
+    array = question.array
+    axes = (0, *range(2, array.ndim))
+    # The noise is of one width, so each channel is measured by its own range.
+    ranges = np.maximum(np.ptp(array, axis=axes, keepdims=True), _LEAST_RANGE)
+    scale = torch.from_numpy(ranges).to(score.device)
+    tunnel = NoiseTunnel(Saliency(lambda x: score(x * scale)))
 
     def attribute(images: torch.Tensor, baseline: torch.Tensor) -> Any:
         with torch.random.fork_rng(devices=score.graphics_cards):
             torch.manual_seed(0)
             gradient = tunnel.attribute(
-                images,
+                images / scale,
                 nt_type="smoothgrad",
                 nt_samples=_SAMPLES,
                 nt_samples_batch_size=max(1, _AT_ONCE // len(images)),
-                stdevs=deviation,
+                stdevs=_NOISE,
                 abs=False,
             )
-        return gradient * (images - baseline)
+        return gradient / scale * (images - baseline)
 
     return _voxels(question, score, attribute)
 

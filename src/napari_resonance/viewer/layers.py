@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_resonance.display import display_range, is_inverted
+from napari_resonance.display import display_range, full_color, is_inverted
 from napari_resonance.errors import GeometryError
 from napari_resonance.export.wording import title_of
 from napari_resonance.geometry import FloatArray, Grid, resample, unshear
@@ -167,8 +167,10 @@ def _right_angled(affine: FloatArray) -> FloatArray:
 def _physical(scan: Scan) -> Any:
     """Return voxels in physical values, as whole numbers where they are whole."""
     voxels = _drawable(scan.voxels)
-    if scan.color and voxels.dtype.kind == "f":
-        return np.rint(voxels.clip(0, 255)).astype(np.uint8)
+    white = full_color(scan) if scan.color else 0.0
+    if scan.color and (white > 255 or voxels.dtype.kind == "f"):
+        # napari takes 16 bits for all used, of which a file may use 12.
+        return np.rint((voxels * (255 / white)).clip(0, 255)).astype(np.uint8)
     if scan.color or (scan.slope == 1 and scan.intercept == 0):
         return voxels
     # The ends of lazy ones, which tell how many bits hold them, are not known.

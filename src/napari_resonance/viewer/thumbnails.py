@@ -67,6 +67,7 @@ def make_thumbnails(
 def picture_of(scan: Scan) -> NDArray[np.uint8]:
     """Return the middle slice of a scan as uint8 RGB, drawn upright."""
     from napari_resonance.display import display_range
+    from napari_resonance.export.overlay import grey_levels
     from napari_resonance.export.planes import (
         center_of,
         planes_through,
@@ -76,16 +77,10 @@ def picture_of(scan: Scan) -> NDArray[np.uint8]:
     slice_ = _middle_slice(scan)
     (plane, *_) = planes_through(slice_, center_of(slice_), SIDE)
     values, covered = sample_scan(slice_, plane)
-    if scan.color:
-        pixels = values
-    else:
-        low, high = display_range(slice_, [values[covered]])
-        grey = np.clip((np.nan_to_num(values) - low) / (high - low), 0, 1)
-        if scan.meta.get("photometric_interpretation") == "MONOCHROME1":
-            grey = 1 - grey
-        pixels = np.repeat(grey[..., None] * np.float32(255), 3, axis=-1)
+    limits = display_range(slice_, [values[covered]]) if not scan.color else (0, 0)
+    pixels = 255 * grey_levels(values, covered, slice_, limits)
     pixels = np.where(covered[..., None], pixels, 0)
-    return np.ascontiguousarray(pixels.clip(0, 255).astype(np.uint8))
+    return np.ascontiguousarray(pixels.astype(np.uint8))
 
 
 def patient_of(study: Study) -> str:
