@@ -115,6 +115,8 @@ def test_pictures_of_8_bits_stay_as_they_are(voxels, meta, photometric):
     [
         (np.linspace(0, 1, 50, dtype=np.float32), {}),
         (np.linspace(-900, 900, 50, dtype=np.int16), {}),
+        # 8 bits that a modality look-up table led to more.
+        (np.linspace(0, 4000, 50, dtype=np.uint16), {"bits_stored": 8}),
         (
             np.arange(200, dtype=np.uint16),
             {"bits_stored": 12, "window_center": 100, "window_width": 50},

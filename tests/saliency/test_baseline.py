@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_resonance.saliency.baseline import BASELINES, baseline_of
+from napari_resonance.saliency.baseline import BASELINES, baseline_of, channel_ranges
 
 
 @pytest.mark.parametrize("kind", BASELINES)
@@ -36,3 +36,13 @@ def test_slices_and_channels_are_kept_apart():
     assert spread[1, 0].max() > 0
     assert not spread[0].any()
     assert not spread[1, 1].any()
+
+
+def test_each_channel_has_its_own_range():
+    array = np.zeros((2, 3, 4, 5), np.float32)
+    array[1, 0, 2, 2] = 7
+    array[0, 1] = np.linspace(-40, 60, 20).reshape(4, 5)
+    found = channel_ranges(array)
+    assert found.shape == (1, 3, 1, 1)
+    np.testing.assert_allclose(found.ravel()[:2], (7, 100))
+    assert 0 < found.ravel()[2] < 1e-3  # divided by

@@ -197,10 +197,21 @@ def test_colour_of_more_bits_is_as_bright_as_that_of_eight(
     np.testing.assert_array_equal(one, other)
 
 
-def test_colour_is_not_resampled() -> None:
-    scan, _ = color_phantom()
-    with pytest.raises(GeometryError, match="colour"):
-        resampled_layer(LayerRecord(scan, scan.affine), scan)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_colour_is_resampled_channel_by_channel(dtype: type) -> None:
+    scan, _ = color_phantom("flipped")
+    deep = np.asarray(scan.voxels).astype(dtype) * (1 if dtype is np.uint8 else 257)
+    moving = replace(scan, voxels=deep)
+    view, _ = phantom("oblique")
+    data, settings, _ = resampled_layer(LayerRecord(moving, moving.affine), view)
+    assert settings["rgb"]
+    assert data.dtype == np.uint8
+    for channel in range(3):
+        grey = Scan(scan.voxels[..., channel], scan.affine)
+        alone, other, _ = resampled_layer(LayerRecord(grey, grey.affine), view)
+        np.testing.assert_allclose(record(settings).affine, record(other).affine)
+        inside = alone > alone.min()  # beyond it colours are black
+        np.testing.assert_allclose(data[..., channel][inside], alone[inside], atol=1.01)
 
 
 def test_names_tell_how_a_scan_was_taken(tmp_path: object) -> None:

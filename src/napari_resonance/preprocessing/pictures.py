@@ -100,7 +100,7 @@ def _is_picture(scan: Scan, stored: NDArray[Any]) -> bool:
     """Tell whether values are grey levels of 8 bits as they are."""
     plain = (scan.slope, scan.intercept) == (1.0, 0.0)
     bits = int(scan.meta.get("bits_stored") or 0)
-    if plain and (stored.dtype in (np.uint8, np.bool_) or 0 < bits <= 8):
+    if plain and stored.dtype in (np.uint8, np.bool_):
         return True
     finite = stored[np.isfinite(stored)] if stored.dtype.kind == "f" else stored
     if not finite.size:

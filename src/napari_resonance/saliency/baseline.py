@@ -10,6 +10,7 @@ BASELINES = ("mean", "lowest", "blur")
 # Share of each side: lesions and organs go, the shape of the body stays, also of a slab
 # of few slices.
 _BLUR = 1 / 12
+_LEAST_RANGE = np.float32(1e-6)
 
 
 def baseline_of(array: NDArray[np.float32], kind: str) -> NDArray[np.float32]:
@@ -44,3 +45,22 @@ def baseline_of(array: NDArray[np.float32], kind: str) -> NDArray[np.float32]:
     else:
         value = array.mean(axis=axes, keepdims=True, dtype=np.float64)
     return np.broadcast_to(value.astype(np.float32), array.shape)
+
+
+def channel_ranges(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the difference of each channel's ends, by which noise is measured.
+
+    Parameters
+    ----------
+    array
+        Network input, float32 ``(N, C, *spatial)``.
+
+    Returns
+    -------
+    ndarray
+        float32 ``(1, C, 1, ...)``, above 0 also where a channel is the same everywhere.
+
+    """
+    axes = (0, *range(2, array.ndim))
+    ranges: NDArray[np.float32] = np.ptp(array, axis=axes, keepdims=True)
+    return np.maximum(ranges, _LEAST_RANGE)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_resonance.classifier.stages import parts_of
-from napari_resonance.saliency.baseline import baseline_of
+from napari_resonance.saliency.baseline import baseline_of, channel_ranges
 from napari_resonance.saliency.cells import as_volume
 from napari_resonance.saliency.question import Array, Evidence, Question
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 _STEPS = 32
 _SAMPLES = 24
 _NOISE = 0.15  # of a channel's range, as Smilkov et al. recommend
-_LEAST_RANGE = np.float32(1e-6)  # of a channel that is the same everywhere
 # Volumes that are differentiated at once.
 _AT_ONCE = 4
 
@@ -81,11 +80,8 @@ def smoothgrad(question: Question) -> Evidence:
     from captum.attr import NoiseTunnel, Saliency
 
     score = _Score(question, runs=_SAMPLES)
-    array = question.array
-    axes = (0, *range(2, array.ndim))
     # The noise is of one width, so each channel is measured by its own range.
-    ranges = np.maximum(np.ptp(array, axis=axes, keepdims=True), _LEAST_RANGE)
-    scale = torch.from_numpy(ranges).to(score.device)
+    scale = torch.from_numpy(channel_ranges(question.array)).to(score.device)
     tunnel = NoiseTunnel(Saliency(lambda x: score(x * scale)))
 
     def attribute(images: torch.Tensor, baseline: torch.Tensor) -> Any:

@@ -15,6 +15,7 @@ from napari_resonance.errors import SaliencyError
 from napari_resonance.geometry import Grid
 from napari_resonance.preprocessing import NetworkInput
 from napari_resonance.progress import Progress, ShouldStop, never, no_progress
+from napari_resonance.saliency.baseline import channel_ranges
 from napari_resonance.saliency.cells import as_volume
 from napari_resonance.saliency.explain import map_again
 from napari_resonance.saliency.question import Array
@@ -277,8 +278,8 @@ def _shifted(case: NetworkInput) -> Iterator[tuple[str, NetworkInput]]:
 def _noisy(
     case: NetworkInput, rng: np.random.Generator
 ) -> Iterator[tuple[str, NetworkInput]]:
-    reach = float(np.ptp(case.array))
+    ranges = channel_ranges(case.array)
     for share in _NOISE:
-        noise = rng.standard_normal(case.array.shape, np.float32) * (share * reach)
+        noise = rng.standard_normal(case.array.shape, np.float32) * (share * ranges)
         array = (case.array + noise).astype(np.float32)
         yield f"with noise of {share:.0%} of its range", replace(case, array=array)

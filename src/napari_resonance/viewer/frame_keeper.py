@@ -71,7 +71,6 @@ class FrameKeeper:
             record is not None
             and current is not None
             and record.role == "scan"
-            and not record.scan.color
             and same_space(record.scan, current.scan)
         )
 

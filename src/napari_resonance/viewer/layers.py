@@ -109,20 +109,15 @@ def saliency_layer(scan: Scan, prediction: Prediction) -> LayerData:
 def resampled_layer(record: LayerRecord, view: Scan) -> LayerData:
     """Return a scan's layer resampled once onto the grid of the scan that is viewed.
 
-    Of a time series the first volume. Values outside the scan are its lowest.
-
-    Raises
-    ------
-    GeometryError
-        If the scan is a colour scan.
-
+    Of a time series the first volume. Values outside the scan are its lowest; outside
+    of colours it is black.
     """
-    if record.scan.color:
-        raise GeometryError("colour scans cannot be resampled to another view")
     straight = unshear(view)
     target = Grid(straight.grid_shape, straight.affine)
     values = record.scan.values()
-    lowest = float(np.nanmin(values))
+    if record.scan.color:
+        values *= np.float32(255 / full_color(record.scan))
+    lowest = 0.0 if record.scan.color else float(np.nanmin(values))
     moved = resample(values, record.scan.affine, target, outside=lowest)
     scan = replace(
         record.scan,
