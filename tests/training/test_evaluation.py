@@ -15,6 +15,7 @@ from napari_resonance.training.cases import Case
 from napari_resonance.training.comparison import compare_answers
 from napari_resonance.training.evaluation import evaluate_answers
 from napari_resonance.training.report import write_report
+from napari_resonance.training.report_words import probabilities_in_words
 from napari_resonance.training.subgroups import age_band, facts_of, groups_of
 
 
@@ -111,18 +112,36 @@ def test_a_perfect_operating_point_of_few_patients_claims_little():
     assert found["low"] == pytest.approx(0.025 ** (1 / 6))
 
 
-@pytest.mark.parametrize("n", [40, 150, 600])
-def test_a_calibration_error_lies_within_its_interval(n):
-    """Draws only raise it: of answers that are calibrated, their bounds lie above."""
-    random = np.random.default_rng(n)
+def of_claims(n, steeper=1.0, seed=0):
+    """Answers of two labels that are right as often as they claim, or made steeper."""
+    random = np.random.default_rng(seed)
     logits = np.stack([np.zeros(n), random.normal(size=n)], axis=1)
-    calibration = Calibration()
-    targets = random.random(n) < calibration.probabilities(logits)[:, 1]
-    found = evaluate_answers(
-        logits, [], targets.astype(int), np.arange(n), ("a", "b"), calibration
-    ).metrics["ece"]
-    assert found["low"] < 0.5 * found["value"]
-    assert found["value"] <= found["high"] < 3 * found["value"]
+    targets = random.random(n) < Calibration().probabilities(logits)[:, 1]
+    return evaluate_answers(
+        steeper * logits, [], targets * 1, np.arange(n), ("a", "b"), Calibration()
+    )
+
+
+@pytest.mark.parametrize("n", [20, 40, 150, 600])
+def test_an_error_that_chance_explains_is_not_held_against_a_model(n, written):
+    # Draws only raise it: of calibrated answers, their bounds lie above the truth.
+    found = of_claims(n, seed=n)
+    figure = found.metrics["ece"]
+    assert figure["low"] == 0 < figure["value"] < figure["by_chance"]
+    assert figure["value"] <= figure["high"] < 3 * figure["value"]
+    said = probabilities_in_words(found)
+    assert said.endswith("these cases do not show that they are wrong.")
+    text = written(found)
+    assert said in text
+    assert f"chance alone gives up to {figure['by_chance']:.3f}" in text
+
+
+def test_answers_that_claim_too_much_are_told(written):
+    found = of_claims(400, steeper=5.0)
+    assert found.metrics["ece"]["low"] > 0.1
+    assert "its probabilities are too high." in written(found)
+    found = of_claims(2000, steeper=0.2)
+    assert probabilities_in_words(found).endswith("its probabilities are too low.")
 
 
 def test_a_label_without_cases_is_null_and_not_counted():
@@ -311,7 +330,7 @@ def test_a_report_bears_any_label(written, recwarn):
     )
     text = written(evaluation, comparison=compared)
     assert "<script" not in text
-    for name in labels[1:3]:
+    for name in (labels[1], f"\u2068{labels[2]}\u2069"):
         assert f">{name}</text>" in text
     assert "on the same 80 cases" in text
     assert not [w for w in recwarn if "Glyph" in str(w.message)]
@@ -360,3 +379,37 @@ def test_perfect_means_over_labels_have_both_bounds(n_labels):
         figure = found.metrics[name]
         assert figure["value"] == figure["high"] == 1
         assert 0.5 < figure["low"] < 1
+
+
+def test_numbers_beside_a_label_that_is_read_leftward_keep_their_place(written):
+    # Without isolation the AUROC is shown before the name, as if it were another's.
+    labels = ("plain", "سرطان الرئة" * 3)
+    evaluation = judged(n=80, labels=labels, operating_threshold=0.4)
+    p, answers = evaluation.answers.probabilities, evaluation.answers
+    compared = compare_answers(
+        p, p[::-1], answers.targets, answers.patients, labels, ("x", "y")
+    )
+    text = written(evaluation, comparison=compared)
+    for name in (labels[1], f"{labels[1][:17]}…"):
+        assert text.count(name) == text.count(f"\u2068{name}\u2069") > 0
+    assert "\u2068plain" not in text
+
+
+def test_pictures_say_what_they_show_and_curves_are_counted(written):
+    labels = tuple(f"label {n}" for n in range(14))
+    curves = [[{"epoch": n, "loss": 1.0, "auroc": 0.5} for n in range(3)]]
+    text = written(judged(n=140, labels=labels), curves=curves)
+    assert text.count('role="img" aria-label="ROC curve. Of the cases') == 1
+    assert 'aria-label="Losses and figures by epoch"' in text
+    assert "The first 12 labels are drawn." in text
+    assert ">label 11: " in text
+    assert ">label 12: " not in text
+    assert ">loss</text>" in text
+
+
+def test_the_sheet_tells_labels_that_cannot_be_drawn(written, tmp_path):
+    sheet = tmp_path / "contact-sheet.png"
+    sheet.write_bytes(b"a picture")
+    text = written(judged(labels=("a", "良性", "سرطان")), contact_sheet=sheet)
+    assert "label 2 is 良性, label 3 is \u2068سرطان\u2069." in text
+    assert "font lacks" not in written(judged(), contact_sheet=sheet)

@@ -9,8 +9,6 @@ from napari_resonance.training import metrics
 from napari_resonance.training.comparison import compare_answers, delong, mcnemar
 from napari_resonance.training.intervals import (
     interval,
-    widened_auroc,
-    widened_share,
     with_intervals,
 )
 
@@ -66,6 +64,20 @@ def test_calibration_error_and_brier_by_hand():
     assert rows[0]["right"] is None
     single = reference.brier_score_loss(targets, probabilities[:, 1])
     assert metrics.brier(probabilities, targets).mean() == pytest.approx(2 * single)
+
+
+@pytest.mark.parametrize(("n", "scans"), [(20, 1), (20, 4), (100, 1)])
+def test_five_of_a_hundred_calibrated_models_are_further_off_than_chance(n, scans):
+    random = np.random.default_rng(n + scans)
+    beyond = []
+    for _ in range(300):
+        first = 1 / (1 + np.exp(-random.normal(size=n)))
+        targets = np.repeat((random.random(n) > first) * 1, scans)
+        p = np.repeat(np.stack([first, 1 - first], axis=1), scans, axis=0)
+        found = metrics.ece(p, targets, np.ones((1, n * scans)))[0]
+        whose = np.repeat(np.arange(n), scans)
+        beyond.append(found > metrics.ece_by_chance(p, whose, draws=300))
+    assert 0.02 < np.mean(beyond) < 0.09
 
 
 def test_the_operating_point_is_youdens():
@@ -142,19 +154,6 @@ def test_draws_without_a_label_are_counted_not_hidden():
     assert figure["undefined"] == pytest.approx((5 / 6) ** 6, abs=0.03)
     none = with_intervals(lambda w: {"x": np.full(len(w), np.nan)}, np.arange(6))["x"]
     assert none == {"value": None, "low": None, "high": None}
-
-
-def test_a_figure_without_spread_gets_an_exact_bound():
-    certain = {"value": 1.0, "low": 1.0, "high": 1.0}
-    # Clopper and Pearson, 10 of 10: 0.692.
-    assert widened_share(certain, 10)["low"] == pytest.approx(0.6915, abs=1e-4)
-    never = {"value": 0.0, "low": 0.0, "high": 0.0}
-    assert widened_share(never, 10)["high"] == pytest.approx(0.3085, abs=1e-4)
-    few, many = (widened_auroc(certain, n, n)["low"] for n in (5, 100))
-    assert 0.4 < few < 0.8
-    assert 0.95 < many < 1
-    some = {"value": 0.9, "low": 0.8, "high": 1.0}
-    assert widened_auroc(some, 5, 5) == widened_share(some, 5) == some
 
 
 # --- two models ----------------------------------------------------------------------

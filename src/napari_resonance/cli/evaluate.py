@@ -78,6 +78,7 @@ def _show(evaluation: "Evaluation", console: "Console") -> None:
     from rich.table import Table
 
     from napari_resonance.export.wording import RESEARCH_USE
+    from napari_resonance.training.report_words import probabilities_in_words
 
     console.print(
         f"{evaluation.n_cases} cases of {evaluation.n_patients} patients", markup=False
@@ -94,6 +95,8 @@ def _show(evaluation: "Evaluation", console: "Console") -> None:
         table.add_row(name.replace("_", " "), f"{value:.3f}", interval)
     console.print(table)
     console.print(f"{whose_figures(evaluation.labels)}.", markup=False, style="dim")
+    said = probabilities_in_words(evaluation)
+    console.print(said, markup=False, style="dim", soft_wrap=True)
     comparison = evaluation.details["comparison"]
     if comparison is not None:
         _show_comparison(comparison, console)

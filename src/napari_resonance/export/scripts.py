@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import unicodedata
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,21 @@ def fonts_for(text: str) -> list[str]:
     """
     foreign = any("\u0900" <= c < "\u1e00" or c >= "\u2e80" for c in text)
     return [FONT, *_installed()] if foreign else [FONT]
+
+
+def is_drawable(text: str) -> bool:
+    """Tell whether these fonts have all signs of a text, in the order they are read."""
+    from matplotlib.font_manager import findfont, get_font
+
+    signs: set[int] = set()
+    for name in fonts_for(text):
+        signs |= get_font(findfont(name)).get_charmap().keys()
+    return not is_leftward(text) and all(ord(sign) in signs for sign in text)
+
+
+def is_leftward(text: str) -> bool:
+    """Tell whether any of a text is read from right to left."""
+    return any(unicodedata.bidirectional(sign) in ("R", "AL") for sign in text)
 
 
 @cache

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,14 @@ from numpy.typing import NDArray
 
 from napari_resonance.classifier.calibration import Calibration
 from napari_resonance.training import metrics
+from napari_resonance.training.estimates import (
+    Estimate,
+    auroc_estimate,
+    mean_estimate,
+    share_estimate,
+)
 from napari_resonance.training.intervals import (
     is_lone,
-    widened_auroc,
-    widened_share,
     with_intervals,
     without_interval,
 )
@@ -25,7 +29,7 @@ Figure = Mapping[str, float | None]
 
 # What cases with a label and cases without it decide together.
 _OF_BOTH_SIDES = ("auroc", "auprc", "f1", "precision")
-_OF_SECOND = ("auprc", "f1", "sensitivity", "specificity")
+_DRAWN = ("auprc", "f1")
 _MEANS = ("auroc", "auprc", "f1", "balanced_accuracy", "sensitivity", "specificity")
 
 
@@ -127,107 +131,127 @@ def judged_figures(
     answers: Answers, labels: tuple[str, ...]
 ) -> tuple[dict[str, Figure], dict[str, dict[str, Any]]]:
     """Return all figures with intervals: of all labels together, and by label."""
+    # Numbers are told apart more quickly than names are, and that is done often.
+    numbers = np.unique(answers.patients, return_inverse=True)[1]
+    answers = replace(answers, patients=numbers)
     present = np.array([bool((answers.targets == k).any()) for k in range(len(labels))])
 
     def drawn(weights: FloatArray) -> dict[str, FloatArray]:
-        by_label = _by_label(answers, len(labels), weights)
-        result = _overall(answers, weights)
-        averaged = metrics.macro(by_label, present)
-        result["auroc"] = averaged["auroc"]
-        result["balanced_accuracy"] = averaged["sensitivity"]
+        by_label = _drawn_by_label(answers, len(labels), weights)
+        result = _drawn_overall(answers, weights)
         # Of two labels the second is what one looks for: a mean over both would make
         # rare findings that are missed look found.
-        shown = (lambda v: v[:, 1]) if len(labels) == 2 else None
-        for name in _OF_SECOND:
-            result[name] = shown(by_label[name]) if shown else averaged[name]
+        if len(labels) == 2:
+            result |= {name: values[:, 1] for name, values in by_label.items()}
+        else:
+            result |= metrics.macro(by_label, present)
         if present.sum() < 2:  # what is missed of the others is not known
-            nothing = np.full(len(weights), np.nan)
-            result |= dict.fromkeys(("f1", "balanced_accuracy"), nothing)
+            result["f1"] = np.full(len(weights), np.nan)
         for name, values in by_label.items():
             result |= {f"{name} {k}": values[:, k] for k in range(len(labels))}
         return result
 
-    found = with_intervals(drawn, answers.patients, raised=("ece",))
-    overall: dict[str, Figure] = {n: f for n, f in found.items() if " " not in n}
-    names = sorted({n.split()[0] for n in found if " " in n})
+    found = with_intervals(
+        drawn, answers.patients, raised={"ece": _ece_by_chance(answers)}
+    )
+    estimates = [_estimates(answers, k) for k in range(len(labels))]
     per_class: dict[str, dict[str, Any]] = {}
     for k, label in enumerate(labels):
-        figures: dict[str, Any] = {n: found[f"{n} {k}"] for n in names}
-        counts = patients_of(answers, answers.targets == k)
-        others = patients_of(answers, answers.targets != k)
-        if is_lone(answers.targets == k, answers.patients):
+        truth = answers.targets == k
+        figures: dict[str, Any] = {n: found[f"{n} {k}"] for n in _DRAWN}
+        figures |= {n: estimate.to_json() for n, estimate in estimates[k].items()}
+        if is_lone(truth, answers.patients):
             for name in _OF_BOTH_SIDES:
                 figures[name] = without_interval(figures[name])
-        figures["sensitivity"] = widened_share(figures["sensitivity"], counts)
-        figures["specificity"] = widened_share(figures["specificity"], others)
-        figures["auroc"] = widened_auroc(figures["auroc"], counts, others)
-        cases = int((answers.targets == k).sum())
-        per_class[label] = {"cases": cases, "patients": counts, **figures}
-    _widen(overall, per_class, answers)
+        of_label = {"cases": int(truth.sum()), "patients": patients_of(answers, truth)}
+        per_class[label] = of_label | dict(sorted(figures.items()))
+    overall = _shares(answers) | _means([estimates[k] for k in np.flatnonzero(present)])
+    overall |= {name: figure for name, figure in found.items() if " " not in name}
+    _alone(overall, answers)
+    if len(labels) == 2:
+        second = per_class[labels[1]]
+        overall |= {name: second[name] for name in ("sensitivity", "specificity")}
+    for part in (overall, *per_class.values()):
+        _unbounded(part)
     return overall, per_class
 
 
-def _overall(answers: Answers, weights: FloatArray) -> dict[str, FloatArray]:
-    right, sure = answers.predicted == answers.targets, answers.sure
+def _ece_by_chance(answers: Answers) -> float:
+    """Return what a calibrated model reaches whose answers to a patient are alike."""
+    # Of a patient with cases of two labels, an error in one tells nothing of the other.
+    pairs = np.stack([answers.patients, answers.targets], axis=1)
+    alike = np.unique(pairs, axis=0, return_inverse=True)[1]
+    return metrics.ece_by_chance(answers.probabilities, alike)
+
+
+def _drawn_overall(answers: Answers, weights: FloatArray) -> dict[str, FloatArray]:
     cells = answers.probabilities, answers.targets
     result = {
-        "accuracy": metrics.share(right, weights),
         "ece": metrics.ece(*cells, weights),
         "brier": metrics.share(metrics.brier(*cells), weights),
-        "sure": metrics.share(sure, weights),
-        "accuracy_when_sure": metrics.share(right, weights, sure),
     }
-    if answers.threshold is not None:
-        called = answers.called == answers.targets
-        result["accuracy_at_operating_point"] = metrics.share(called, weights)
-    if answers.odd is not None:
-        result["out_of_distribution"] = metrics.share(answers.odd, weights)
     if answers.in_set is not None:
-        held = answers.in_set[np.arange(len(answers.targets)), answers.targets]
-        result["coverage"] = metrics.share(held, weights)
         result["set_size"] = metrics.share(answers.in_set.sum(axis=1), weights)
     return result
 
 
-def _by_label(
+def _drawn_by_label(
     answers: Answers, n_labels: int, weights: FloatArray
 ) -> dict[str, FloatArray]:
     matrix = metrics.confusion(answers.called, answers.targets, n_labels, weights)
-    areas: dict[str, list[FloatArray]] = {"auroc": [], "auprc": []}
-    for k in range(n_labels):
-        scores, truth = answers.probabilities[:, k], answers.targets == k
-        areas["auroc"].append(metrics.auroc(scores, truth, weights))
-        areas["auprc"].append(metrics.average_precision(scores, truth, weights))
-    stacked = {name: np.stack(parts, axis=1) for name, parts in areas.items()}
-    return stacked | metrics.of_confusion(matrix)
+    areas = [
+        metrics.average_precision(
+            answers.probabilities[:, k], answers.targets == k, weights
+        )
+        for k in range(n_labels)
+    ]
+    return {
+        "auprc": np.stack(areas, axis=1),
+        "f1": metrics.of_confusion(matrix)["f1"],
+    }
 
 
-def _widen(
-    overall: dict[str, Figure], per_class: Mapping[str, Any], answers: Answers
-) -> None:
-    """Give shares of all or none, and perfect areas, bounds that are not themselves."""
-    everyone = np.ones(len(answers.targets), bool)
-    among = {"accuracy_when_sure": answers.sure}
-    shares = ("accuracy", "accuracy_at_operating_point", "sure", "accuracy_when_sure")
-    for name in (*shares, "coverage", "out_of_distribution"):
-        if name in overall:
-            count = patients_of(answers, among.get(name, everyone))
-            overall[name] = widened_share(overall[name], count)
-    known = [figures for figures in per_class.values() if figures["cases"]]
-    _alone(overall, answers)
-    pairs = {n: n for n in ("auroc", "sensitivity", "specificity")}
-    for name, part in (pairs | {"balanced_accuracy": "sensitivity"}).items():
-        if overall[name]["value"] == 1:
-            lows = [f[part]["low"] for f in known]
-            if lows and None not in lows:
-                bounds = {"low": float(np.mean(lows)), "high": 1.0}
-                overall[name] = {**overall[name], **bounds}
-    for part_of in (overall, *per_class.values()):
-        _unbounded(part_of)
-    if len(per_class) == 2:
-        second = list(per_class.values())[1]
-        for name in ("sensitivity", "specificity"):
-            overall[name] = second[name]
+def _estimates(answers: Answers, k: int) -> dict[str, Estimate]:
+    """Return the figures of a label against the rest that have bounds of their own."""
+    truth, called = answers.targets == k, answers.called == k
+    patients = answers.patients
+    return {
+        "auroc": auroc_estimate(answers.probabilities[:, k], truth, patients),
+        "sensitivity": share_estimate(called, patients, truth),
+        "specificity": share_estimate(~called, patients, ~truth),
+        "precision": share_estimate(truth, patients, called),
+    }
+
+
+def _shares(answers: Answers) -> dict[str, Figure]:
+    right, patients = answers.predicted == answers.targets, answers.patients
+    found = {
+        "accuracy": share_estimate(right, patients),
+        "sure": share_estimate(answers.sure, patients),
+        "accuracy_when_sure": share_estimate(right, patients, answers.sure),
+    }
+    if answers.threshold is not None:
+        called = answers.called == answers.targets
+        found["accuracy_at_operating_point"] = share_estimate(called, patients)
+    if answers.odd is not None:
+        found["out_of_distribution"] = share_estimate(answers.odd, patients)
+    if answers.in_set is not None:
+        held = answers.in_set[np.arange(len(answers.targets)), answers.targets]
+        found["coverage"] = share_estimate(held, patients)
+    return {name: estimate.to_json() for name, estimate in found.items()}
+
+
+def _means(present: Sequence[Mapping[str, Estimate]]) -> dict[str, Figure]:
+    """Return means over the labels that cases have."""
+    of = {n: n for n in ("auroc", "sensitivity", "specificity")}
+    of["balanced_accuracy"] = "sensitivity"
+    means: dict[str, Figure] = {
+        name: mean_estimate([label[part] for label in present]).to_json()
+        for name, part in of.items()
+    }
+    if len(present) < 2:
+        means["balanced_accuracy"] = {"value": None, "low": None, "high": None}
+    return means
 
 
 def _alone(overall: dict[str, Figure], answers: Answers) -> None:
@@ -240,8 +264,8 @@ def _alone(overall: dict[str, Figure], answers: Answers) -> None:
 
 def _unbounded(figures: dict[str, Any]) -> None:
     """Take the interval from perfect figures for which no exact bound is known."""
-    for name in ("auprc", "f1", "precision"):
-        if name in figures and figures[name]["value"] == 1:
+    for name in _DRAWN:
+        if figures[name]["value"] == 1:
             figures[name] = without_interval(figures[name])
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_resonance.training.estimates import auroc_influence, clustered_variance
 from napari_resonance.training.intervals import (
     is_lone,
     with_intervals,
@@ -17,7 +18,12 @@ from napari_resonance.training.metrics import auroc, share
 FloatArray = NDArray[np.float64]
 
 
-def delong(first: ArrayLike, second: ArrayLike, positive: ArrayLike) -> dict[str, Any]:
+def delong(
+    first: ArrayLike,
+    second: ArrayLike,
+    positive: ArrayLike,
+    patients: NDArray[Any] | None = None,
+) -> dict[str, Any]:
     """Compare two AUROCs on the same cases (DeLong et al. 1988).
 
     Parameters
@@ -26,14 +32,17 @@ def delong(first: ArrayLike, second: ArrayLike, positive: ArrayLike) -> dict[str
         ``(n,)`` scores of two models.
     positive
         ``(n,)`` truth.
+    patients
+        ``(n,)`` whose the cases are: those of one patient are alike (Obuchowski 1997).
+        None: each is of another.
 
     Returns
     -------
     dict
         ``first``, ``second`` (AUROC), ``difference`` with ``low`` and ``high`` of its
         95 % interval, ``z`` and ``p`` (two-sided), None where not defined: the spread
-        of a single positive or negative is not known. Cases count as independent:
-        several scans of a patient make p too small, and so do a few positives.
+        of the positives or negatives of a single patient is not known. A few patients
+        of a side make p too small.
 
     """
     from scipy.stats import norm
@@ -43,20 +52,17 @@ def delong(first: ArrayLike, second: ArrayLike, positive: ArrayLike) -> dict[str
     empty = dict.fromkeys(("first", "second", "difference", "low", "high", "z", "p"))
     if truth.all() or not truth.any():
         return empty
-    parts = [_components(s[truth], s[~truth]) for s in scores]
-    areas = [float(hits.mean()) for hits, _ in parts]
+    areas, parts = zip(*(auroc_influence(s, truth) for s in scores), strict=True)
     difference = areas[0] - areas[1]
     result: dict[str, Any] = empty | {
         "first": areas[0],
         "second": areas[1],
         "difference": difference,
     }
-    if min(truth.sum(), (~truth).sum()) < 2:
+    whose = np.arange(len(truth)) if patients is None else patients
+    if is_lone(truth, whose):
         return result
-    variance = 0.0
-    for side in (0, 1):
-        gap = parts[0][side] - parts[1][side]
-        variance += float(gap.var(ddof=1)) / len(gap)
+    variance = clustered_variance(parts[0] - parts[1], truth, whose)
     if variance <= 0:
         return result | {"p": 1.0 if difference == 0 else None}
     spread = variance**0.5
@@ -67,17 +73,6 @@ def delong(first: ArrayLike, second: ArrayLike, positive: ArrayLike) -> dict[str
         "z": z,
         "p": float(2 * norm.sf(abs(z))),
     }
-
-
-def _components(hits: FloatArray, misses: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the share of negatives below each positive, and of positives above."""
-    from scipy.stats import rankdata
-
-    everything = rankdata(np.concatenate([hits, misses]))
-    m, n = len(hits), len(misses)
-    above = (everything[:m] - rankdata(hits)) / n
-    below = 1 - (everything[m:] - rankdata(misses)) / m
-    return above, below
 
 
 def mcnemar(first_right: ArrayLike, second_right: ArrayLike) -> dict[str, Any]:
@@ -140,6 +135,7 @@ def compare_answers(
         **found,
         "mcnemar": mcnemar(*right),
         "delong": {
-            labels[k]: delong(first[:, k], second[:, k], targets == k) for k in judged
+            labels[k]: delong(first[:, k], second[:, k], targets == k, patients)
+            for k in judged
         },
     }

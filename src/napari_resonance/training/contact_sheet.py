@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_resonance.export.atomic import replacing
-from napari_resonance.export.scripts import any_script, fonts_for
+from napari_resonance.export.scripts import any_script, fonts_for, is_drawable
 from napari_resonance.training.augment import Augmentation, generator
 from napari_resonance.training.report_figures import short_label
 from napari_resonance.training.samples import Samples
@@ -27,7 +27,8 @@ def write_contact_sheet(
 ) -> Path:
     """Write a PNG: a row a case, as it is and as four augmentations show it.
 
-    Volumes are shown by their middle slice.
+    Volumes are shown by their middle slice. Labels that cannot be drawn have their
+    number instead, from 1 on.
     """
     from matplotlib.figure import Figure
 
@@ -43,13 +44,22 @@ def write_contact_sheet(
             _draw(place, view[n].numpy(), images[n].numpy(), augmentation.colors)
             place.set_axis_off()
             if column == 0:
-                name = short_label(labels[samples.targets[row]])
+                name = _title(labels, samples.targets[row])
                 place.set_title(name, fontsize=8, fontfamily=fonts_for(name))
             elif n == 0:
                 place.set_title(f"augmented {column}", fontsize=8)
     with replacing(path) as draft, any_script():
         figure.savefig(draft, dpi=80, format="png")
     return path
+
+
+def _title(labels: tuple[str, ...], k: int) -> str:
+    return short_label(labels[k]) if is_drawable(labels[k]) else numbered(k)
+
+
+def numbered(k: int) -> str:
+    """Return how a sheet names the label `k` whose signs its font lacks."""
+    return f"label {k + 1}"
 
 
 def _draw(

@@ -1,8 +1,8 @@
-"""95 % intervals: a bootstrap over patients, and exact bounds where it has no width."""
+"""95 % intervals of any figure: a bootstrap over patients."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float64]
 
 REPEATS = 2000
-_ALPHA = 0.05
-_Z = 1.959963984540054
 _SAME = 1e-9
 # Weights held at once: draws are made in parts, so that 10⁵ cases fit in memory.
 _WEIGHTS = 2_000_000
@@ -45,7 +43,7 @@ def with_intervals(
     figures: Callable[[FloatArray], Mapping[str, FloatArray]],
     patients: NDArray[Any],
     *,
-    raised: Collection[str] = (),
+    raised: Mapping[str, float] | None = None,
     repeats: int = REPEATS,
     seed: int = 0,
 ) -> dict[str, dict[str, float | None]]:
@@ -59,10 +57,11 @@ def with_intervals(
     patients
         ``(n,)`` whose the cases are; all cases of a patient are drawn together.
     raised
-        Figures of 0 and more that noise can only raise, such as a sum of gaps: those of
-        the draws lie above the figure as the figure lies above the truth. Their
-        interval begins as far below the figure as the draws reach above it, and ends
-        where they end less their mean excess.
+        Figures of 0 and more that noise can only raise, such as a sum of gaps, and what
+        they reach by chance alone where they are 0 in truth. Up to that their interval
+        begins at 0, beyond as far below the figure as the draws reach above it, for
+        these lie above the figure as the figure lies above the truth; it ends where
+        they end less their mean excess.
     repeats, seed
         Number of draws, and of the random numbers.
 
@@ -72,13 +71,18 @@ def with_intervals(
         Each with ``value``, ``low``, ``high``; None where not defined. The bounds are
         None too where less than half of the draws define the figure, where all draws
         are the same, or there is one patient. ``undefined`` is the share of draws that
-        left it undefined (they lacked a label), where there are any.
+        left it undefined (they lacked a label), where there are any; ``by_chance`` what
+        `raised` says.
 
     """
+    limits = raised or {}
     value = figures(np.ones((1, len(patients))))
     if len(np.unique(patients)) < 2:  # drawing the one anew says nothing
         alone = np.zeros(0)
-        return {name: _figure(float(v[0]), alone) for name, v in value.items()}
+        return {
+            name: _figure(float(v[0]), alone, limits.get(name))
+            for name, v in value.items()
+        }
     draws: dict[str, list[FloatArray]] = {name: [] for name in value}
     for weights in _draws(patients, repeats, seed):
         for name, drawn in figures(weights).items():
@@ -87,7 +91,7 @@ def with_intervals(
         name: _figure(
             float(value[name][0]),
             np.concatenate(parts or [np.zeros(0)]),
-            is_raised=name in raised,
+            limits.get(name),
         )
         for name, parts in draws.items()
     }
@@ -106,18 +110,21 @@ def _draws(patients: NDArray[Any], repeats: int, seed: int) -> Any:
 
 
 def _figure(
-    value: float, draws: FloatArray, *, is_raised: bool = False
+    value: float, draws: FloatArray, by_chance: float | None = None
 ) -> dict[str, float | None]:
     defined = draws[np.isfinite(draws)]
     result: dict[str, float | None] = {"value": None, "low": None, "high": None}
     if not np.isfinite(value):
         return result
     result["value"] = value
+    if by_chance is not None:
+        result["by_chance"] = by_chance
     if len(defined) >= len(draws) / 2 and len(defined):
         low, high = np.percentile(defined, (2.5, 97.5))
-        if is_raised:
+        if by_chance is not None:
             excess = max(0.0, float(defined.mean()) - value)
-            low, high = max(0.0, 2 * value - high), max(value, high - excess)
+            low = 0.0 if value <= by_chance else max(0.0, 2 * value - high)
+            high = max(value, high - excess)
         # Draws that never differ (one answer for all, say) know no uncertainty: an
         # interval without width would claim that there is none.
         if np.ptp(defined) > _SAME:
@@ -139,41 +146,3 @@ def is_lone(positive: NDArray[np.bool_], patients: NDArray[Any]) -> bool:
 def without_interval(figure: Mapping[str, float | None]) -> dict[str, float | None]:
     """Return a figure of which no interval is known."""
     return {**figure, "low": None, "high": None}
-
-
-def widened_share(
-    figure: Mapping[str, float | None], n_patients: int
-) -> dict[str, float | None]:
-    """Return a share of all or of none with its exact bound (Clopper & Pearson 1934).
-
-    Draws from cases that are all right are all right too; so the bootstrap would claim
-    certainty from three patients.
-    """
-    bound = (_ALPHA / 2) ** (1 / n_patients) if n_patients else 0.0
-    if figure["value"] == 1:
-        return {**figure, "low": bound, "high": 1.0}
-    if figure["value"] == 0:
-        return {**figure, "low": 0.0, "high": 1 - bound}
-    return dict(figure)
-
-
-def widened_auroc(
-    figure: Mapping[str, float | None], positives: int, negatives: int
-) -> dict[str, float | None]:
-    """Return a perfect AUROC with the lower bound of Newcombe's method 5 (2006).
-
-    `positives` and `negatives` count patients.
-    """
-    if figure["value"] != 1 or not positives or not negatives:
-        return dict(figure)
-    from scipy.optimize import brentq
-
-    half = (positives + negatives) / 2 - 1
-
-    def excess(area: float) -> float:
-        spread = 1 + half * ((1 - area) / (2 - area) + area / (1 + area))
-        variance = area * (1 - area) * spread / (positives * negatives)
-        return float((1 - area) - _Z**2 * variance / (1 - area))
-
-    low = brentq(excess, 0.0, 1 - 1e-9)
-    return {**figure, "low": float(low), "high": 1.0}

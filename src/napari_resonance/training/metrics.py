@@ -20,6 +20,7 @@ IntArray = NDArray[np.int64]
 
 BINS = 10
 """Bins of equal width of the expected calibration error and the reliability diagram."""
+_NUMBERS = 2_000_000  # drawn at once, so that those of 10⁵ cases fit in memory
 
 
 def auroc(scores: ArrayLike, positive: ArrayLike, weights: FloatArray) -> FloatArray:
@@ -132,6 +133,36 @@ def ece(
     return _ratio(gaps, sums["cases"].sum(axis=1))
 
 
+def ece_by_chance(
+    probabilities: FloatArray, alike: ArrayLike, *, draws: int = 1000, seed: int = 0
+) -> float:
+    """Return what 95 of 100 calibrated models of as many cases stay below (`ece`).
+
+    Few cases give gaps where the probabilities are what they claim. Draws answers that
+    are right as often as they claim (consistency resampling, Bröcker & Smith 2007).
+
+    Parameters
+    ----------
+    probabilities
+        ``(n, K)``.
+    alike
+        ``(n,)``: cases of one value are drawn together, such as those of a patient.
+    draws, seed
+        Number of draws, and of the random numbers.
+
+    """
+    top = probabilities.max(axis=1)
+    names, owner = np.unique(np.asarray(alike), return_inverse=True)
+    random = np.random.default_rng(seed)
+    inside = _in_bins(top, BINS)
+    each = max(1, _NUMBERS // len(top))
+    gaps = []
+    for start in range(0, draws, each):
+        chances = random.random((min(each, draws - start), len(names)))[:, owner]
+        gaps.append(np.abs(((chances < top) - top) @ inside).sum(axis=1) / len(top))
+    return float(np.quantile(np.concatenate(gaps), 0.95))
+
+
 def reliability(
     probabilities: FloatArray, targets: IntArray, bins: int = BINS
 ) -> list[dict[str, Any]]:
@@ -157,14 +188,19 @@ def _bin_sums(
 ) -> dict[str, FloatArray]:
     top = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == targets
-    inside = np.zeros((len(top), bins))
-    place = np.minimum((top * bins).astype(int), bins - 1)
-    inside[np.arange(len(top)), place] = 1
+    inside = _in_bins(top, bins)
     return {
         "cases": weights @ inside,
         "claimed": weights @ (inside * top[:, None]),
         "right": weights @ (inside * right[:, None]),
     }
+
+
+def _in_bins(top: FloatArray, bins: int) -> FloatArray:
+    inside = np.zeros((len(top), bins))
+    place = np.minimum((top * bins).astype(int), bins - 1)
+    inside[np.arange(len(top)), place] = 1
+    return inside
 
 
 def choose_operating_point(probabilities: ArrayLike, targets: ArrayLike) -> float:

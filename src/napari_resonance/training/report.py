@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_resonance.export.scripts import is_drawable
 from napari_resonance.export.templating import html_template, write_html
 from napari_resonance.export.wording import (
     RESEARCH_USE,
@@ -18,8 +20,14 @@ from napari_resonance.export.wording import (
     percent,
     whose_figures,
 )
+from napari_resonance.training.contact_sheet import numbered
 from napari_resonance.training.evaluation import FEW_PATIENTS
-from napari_resonance.training.report_figures import curves_svg, figures_of
+from napari_resonance.training.report_figures import (
+    curves_svg,
+    figures_of,
+    isolated,
+)
+from napari_resonance.training.report_words import in_words, rule_in_words
 
 if TYPE_CHECKING:
     from napari_resonance.classifier.card import ModelCard
@@ -100,6 +108,8 @@ def write_report(  # noqa: PLR0913
     runs = list(curves or ())
     runs = [runs] if runs and isinstance(runs[0], Mapping) else runs
     document = evaluation.to_json()
+    key = _key(evaluation.labels)
+    evaluation = _in_order(evaluation)
     template = html_template(
         "napari_resonance.training",
         "report.html",
@@ -115,7 +125,7 @@ def write_report(  # noqa: PLR0913
         e=evaluation,
         document=document,
         card=card,
-        words=_in_words(evaluation),
+        words=in_words(evaluation),
         headline=_rows(evaluation),
         columns=[(c, _NAMES.get(c, (c.capitalize(), ""))[0]) for c in _COLUMNS],
         figures=figures_of(evaluation),
@@ -124,7 +134,7 @@ def write_report(  # noqa: PLR0913
             {**wrong.to_json(), "picture": _embedded(wrong.picture)}
             for wrong in evaluation.worst
         ],
-        rule=_rule(evaluation),
+        rule=rule_in_words(evaluation),
         few=FEW_PATIENTS,
         whose=whose_figures(evaluation.labels),
         decisions=[_fields(d, ("name", "value", "reason")) for d in decisions],
@@ -132,11 +142,41 @@ def write_report(  # noqa: PLR0913
         leaks=_counted(_LEAKS.get(_one(k, "kind"), _one(k, "kind")) for k in leaks),
         left_out=_counted(_reason(entry) for entry in left_out),
         sheet=_sheet(contact_sheet),
-        comparison=comparison and {"leaks": [], **comparison},
+        key=key,
+        comparison=comparison
+        and {"leaks": [], **comparison, "delong": _tests(comparison)},
         provenance=_provenance(document),
     )
     write_html(path, text)
     return Path(path)
+
+
+def _in_order(evaluation: Evaluation) -> Evaluation:
+    """Return an evaluation whose labels leave the order of the words beside them."""
+    point = evaluation.operating_point
+    return replace(
+        evaluation,
+        labels=tuple(isolated(label) for label in evaluation.labels),
+        per_class={isolated(k): row for k, row in evaluation.per_class.items()},
+        operating_point=point and {**point, "label": isolated(point["label"])},
+        worst=tuple(
+            replace(wrong, truth=isolated(wrong.truth), label=isolated(wrong.label))
+            for wrong in evaluation.worst
+        ),
+    )
+
+
+def _tests(comparison: Mapping[str, Any]) -> dict[str, Any]:
+    return {isolated(label): test for label, test in comparison["delong"].items()}
+
+
+def _key(labels: Sequence[str]) -> str:
+    """Return which labels the contact sheet shows by their number."""
+    return ", ".join(
+        f"{numbered(k)} is {isolated(label)}"
+        for k, label in enumerate(labels)
+        if not is_drawable(label)
+    )
 
 
 def _number(value: object, digits: int = 3) -> str:
@@ -158,66 +198,17 @@ def _rows(evaluation: Evaluation) -> list[dict[str, Any]]:
         if figure is None or figure["value"] is None:
             continue
         scaled = name not in ("set_size", "brier")
+        limit = figure.get("by_chance")
+        said = "" if limit is None else f"; chance alone gives up to {limit:.3f}"
         rows.append(
-            {"title": title, "meaning": meaning, "figure": figure, "scaled": scaled}
+            {
+                "title": title,
+                "meaning": meaning + said,
+                "figure": figure,
+                "scaled": scaled,
+            }
         )
     return rows
-
-
-def _in_words(evaluation: Evaluation) -> list[str]:
-    """Return the answer to "how good is it?" in sentences."""
-    found = evaluation.metrics
-    patients = counted(evaluation.n_patients, "patient")
-    cases = f"{counted(evaluation.n_cases, 'case')} of {patients}"
-    labels = ", ".join(evaluation.labels[:-1]) + f" or {evaluation.labels[-1]}"
-    sentences = [
-        f"It was asked of {cases} whether they are {labels}, and "
-        f"{_percent(found['accuracy'])} of its answers were right."
-    ]
-    if found["auroc"]["value"] is not None:
-        sentences.append(
-            "Shown one case that has a label and one that does not, it ranks the right "
-            f"one higher in {_percent(found['auroc'])} of the pairs (AUROC)."
-        )
-    sure = found["sure"]["value"] or 0.0
-    if sure:
-        sentences.append(
-            f"It was sure of {_percent(found['sure'])} of them, and then right in "
-            f"{_percent(found['accuracy_when_sure'])}."
-            + (" On the others it abstained." if sure < 1 else "")
-        )
-    else:
-        sentences.append("It was sure of none of them.")
-    sentences.append(
-        "In brackets: 95 % intervals, from drawing the patients anew 2,000 times, or "
-        "exact bounds where every draw would give the same. Figures that lie within "
-        "each other's intervals need not differ."
-    )
-    return sentences + [f"{c[:1].upper()}{c[1:]}." for c in evaluation.cautions]
-
-
-def _percent(figure: Mapping[str, Any]) -> str:
-    if figure["value"] is None:
-        return "an unknown share"
-    text = f"{100 * figure['value']:.1f} %"
-    if figure["low"] is None or figure["high"] is None:
-        return text
-    return f"{text} [{100 * figure['low']:.1f} to {100 * figure['high']:.1f}]"
-
-
-def _rule(evaluation: Evaluation) -> str:
-    rule = evaluation.rule
-    if rule["rule"] == "conformal":
-        return (
-            "An answer is sure if its prediction set holds one label. The sets were "
-            f"made to hold the true one in {rule['coverage']:.0%} of cases."
-        )
-    if rule["probability"] >= 1:
-        return (
-            "No answer is sure: none of the probabilities that calibration cases were "
-            "given was right often enough."
-        )
-    return f"An answer is sure from a probability of {rule['probability']:.3f} on."
 
 
 def _sides(split: Any) -> list[dict[str, Any]]:

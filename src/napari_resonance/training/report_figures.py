@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_resonance.export.scripts import any_script
+from napari_resonance.export.scripts import any_script, is_leftward
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
 # Okabe & Ito's colours, which colour-blind readers tell apart.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 _LINES = ("-", "--", "-.", ":")
-_MOST_CURVES = 8
+_MOST_CURVES = 12
+_MOST_BESIDE = 5  # labels whose names can be read in half a page
 _MOST_INSIDE = 4  # whose names hide no curve
 _LETTERS = 24  # that have room side by side below the confusion matrix
+_ISOLATE, _POP = "\u2068", "\u2069"  # signs without a look
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
@@ -34,24 +37,26 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-def figures_of(evaluation: Evaluation) -> list[dict[str, str]]:
-    """Return title, caption and SVG of each picture of an evaluation."""
+def figures_of(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Return title, caption, SVG and whether it is broad of each picture."""
     labels, answers = evaluation.labels, evaluation.answers
     present = [k for k in range(len(labels)) if _both(answers.targets == k)]
     shown = present[1:] if len(labels) == 2 and len(present) == 2 else present
     drawn = []
     if shown:
+        left = len(shown) - _MOST_CURVES
+        some = f" The first {_MOST_CURVES} labels are drawn." if left > 0 else ""
         drawn += [
             _entry(
                 "ROC curve",
                 "Of the cases that have a label, the share found, against the false "
-                "alarms among the others. A coin lies on the diagonal.",
+                f"alarms among the others. A coin lies on the diagonal.{some}",
                 _curves(evaluation, shown[:_MOST_CURVES], _roc),
             ),
             _entry(
                 "Precision and recall",
                 "How many alarms are right, as more of the cases are found. The "
-                "dotted line is what guessing reaches.",
+                f"dotted line is what guessing reaches.{some}",
                 _curves(evaluation, shown[:_MOST_CURVES], _precision),
             ),
         ]
@@ -67,6 +72,7 @@ def figures_of(evaluation: Evaluation) -> list[dict[str, str]]:
             "Confusion",
             "A row for each true label: what the cases were called.",
             _confusion(evaluation),
+            is_broad=len(labels) > _MOST_BESIDE,
         ),
     ]
 
@@ -75,8 +81,16 @@ def _both(truth: Any) -> bool:
     return bool(truth.any() and not truth.all())
 
 
-def _entry(title: str, caption: str, svg: str) -> dict[str, str]:
-    return {"title": title, "caption": caption, "svg": svg}
+def _entry(
+    title: str, caption: str, svg: str, *, is_broad: bool = False
+) -> dict[str, Any]:
+    named = _named(svg, f"{title}. {caption}")
+    return {"title": title, "caption": caption, "svg": named, "is_broad": is_broad}
+
+
+def _named(svg: str, what: str) -> str:
+    """Return a picture that says what it shows to whom reads by ear."""
+    return svg.replace("<svg ", f'<svg role="img" aria-label="{escape(what)}" ', 1)
 
 
 def _svg(figure: Figure) -> str:
@@ -210,11 +224,13 @@ def curves_svg(curves: Sequence[Sequence[Mapping[str, Any]]]) -> str:
         for name, value in (runs[0][-1].items() if runs else ())
         if name != "epoch" and isinstance(value, int | float)
     ]
-    groups = [
-        [n for n in names if "loss" in n.lower()],
-        [n for n in names if "loss" not in n.lower() and "rate" not in n.lower()],
-    ]
-    groups = [group[: len(COLOURS)] for group in groups if group]
+    by_kind = {
+        "loss": [n for n in names if "loss" in n.lower()],
+        "validation cases": [
+            n for n in names if "loss" not in n.lower() and "rate" not in n.lower()
+        ],
+    }
+    groups = {what: group[: len(COLOURS)] for what, group in by_kind.items() if group}
     if not groups:
         return ""
     from matplotlib.figure import Figure
@@ -223,12 +239,12 @@ def curves_svg(curves: Sequence[Sequence[Mapping[str, Any]]]) -> str:
         size = (4.4 * len(groups), 2.9)
         figure = Figure(figsize=size, layout="constrained")
         places = figure.subplots(1, len(groups), squeeze=False)[0]
-        for axes, group in zip(places, groups, strict=True):
+        for axes, (what, group) in zip(places, groups.items(), strict=True):
             for n, name in enumerate(group):
                 _by_epoch(axes, runs, name, COLOURS[n])
-            axes.set_xlabel("epoch")
+            axes.set(xlabel="epoch", ylabel=what)
             axes.legend(frameon=False, fontsize=8)
-        return _svg(figure)
+        return _named(_svg(figure), "Losses and figures by epoch")
 
 
 def _by_epoch(
@@ -244,5 +260,14 @@ def _by_epoch(
 
 def short_label(label: str, most: int = 18) -> str:
     """Return a label for a picture: cut, and no mathematics between its dollars."""
-    text = label if len(label) <= most else f"{label[: most - 1]}…"
-    return text.replace("$", r"\$")
+    plain = label.strip(_ISOLATE + _POP)
+    text = plain if len(plain) <= most else f"{plain[: most - 1]}…"
+    return isolated(text.replace("$", r"\$"))
+
+
+def isolated(label: str) -> str:
+    """Return a label that leaves the order of what stands beside it.
+
+    Numbers after Arabic or Hebrew would stand before it, and seem to be another's.
+    """
+    return f"{_ISOLATE}{label}{_POP}" if is_leftward(label) else label
