@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -40,8 +40,9 @@ def conclude(training: Training) -> FinetuneResult:
     bundle = _saved(training, verdict, notes)
     result = _result(training, verdict, bundle, notes)
     evaluation = _detailed(training, verdict, result)
-    _write_record(training, verdict, result, evaluation)
-    return replace(result, report=_report(training, result, evaluation))
+    curves = [curve_json(run.trained) for run in _runs(training.learned)]
+    _write_record(training, verdict, result, evaluation, curves)
+    return replace(result, report=_report(training, result, evaluation, curves))
 
 
 def _notes(training: Training, verdict: Verdict) -> tuple[str, ...]:
@@ -56,7 +57,7 @@ def _saved(training: Training, verdict: Verdict, notes: tuple[str, ...]) -> Bund
     run, beginning, start = training.run, training.beginning, training.start
     learned_from = training_extent(training.splits, training.prepared.labelled.cases)
     judged_on = f"{extent(verdict.cases)} ({verdict.judged_on})"
-    metrics = verdict.evaluation.to_json()["metrics"]
+    metrics = verdict.evaluation.metrics
     told = (learned_from, judged_on, notes)
     final = training.final
     return save_bundle(
@@ -78,7 +79,7 @@ def _result(
     split = [s.to_json(prepared.labelled) for s in training.splits]
     return FinetuneResult(
         bundle=bundle,
-        metrics=verdict.evaluation.to_json()["metrics"],
+        metrics=verdict.evaluation.metrics,
         folds=training.folds,
         split=split if training.folds else split[0],
         leaks=training.leaks,
@@ -124,6 +125,7 @@ def _write_record(
     verdict: Verdict,
     result: FinetuneResult,
     evaluation: Evaluation,
+    curves: Sequence[Sequence[Mapping[str, Any]]],
 ) -> None:
     """Write what was done beside the weights: split, answers, decisions, curves."""
     out, prepared = training.run.out, training.prepared
@@ -143,7 +145,7 @@ def _write_record(
     runs = _runs(training.learned)
     record = {
         "decisions": [d.to_json() for d in result.decisions],
-        "curves": _curves(training.learned),
+        "curves": curves,
         "probes": [[p.to_json() for p in x.probes] for x in runs],
         "notes": list(result.notes),
         "left_out": list(result.left_out),
@@ -163,17 +165,18 @@ def _runs(learned: Sequence[Learned]) -> list[Learned]:
     return [run for part in learned for run in part.runs]
 
 
-def _curves(learned: Sequence[Learned]) -> list[list[dict[str, Any]]]:
-    return [curve_json(run.trained) for run in _runs(learned)]
-
-
 def _settings(learned: Learned) -> dict[str, Any]:
     from dataclasses import asdict
 
     return asdict(learned.settings)
 
 
-def _report(training: Training, result: FinetuneResult, evaluation: Evaluation) -> Path:
+def _report(
+    training: Training,
+    result: FinetuneResult,
+    evaluation: Evaluation,
+    curves: Sequence[Sequence[Mapping[str, Any]]],
+) -> Path:
     """Write the HTML report."""
     from napari_resonance.training.report import write_report
 
@@ -185,7 +188,7 @@ def _report(training: Training, result: FinetuneResult, evaluation: Evaluation) 
         evaluation=evaluation,
         card=result.bundle.card,
         decisions=result.decisions,
-        curves=_curves(training.learned),
+        curves=curves,
         split=[sides_of(split, cases) for split in training.splits],
         leaks=result.leaks,
         left_out=result.left_out,
