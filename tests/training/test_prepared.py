@@ -105,9 +105,16 @@ def test_a_damaged_cache_is_made_again(table, tmp_path):
         stream.truncate(100)
     again = prepare_cases(read_labels(table), RECIPE, cache=cache)
     np.testing.assert_array_equal(again.inputs, expected)
-    (folder / "facts.json").write_text("{")
-    again = prepare_cases(read_labels(table), RECIPE, cache=cache)
-    np.testing.assert_array_equal(again.inputs, expected)
+    arrays = (folder / "arrays.npz").read_bytes()
+    for name, damaged in (
+        ("facts.json", b"{"),
+        ("facts.json", b"[]"),
+        ("arrays.npz", b""),
+        ("arrays.npz", arrays[: len(arrays) // 2]),
+    ):
+        (folder / name).write_bytes(damaged)
+        again = prepare_cases(read_labels(table), RECIPE, cache=cache)
+        np.testing.assert_array_equal(again.inputs, expected)
 
 
 @pytest.mark.parametrize("cached", [True, False])

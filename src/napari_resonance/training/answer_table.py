@@ -54,7 +54,8 @@ def write_answers(  # noqa: PLR0913
             "split": sides[n],
             "truth": case.label,
             "label": labels[int(probabilities[n].argmax())],
-            **dict(zip(shares, probabilities[n].tolist(), strict=True)),
+            # All digits: rounded to 1, answers that differ would be ties.
+            **dict(zip(shares, map(repr, probabilities[n].tolist()), strict=True)),
             "sure": bool(sure[n]),
             "called": labels[called[n]],
             "patient": str(numbers.setdefault(case.patient, len(numbers) + 1)),

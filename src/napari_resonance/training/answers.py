@@ -214,9 +214,12 @@ def _drawn_by_label(
 def _estimates(answers: Answers, k: int) -> dict[str, Estimate]:
     """Return the figures of a label against the rest that have bounds of their own."""
     truth, called = answers.targets == k, answers.called == k
-    patients = answers.patients
+    patients, scores = answers.patients, answers.probabilities[:, k]
+    if k == 0 and answers.probabilities.shape[1] == 2:
+        # What differs by rounding alone in one column may be a tie in the other.
+        scores = -answers.probabilities[:, 1]
     return {
-        "auroc": auroc_estimate(answers.probabilities[:, k], truth, patients),
+        "auroc": auroc_estimate(scores, truth, patients),
         "sensitivity": share_estimate(called, patients, truth),
         "specificity": share_estimate(~called, patients, ~truth),
         "precision": share_estimate(truth, patients, called),

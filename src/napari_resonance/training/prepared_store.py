@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import uuid
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -82,10 +83,11 @@ def load_stored(place: Path | None) -> Stored | None:
         return None
     try:
         facts = json.loads((place / _FACTS).read_text("utf-8"))
-        with np.load(place / _ARRAYS) as arrays:
+        # numpy leaves a file open that it cannot read.
+        with (place / _ARRAYS).open("rb") as stream, np.load(stream) as arrays:
             affines, fingerprints = arrays["affines"], arrays["fingerprints"]
         return _stored(facts, _mapped(place, facts["shape"]), affines, fingerprints)
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
         # It can be made again.
         shutil.rmtree(place, ignore_errors=True)
         return None

@@ -346,11 +346,11 @@ def _resumable(path: Path | None, key: str) -> dict[str, Any] | None:
     found = _load(path)
     if found.get("training") != key:
         raise TrainingError(
-            "the checkpoint is of another training: labels, scans, options or the "
-            "weights it began with differ",
+            "the checkpoint is of another training: labels or the order of their "
+            "rows, scans, options or the weights it began with differ",
             source=path,
-            remedy="Begin anew (without --resume), or with the labels and options it "
-            "was begun with",
+            remedy="Go on with the labels and options it was begun with, or begin anew "
+            "(--overwrite instead of --resume)",
         )
     return found
 
@@ -362,9 +362,9 @@ def _load(path: Path) -> dict[str, Any]:
         if isinstance(error, ResonanceError | MemoryError):
             raise
         raise TrainingError(
-            f"the checkpoint is damaged: {error}",
+            "the checkpoint is damaged",
             source=path,
-            remedy="Delete it, and train again",
+            remedy="Begin anew (--overwrite instead of --resume)",
         ) from error
     return found
 
