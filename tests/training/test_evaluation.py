@@ -15,6 +15,7 @@ from napari_resonance.training.cases import Case
 from napari_resonance.training.comparison import compare_answers
 from napari_resonance.training.evaluation import evaluate_answers
 from napari_resonance.training.report import write_report
+from napari_resonance.training.report_figures import short_labels
 from napari_resonance.training.report_words import probabilities_in_words
 from napari_resonance.training.subgroups import age_band, facts_of, groups_of
 
@@ -413,3 +414,19 @@ def test_the_sheet_tells_labels_that_cannot_be_drawn(written, tmp_path):
     text = written(judged(labels=("a", "良性", "سرطان")), contact_sheet=sheet)
     assert "label 2 is 良性, label 3 is \u2068سرطان\u2069." in text
     assert "font lacks" not in written(judged(), contact_sheet=sheet)
+
+
+def test_long_labels_are_told_apart_in_pictures():
+    begins = "nonspecific interstitial pneumonia "
+    names = short_labels(
+        ("plain $", f"{begins}early", f"{begins}late", f"{begins}x late", "a" * 40)
+    )
+    assert len(set(names)) == 5
+    assert names[0] == r"plain \$"
+    assert names[1].endswith("early")
+    assert names[2].startswith("nonspecif")
+    assert names[4] == "a" * 17 + "…"
+    twins = short_labels(
+        ("left side " + "o" * 30 + " one", "left side " + "o" * 31 + " one")
+    )
+    assert [name[:3] for name in twins] == ["1: ", "2: "]

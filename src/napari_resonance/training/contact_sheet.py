@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_resonance.export.atomic import replacing
 from napari_resonance.export.scripts import any_script, fonts_for, is_drawable
 from napari_resonance.training.augment import Augmentation, generator
-from napari_resonance.training.report_figures import short_label
+from napari_resonance.training.report_figures import short_labels
 from napari_resonance.training.samples import Samples
 
 _CASES = 6
@@ -54,7 +54,7 @@ def write_contact_sheet(
 
 
 def _title(labels: tuple[str, ...], k: int) -> str:
-    return short_label(labels[k]) if is_drawable(labels[k]) else numbered(k)
+    return short_labels(labels)[k] if is_drawable(labels[k]) else numbered(k)
 
 
 def numbered(k: int) -> str:

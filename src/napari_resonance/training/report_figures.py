@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -135,7 +136,7 @@ def _roc(axes: Axes, evaluation: Evaluation, k: int, style: Mapping[str, Any]) -
     truth = answers.targets == k
     false, true, _ = roc_curve(truth, answers.probabilities[:, k])
     area = evaluation.per_class[evaluation.labels[k]]["auroc"]["value"]
-    name = f"{short_label(evaluation.labels[k])}: {area:.3f}"
+    name = f"{short_labels(evaluation.labels)[k]}: {area:.3f}"
     axes.plot(false, true, label=name, **style)
     axes.plot([0, 1], [0, 1], color="#99a", lw=0.8, ls=":")
     if len(evaluation.labels) == 2:
@@ -154,7 +155,7 @@ def _precision(
     scores = evaluation.answers.probabilities[:, k]
     precision, recall, _ = precision_recall_curve(truth, scores)
     area = evaluation.per_class[evaluation.labels[k]]["auprc"]["value"]
-    name = f"{short_label(evaluation.labels[k])}: {area:.3f}"
+    name = f"{short_labels(evaluation.labels)[k]}: {area:.3f}"
     axes.step(recall, precision, where="post", label=name, **style)
     axes.axhline(truth.mean(), color=style["color"], lw=0.8, ls=":")
     axes.set(xlabel="found (recall)", ylabel="right alarms (precision)")
@@ -186,7 +187,7 @@ def _confusion(evaluation: Evaluation) -> str:
     import matplotlib as mpl
 
     counts = evaluation.confusion
-    names = [short_label(label) for label in evaluation.labels]
+    names = short_labels(evaluation.labels)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = max(3.7, 1.6 + 0.5 * len(names))
     with mpl.rc_context(_STYLE):
@@ -258,11 +259,30 @@ def _by_epoch(
         axes.plot(epochs, numbers, color=colour, lw=1.3, alpha=0.85, label=title)
 
 
-def short_label(label: str, most: int = 18) -> str:
-    """Return a label for a picture: cut, and no mathematics between its dollars."""
-    plain = label.strip(_ISOLATE + _POP)
-    text = plain if len(plain) <= most else f"{plain[: most - 1]}…"
-    return isolated(text.replace("$", r"\$"))
+def short_labels(labels: Sequence[str], most: int = 18) -> list[str]:
+    """Return labels for a picture: cut, still told apart, and without mathematics.
+
+    Where several begin alike, their ends are kept; numbers tell apart what is left.
+    """
+    plain = [label.strip(_ISOLATE + _POP) for label in labels]
+    names = [_cut(label, most, end=0) for label in plain]
+    for n in _alike(names):
+        names[n] = _cut(plain[n], most, end=most // 2 - 1)
+    for n in _alike(names):
+        names[n] = f"{n + 1}: {names[n]}"
+    # What stands between two dollars would be set as a formula.
+    return [isolated(name.replace("$", r"\$")) for name in names]
+
+
+def _alike(names: Sequence[str]) -> list[int]:
+    counts = Counter(names)
+    return [n for n, name in enumerate(names) if counts[name] > 1]
+
+
+def _cut(label: str, most: int, *, end: int) -> str:
+    if len(label) <= most:
+        return label
+    return f"{label[: most - 1 - end]}…{label[len(label) - end :]}"
 
 
 def isolated(label: str) -> str:
