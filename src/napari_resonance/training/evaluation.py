@@ -32,7 +32,7 @@ MOST_WRONG = 6
 """Wrong answers that are named."""
 _LEAST_IN_GROUP = 2
 FEW_PATIENTS = 20
-"""Below this, intervals from drawing patients hold less than they claim."""
+"""Below this, intervals hold less than they claim."""
 _FEW_OF_LABEL = 10
 
 
@@ -78,7 +78,7 @@ def _cautions(counts: Mapping[str, int], total: int) -> list[str]:
         )
     if total < FEW_PATIENTS:
         them = f"{counted(total, 'patient')} {'is' if total == 1 else 'are'} few"
-        found.append(f"{them}: intervals drawn from so few may be too narrow")
+        found.append(f"{them}: intervals of so few may be too narrow")
     return found
 
 
