@@ -14,13 +14,12 @@ from safetensors.torch import load_file
 from napari_resonance.classifier import download
 from napari_resonance.classifier.catalogue import CATALOGUE, pretrained_entry
 from napari_resonance.classifier.download import fetched_tensors, install_file
-from napari_resonance.classifier.engines import load_network
 from napari_resonance.classifier.network import build_resnet
 from napari_resonance.classifier.pretrained import load_pretrained
 from napari_resonance.errors import ModelError, TrainingError
 from napari_resonance.training.finetune import finetune
 from napari_resonance.training.options import FinetuneOptions
-from napari_resonance.training.plan import Start, usual_start
+from napari_resonance.training.plan import usual_start
 from napari_resonance.training.synthetic import lesions, make, shapes
 
 SYNTHETIC = [name for name, entry in CATALOGUE.items() if entry.is_synthetic]
@@ -151,29 +150,6 @@ def test_a_small_network_begins_with_them(tmp_path, name, shape, rate, flip, axe
     first, now = fetched_tensors(entry)["layer2.0.conv1.weight"].float(), made
     moved = now["layer2.0.conv1.weight"].float() - first
     assert 0 < moved.norm() < 0.2 * first.norm()
-
-
-def test_every_second_of_several_networks_begins_with_random_weights(tmp_path):
-    labels = _labelled(tmp_path / "set", (20, 18, 16), n=16)
-    options = FinetuneOptions(epochs=1, members=3, device="cpu")
-    result = finetune(labels, tmp_path / "out", options=options)
-    decisions = {d.name: d for d in result.decisions}
-    assert "every second begins with random weights" in decisions["members"].reason
-    first = fetched_tensors(CATALOGUE["synthetic-shapes"])["layer2.0.conv1.weight"]
-    now = [
-        member.state_dict()["layer2.0.conv1.weight"]
-        for member in load_network(result.bundle).members
-    ]
-    moved = [float((w - first.float()).norm() / first.float().norm()) for w in now]
-    assert moved[0] < 0.2
-    assert moved[1] > 0.9
-    assert moved[2] < 0.2
-
-
-@pytest.mark.parametrize("number", [0, 1])
-def test_networks_that_begin_otherwise_all_begin_alike(number):
-    for start in (Start("none", {}), Start("mr-sequence", {}, "all 40 matched")):
-        assert start.of_member(number) == start
 
 
 @pytest.mark.parametrize(

@@ -95,17 +95,6 @@ class Start:
         """Whether all of the network has yet to learn of real scans."""
         return self.scratch or self.synthetic
 
-    def of_member(self, number: int) -> Start:
-        """Return where one of several networks that answer together begins.
-
-        Every second of those that know drawn pictures begins with random weights
-        instead: left-out images and volumes were answered better by such pairs than by
-        networks that all began alike.
-        """
-        if self.synthetic and number % 2:
-            return replace(self, pretrained=SCRATCH, report="", synthetic=False)
-        return self
-
 
 def scratch_definition(
     recipe: Recipe,
@@ -277,11 +266,11 @@ def members_of(
         Of the training inputs, ``(n, C, *spatial)``.
 
     """
-    n, pixels = shape[0], int(np.prod(shape[2:]))
-    wanted = options.members or int(PRESETS[options.preset]["members"])
     if options.members:
-        why = "chosen"
-    elif wanted > 1 and not start.is_new:
+        return options.members, Decision("members", options.members, "chosen")
+    n, pixels = shape[0], int(np.prod(shape[2:]))
+    wanted = int(PRESETS[options.preset]["members"])
+    if wanted > 1 and not start.is_new:
         wanted, why = 1, "networks that begin with the same weights differ little"
     elif wanted > 1 and n > _MANY:
         wanted, why = 1, f"{n:,} training cases leave less to the seed, and take long"
@@ -290,8 +279,6 @@ def members_of(
         why = f"preset {options.preset!r}, twice as many for images so small"
     else:
         why = f"preset {options.preset!r}, {n:,} training cases"
-    if wanted > 1 and start.synthetic:
-        why += "; every second begins with random weights, and learns at their rate"
     return wanted, Decision("members", wanted, why)
 
 

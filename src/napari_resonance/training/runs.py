@@ -77,7 +77,7 @@ def learn_splits(
 def _members(
     run: Run, start: Start, state: State, sides: Mapping[str, Samples], title: str
 ) -> Learned:
-    """Train the networks that answer together, which differ by seed and start."""
+    """Train the networks that answer together, which differ by their seed."""
     options = run.options
     count, decision = members_of(options, start, sides["train"].inputs.shape)
     name = title.split(" of", maxsplit=1)[0].strip(", ").replace(" ", "-") or "single"
@@ -102,9 +102,7 @@ def _members(
             should_finish=run.should_finish,
         )
         seed = options.seed + number * _BETWEEN_SEEDS
-        begins = start.of_member(number)
-        weights = {} if begins.scratch else state
-        learned.append(learn(begins, weights, sides, options, seed=seed, around=around))
+        learned.append(learn(start, state, sides, options, seed=seed, around=around))
     joined = together(learned)
     return replace(joined, decisions=(*joined.decisions, decision))
 
