@@ -23,6 +23,9 @@ FloatArray = NDArray[np.float64]
 _FEWEST_FOR_TEMPERATURE = 10
 _FEWEST_SURE = 5
 _WITHIN_LIMIT = 0.99
+# Share of scans like those in training that lie outside in anything that is measured,
+# where few patients showed what is usual.
+_FALSE_ALARMS = 0.01
 # Of a standard deviation: where all features are alike, rounding must not pass it.
 _LEAST_LIMIT = 1.0
 
@@ -119,9 +122,8 @@ def statistics_of(
         training.images(shown[n : n + 1], "cpu").numpy() for n in range(len(shown))
     ]
     measured = np.stack([measure(array) for array in inputs])
-    lowest, highest = measured.min(axis=0), measured.max(axis=0)
-    extra = 0.5 * (highest - lowest) + 0.05
-    lowest, highest = lowest - extra, highest + extra
+    n_patients = len(np.unique(training.patients[shown]))
+    lowest, highest = _usual_range(measured, n_patients)
     # What else is measured holds of heads: symmetry, and how far they fill the box.
     lowest[..., 2:4] = -1.0
     statistics = fit_statistics(features, training.targets, 1.0, (lowest, highest))
@@ -137,6 +139,29 @@ def statistics_of(
         lowest,
         highest,
     )
+
+
+def _usual_range(
+    measured: FloatArray, n_patients: int
+) -> tuple[FloatArray, FloatArray]:
+    """Return between which ends what was measured in ``(n, ...)`` cases usually lies.
+
+    Farther than any of them by half of their range; and where patients are so few that
+    others will differ more than that, where a normal variable of the same variance
+    would be of a new patient, of all that is measured together.
+    """
+    from scipy.stats import t
+
+    lowest, highest = measured.min(axis=0), measured.max(axis=0)
+    reach = 0.5 * (highest - lowest) + 0.05
+    lowest, highest = lowest - reach, highest + reach
+    if n_patients < 2:
+        return lowest, highest
+    tail = _FALSE_ALARMS / (2 * measured[0].size)
+    spread = measured.std(axis=0, ddof=1) * (1 + 1 / n_patients) ** 0.5
+    reach = float(t.ppf(1 - tail, n_patients - 1)) * spread
+    middle = measured.mean(axis=0)
+    return np.minimum(lowest, middle - reach), np.maximum(highest, middle + reach)
 
 
 def _distances_to_others(
