@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -9,9 +10,12 @@ import sys
 
 import numpy as np
 import pytest
+from rich.console import Console
+from support.results import prediction
 
 from napari_resonance.cli.options import Device, Method
 from napari_resonance.cli.output import keep_stdout_clean, sentence, strict
+from napari_resonance.cli.show import show_table
 from napari_resonance.errors import ReadError
 
 
@@ -171,3 +175,20 @@ def test_an_error_while_showing_is_a_sentence_too(resonance, embedded, monkeypat
     monkeypatch.setattr("napari_resonance.cli.models._show_list", fail)
     ran = resonance("models", "list")
     assert (ran.code, ran.err) == (1, "Error: the window broke.\n")
+
+
+@pytest.mark.parametrize(
+    ("threshold", "columns"),
+    [(None, ["Label", "Probability"]), (0.3, ["Label", "Probability", "Called"])],
+)
+def test_the_table_says_what_scans_are_called(threshold, columns):
+    answers = [
+        prediction(label="a", probabilities={"a": p, "b": 1 - p}, threshold=threshold)
+        for p in (0.9, 0.6)
+    ]
+    console = Console(width=80, record=True, file=io.StringIO())
+    show_table(console, answers, ["", ""])
+    head, *rows = console.export_text().splitlines()
+    assert head.split() == ["Scan", *columns, "Certainty"]
+    called = [row.split()[-2] for row in rows[:2]]
+    assert (called == ["a", "b"]) == (threshold is not None)

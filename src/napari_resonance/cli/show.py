@@ -42,21 +42,26 @@ def show_table(
     console: Console, predictions: Sequence[Prediction], descriptions: Sequence[str]
 ) -> None:
     """Print a row a result; descriptions tell the series of one folder apart."""
-    from rich.text import Text
-
     sources = [prediction.source for prediction in predictions]
     scans = told_apart(list(zip(sources, descriptions, strict=True)))
+    # What models with an operating point say, of which the label is only the likelier.
+    called = ["Called"] if any(p.called for p in predictions) else []
     rows = [
-        (
-            scan,
-            Text(prediction.label, style="bold"),
-            percent(prediction.probability),
-            _certainty_with_reason(prediction),
-        )
+        (scan, *_cells(prediction, with_called=bool(called)))
         for scan, prediction in zip(scans, predictions, strict=True)
     ]
-    console.print(sources_table(console, ("Label", ">Probability", "Certainty"), rows))
+    names = ("Label", ">Probability", *called, "Certainty")
+    console.print(sources_table(console, names, rows))
     _close(console, predictions)
+
+
+def _cells(prediction: Prediction, *, with_called: bool) -> tuple[Any, ...]:
+    from rich.text import Text
+
+    label = Text(prediction.label, style="bold")
+    called = [prediction.called or ""] if with_called else []
+    certainty = _certainty_with_reason(prediction)
+    return (label, percent(prediction.probability), *called, certainty)
 
 
 def sources_table(
