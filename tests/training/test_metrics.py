@@ -80,6 +80,15 @@ def test_five_of_a_hundred_calibrated_models_are_further_off_than_chance(n, scan
     assert 0.02 < np.mean(beyond) < 0.09
 
 
+def test_an_error_that_chance_gives_often_is_not_beyond_it():
+    # All claim the same: few values can come out, and each of them often.
+    p = np.tile([0.3, 0.7], (10, 1))
+    limit = metrics.ece_by_chance(p, np.arange(10))
+    found = [metrics.ece(p, np.arange(10) < n, np.ones((1, 10)))[0] for n in range(11)]
+    assert np.isclose(found, limit, atol=1e-8).any()
+    assert all(f <= limit for f in found if np.isclose(f, limit, atol=1e-8))
+
+
 def test_the_operating_point_is_youdens():
     scores = np.array([0.1, 0.2, 0.3, 0.6, 0.7, 0.9])
     truth = np.array([0, 0, 1, 0, 1, 1])
