@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -236,7 +237,7 @@ def test_a_model_is_replaced_only_after_a_question(
 ) -> None:
     listed(panel, table, qtbot)
     button = QMessageBox.StandardButton
-    asked, orders, answers = [], [], iter([button.No, button.Yes])
+    asked, orders, answers = [], [], iter([button.No, button.Yes, button.No])
 
     def ask(parent: Any, title: str, text: str, *_: Any) -> Any:
         asked.append(text)
@@ -260,6 +261,15 @@ def test_a_model_is_replaced_only_after_a_question(
     train_button.click()
     wait_idle(panel, qtbot)
     assert orders[1].overwrite
+    # A training that was interrupted on the command line, which has no choices to show.
+    shutil.rmtree(tmp_path / "heads")
+    work = finetune.work_folder(tmp_path / "heads") / "single"
+    work.mkdir(parents=True)
+    (work / "last.ckpt").touch()
+    train_button.click()
+    assert not panel.runner.is_busy
+    assert len(orders) == 2
+    assert "interrupted here will be lost" in asked[2]
 
 
 def test_an_interrupted_training_keeps_its_own_labels(

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_resonance.classifier.place import described, is_model
+from napari_resonance.training.finetune import is_interrupted
 from napari_resonance.training.options import PRESETS, UNFREEZE, FinetuneOptions
 from napari_resonance.viewer.dialogs import ask_new_folder, ask_replace
 from napari_resonance.viewer.fold import plain_label
@@ -115,11 +116,18 @@ class TrainingForm(QWidget):
         self.task.setText(options.task)
 
     def may_replace(self) -> bool:
-        """Ask about the model that is in the folder, if one is."""
-        if not is_model(self.out):
+        """Ask about a model or an interrupted training in the folder, if one is."""
+        lost = []
+        if is_model(self.out):
+            lost.append(
+                f"The model in this folder, {described(self.out)}, will be gone."
+            )
+        if self.out.name and is_interrupted(self.out):
+            lost.append("The training that was interrupted here will be lost.")
+        if not lost:
             return True
-        text = f"The model in this folder, {described(self.out)}, will be gone."
-        return ask_replace(self, "Replace the model?", text)
+        title = "Replace the model?" if is_model(self.out) else "Begin anew?"
+        return ask_replace(self, title, "\n".join(lost))
 
     def _on_place(self) -> None:
         self._form.setRowVisible(self.taken, is_model(self.out))
