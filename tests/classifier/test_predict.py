@@ -232,10 +232,11 @@ def test_what_is_unlike_the_training_data_is_never_sure(bundle, flag):
     assert prediction.probability > 0.999
     assert prediction.sure is not flag
     assert prediction.out_of_distribution is statistics.answer
-    features, prepared, seen = statistics.seen
+    features, prepared, seen, names = statistics.seen
     assert features.shape == (8,)
     assert prepared.array.shape == (1, 1, 33, 33, 33)
     assert seen is scan
+    assert names == ("image",)
 
 
 def test_a_conformal_rule_gives_a_set(bundle):
