@@ -9,6 +9,7 @@ import pytest
 from napari_resonance.classifier.calibration import Calibration
 from napari_resonance.classifier.distribution import TrainingStatistics
 from napari_resonance.errors import TrainingError
+from napari_resonance.export import scripts
 from napari_resonance.scan import Scan
 from napari_resonance.training import subgroups
 from napari_resonance.training.cases import Case
@@ -408,7 +409,9 @@ def test_pictures_say_what_they_show_and_curves_are_counted(written):
     assert ">loss</text>" in text
 
 
-def test_the_sheet_tells_labels_that_cannot_be_drawn(written, tmp_path):
+def test_the_sheet_tells_labels_that_cannot_be_drawn(written, tmp_path, monkeypatch):
+    # As on a system without fonts for Chinese.
+    monkeypatch.setattr(scripts, "fonts_for", lambda _text: [scripts.FONT])
     sheet = tmp_path / "contact-sheet.png"
     sheet.write_bytes(b"a picture")
     text = written(judged(labels=("a", "良性", "سرطان")), contact_sheet=sheet)
