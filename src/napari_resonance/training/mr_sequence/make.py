@@ -221,8 +221,8 @@ def train_mr_sequence(options: argparse.Namespace, console: Console) -> dict[str
     statistics = statistics_of(network, heads, limit, by_patient.descriptors)
     how = (
         f"The figures are of {options.seeds} training run(s) a fold with "
-        f"{options.fold_steps} steps; this network saw {options.steps}. Intervals are "
-        "bootstrapped over patients; temperature and threshold were chosen on the same "
+        f"{options.fold_steps} steps; this network saw {options.steps}. Intervals "
+        "hold patients together; temperature and threshold were chosen on the same "
         "held-out answers"
     )
     card = make_card(LABELS, performance, how)
