@@ -112,6 +112,25 @@ class Saliency:
         return float(x), float(y), float(z)
 
 
+def called_at(
+    probabilities: Mapping[str, float], threshold: float | None
+) -> str | None:
+    """Return the label at an operating point, None without one.
+
+    Parameters
+    ----------
+    probabilities
+        Of two labels, in their order.
+    threshold
+        Probability of the second from which on it is called so.
+
+    """
+    if threshold is None:
+        return None
+    first, second = probabilities
+    return second if probabilities[second] >= threshold else first
+
+
 @dataclass(frozen=True, eq=False)
 class Prediction:
     """The answer of one classifier to one scan.
@@ -183,10 +202,7 @@ class Prediction:
         Sensitivity and specificity of its card are those of this label, which need not
         be the likelier one.
         """
-        if self.threshold is None:
-            return None
-        first, second = self.probabilities
-        return second if self.probabilities[second] >= self.threshold else first
+        return called_at(self.probabilities, self.threshold)
 
     def to_json(self) -> dict[str, Any]:
         """Return one entry of ``results`` in the command line's JSON documents.

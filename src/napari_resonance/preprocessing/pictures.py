@@ -105,7 +105,9 @@ def _is_picture(scan: Scan, stored: NDArray[Any]) -> bool:
     finite = stored[np.isfinite(stored)] if stored.dtype.kind == "f" else stored
     if not finite.size:
         return True  # refused later, as any scan without values
-    ends = [float(end) * scan.slope + scan.intercept for end in _ends(finite)]
+    ends = [
+        float(end) * scan.slope + scan.intercept for end in (finite.min(), finite.max())
+    ]
     if min(ends) < 0 or max(ends) > WHITE + 0.01:
         return False
     # So few levels of a file that has room for more: its window tells what they are.
@@ -113,10 +115,6 @@ def _is_picture(scan: Scan, stored: NDArray[Any]) -> bool:
     physical = _sample(stored) * scan.slope + scan.intercept
     fractions = max(ends) <= 1 and bool((physical != np.rint(physical)).any())
     return not (deep or fractions)
-
-
-def _ends(values: NDArray[Any]) -> list[float]:
-    return [float(values.min()), float(values.max())]
 
 
 def _sample(stored: NDArray[Any]) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ from itertools import groupby
 from pathlib import PurePosixPath
 from typing import Any
 
+from napari_resonance.classifier.prediction import called_at
 from napari_resonance.errors import ScoringError
 
 Row = Mapping[str, Any]
@@ -105,30 +106,17 @@ def _joined(
 ) -> dict[str, Any]:
     if not rows:
         return {"label": None, "probability": None, "called": None, "sure": None}
-    names = [
-        name
+    joined = {
+        name.removeprefix(_LABEL): way([row[name] for row in rows])
         for name, value in rows[0].items()
         if name.startswith(_LABEL) and value is not None
-    ]
-    joined = {name: way([row[name] for row in rows]) for name in names}
-    likeliest = max(joined, key=joined.__getitem__)
-    label = likeliest.removeprefix(_LABEL)
+    }
+    label = max(joined, key=joined.__getitem__)
     return {
         "label": label,
-        "probability": joined[likeliest],
-        **joined,
-        "called": _called(joined, rows[0].get("threshold")),
+        "probability": joined[label],
+        **{f"{_LABEL}{name}": value for name, value in joined.items()},
+        # With "max" the second label is called where any scan is called so.
+        "called": called_at(joined, rows[0].get("threshold")),
         "sure": all(row["sure"] and row["label"] == label for row in rows),
     }
-
-
-def _called(joined: Mapping[str, float], threshold: float | None) -> str | None:
-    """Return the label at a model's operating point, of joined probabilities.
-
-    With "max" the second label is called where any scan is called so.
-    """
-    if threshold is None:
-        return None
-    first, second = joined
-    called = second if joined[second] >= threshold else first
-    return called.removeprefix(_LABEL)

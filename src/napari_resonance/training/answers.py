@@ -246,12 +246,11 @@ def _shares(answers: Answers) -> dict[str, Figure]:
 
 def _means(present: Sequence[Mapping[str, Estimate]]) -> dict[str, Figure]:
     """Return means over the labels that cases have."""
-    of = {n: n for n in ("auroc", "sensitivity", "specificity")}
-    of["balanced_accuracy"] = "sensitivity"
     means: dict[str, Figure] = {
-        name: mean_estimate([label[part] for label in present]).to_json()
-        for name, part in of.items()
+        name: mean_estimate([label[name] for label in present]).to_json()
+        for name in ("auroc", "sensitivity", "specificity")
     }
+    means["balanced_accuracy"] = means["sensitivity"]
     if len(present) < 2:
         means["balanced_accuracy"] = {"value": None, "low": None, "high": None}
     return means

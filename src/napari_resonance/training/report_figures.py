@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_resonance.export.scripts import any_script, is_leftward
+from napari_resonance.export.scripts import FONT, any_script, is_leftward
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +27,7 @@ _MOST_INSIDE = 4  # whose names hide no curve
 _LETTERS = 24  # that have room side by side below the confusion matrix
 _ISOLATE, _POP = "\u2068", "\u2069"  # signs without a look
 _STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
+    "font.family": FONT,
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
